@@ -1,0 +1,43 @@
+/* fleet/policy.h - principal x verb -> allow or deny. Pure; a table. */
+#ifndef MUSTER_FLEET_POLICY_H
+#define MUSTER_FLEET_POLICY_H
+
+#include <stdbool.h>
+
+#include "base/names.h"
+#include "base/str.h"
+
+enum role_level { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
+extern const struct name role_level_names[]; /* none viewer operator admin */
+
+/* How a principal was proven. */
+enum principal_kind { PRINCIPAL_NONE, PRINCIPAL_LOCAL, PRINCIPAL_DEV, PRINCIPAL_TOKEN, PRINCIPAL_HOST };
+extern const struct name principal_kind_names[]; /* none local dev token host */
+struct principal {
+    enum principal_kind kind;
+    enum role_level role;
+    uint64_t user_id;
+    uint64_t token_id;
+    uint64_t host_id;      /* PRINCIPAL_HOST */
+    char name[136];        /* "alice", "local:root", "dev", "host:web-1" : for audit and logs */
+};
+
+enum verb {
+    VERB_READ,          /* hosts, inventory, jobs, events, own identity */
+    VERB_HOST_APPROVE, VERB_HOST_REJECT, VERB_HOST_REVOKE, VERB_HOST_LABEL, VERB_HOST_RENAME, VERB_HOST_FORGET,
+    VERB_INSTALL_TOKEN, /* create, revoke, list */
+    VERB_RUN,           /* create a job, cancel, stdin */
+    VERB_USER_ADMIN,    /* users, passwords of others */
+    VERB_OWN_PASSWORD,
+    VERB_API_TOKEN,     /* own tokens */
+    VERB_API_TOKEN_ANY, /* others' tokens */
+    VERB_AUDIT_READ,
+    VERB_N,
+};
+extern const struct name verb_names[]; /* "host.approve" ...: the audit's verb column */
+
+bool policy_allows(enum role_level role, enum verb v);
+/* The smallest role that may. */
+enum role_level policy_needs(enum verb v);
+
+#endif

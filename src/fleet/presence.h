@@ -1,0 +1,34 @@
+/* fleet/presence.h - online, late, lost: by server time only. Pure. */
+#ifndef MUSTER_FLEET_PRESENCE_H
+#define MUSTER_FLEET_PRESENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/names.h"
+
+enum presence { PRESENCE_NEVER, PRESENCE_ONLINE, PRESENCE_LATE, PRESENCE_LOST };
+extern const struct name presence_names[]; /* never online late lost */
+
+struct presence_rules {
+    usec_t late_after;  /* without a beat although the link lives, or since it broke */
+    usec_t lost_after;
+};
+/* From the heartbeat interval: late after 2 missed beats (at least 5 s), lost after 4 (at least 15 s). */
+struct presence_rules presence_rules_for(usec_t heartbeat_every);
+
+/* What a host is at @now. @last_seen 0: never seen. A live link keeps it from being lost (a stuck agent is late). */
+enum presence presence_at(const struct presence_rules *r, usec_t last_seen, bool has_link, usec_t now);
+/* When the answer may change without new input: absolute time, USEC_NEVER if not. */
+usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_link, usec_t now);
+
+/* The guide's status words: ready, busy, stale, disconnected. */
+const char *presence_status(enum presence p, uint32_t running_tasks);
+
+/* Server-driven heartbeat interval: @base up to @n_hosts that keep the server below @beats_per_s, then stretched. */
+usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s);
+/* Reconnect slot for host number @i of @n before a planned stop: spread so that @per_s come back a second. */
+usec_t presence_reconnect_slot(uint64_t i, uint64_t n, uint32_t per_s);
+
+#endif

@@ -1,0 +1,248 @@
+/* store/store.h - makes it last. Units of work, tickets, typed reads.
+ *
+ * The loop thread records changes into the open unit; at the end of a turn store_seal() hands the unit to the store thread,
+ * which runs many units in one transaction with one fsync, in order. A unit's number is its ticket: once store_committed() has
+ * reached it, everything in it is durable and what was parked on it may leave. A commit that fails is tried again (the data
+ * stays in memory), store_health() tells, and no ticket comes back before it is true.
+ *
+ * Reads run on a second, read-only handle on its own thread, after every unit sealed or open at the time of the call has been
+ * committed: a reader sees its own writes and nothing that a crash could undo.
+ *
+ * All functions belong to the loop thread unless said. Results come back inside store_poll(). Strings given to puts are copied;
+ * strings in rows handed to callbacks are valid inside the callback only. */
+#ifndef MUSTER_STORE_H
+#define MUSTER_STORE_H
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "fleet/audit.h"
+#include "fleet/enroll.h"
+#include "fleet/inventory.h"
+#include "fleet/policy.h"
+#include "fleet/task.h"
+#include "wire/command.h"
+#include "wire/event.h"
+
+struct store;
+
+struct store_conf {
+    const char *path;              /* database file (0600); its directory exists */
+    void (*wake)(void *ctx);       /* called on a store thread when store_poll() has something to do */
+    void *wake_ctx;
+    uint32_t max_open_units;       /* units not yet committed before store_is_behind(); 0 = 64 */
+};
+
+/* -- life */
+/* Opens, checks, migrates, starts the threads. 0 and *@ret; -errno and @err: "store.open", "store.corrupt" (says what to do),
+ * "store.newer" (made by a newer version), "store.read_only", "store.locked". */
+int store_open(const struct store_conf *conf, struct store **ret, struct err *err);
+/* Commits what is sealed (waiting up to 5 s), stops the threads. NULL is a no-op. */
+void store_close(struct store *s);
+DEFINE_AUTO(struct store *, store_close)
+
+/* -- units and tickets */
+/* Hands the open unit over; no-op when empty. */
+void store_seal(struct store *s);
+/* Ticket of the newest change recorded so far (open unit included); 0: none ever. */
+uint64_t store_newest(const struct store *s);
+/* Everything up to this ticket is durable. Moves inside store_poll() only. */
+uint64_t store_committed(const struct store *s);
+/* Drains results: read callbacks run, committed moves. Cheap when idle. */
+void store_poll(struct store *s);
+/* 0 healthy; else -errno with @err ("store.disk_full", "store.read_only", "store.io", "store.corrupt") while commits fail. A probe
+ * write every second makes it healthy again without traffic. */
+int store_health(const struct store *s, struct err *err);
+bool store_is_behind(const struct store *s); /* reading from agents should pause */
+/* Time of the last successful round trip to the database, monotonic (the watchdog's food). */
+usec_t store_last_alive(const struct store *s);
+
+struct store_stats {
+    uint64_t units, commits, rows, reads, commit_failures;
+    uint64_t last_commit_us, db_bytes, wal_bytes;
+};
+void store_stats(const struct store *s, struct store_stats *ret);
+
+/* -- hosts */
+struct host_row {
+    uint64_t id;
+    char uuid[37];
+    enum host_state state;
+    struct str name;                 /* unique among non-forgotten hosts */
+    uint8_t fingerprint[SHA256_LEN]; /* SPKI; unique */
+    struct str dialect;              /* "native" */
+    struct str claims_json;          /* host_claims_record */
+    struct str labels_json;          /* operator's */
+    struct str csr_pem;
+    usec_t created_at, decided_at;
+    struct str decided_by;
+    struct str cert_serial;
+    usec_t cert_not_after;
+    uint64_t token_id;               /* install token used; 0 */
+    struct str clone_note;           /* not empty: flagged */
+};
+void store_put_host(struct store *s, const struct host_row *h);
+void store_del_host(struct store *s, uint64_t id); /* and its facts, seen; tasks stay as history */
+/* Small and often: presence and the spool's position. */
+struct seen_row {
+    uint64_t host_id, spool_epoch, acked_seq;
+    usec_t last_seen;
+};
+void store_put_seen(struct store *s, const struct seen_row *r);
+/* Start-up only, before any put: visits all rows in id order on the caller's thread. 0 or -errno. */
+int store_load_hosts(struct store *s, void (*fn)(void *ctx, const struct host_row *h, const struct seen_row *seen),
+                     void *ctx, struct err *err);
+
+/* -- install tokens */
+struct token_row {
+    struct install_token t;
+    uint8_t code_hash[SHA256_LEN];
+    struct str labels_json, created_by, note;
+    usec_t created_at;
+};
+void store_put_token(struct store *s, const struct token_row *t);
+int store_load_tokens(struct store *s, void (*fn)(void *ctx, const struct token_row *t), void *ctx, struct err *err);
+/* Ids of the next row of each noun; the loop thread counts on from here. */
+struct store_next {
+    uint64_t host, token, job, task, event, audit, user, api_token;
+};
+int store_load_next(struct store *s, struct store_next *ret, struct err *err);
+
+/* -- facts */
+struct fact_head {
+    uint64_t host_id;
+    struct str section;
+    enum section_status status;
+    struct str message;
+    struct fact_digest digest;
+    usec_t taken_at, received_at;
+    uint64_t n_rows; /* filled on read */
+};
+/* The whole section (@body as in fleet/inventory.h); the store thread writes the difference to what it had as history, unless
+ * @no_history. */
+void store_put_facts_full(struct store *s, const struct fact_head *h, struct str body, bool no_history);
+/* A judged delta (encoded). Current is folded lazily. */
+void store_put_facts_delta(struct store *s, const struct fact_head *h, struct str delta);
+/* Heads of all sections: at start (fn per row), or of one host. */
+int store_load_fact_heads(struct store *s, void (*fn)(void *ctx, const struct fact_head *h), void *ctx, struct err *err);
+
+/* -- jobs and tasks */
+struct job_row {
+    uint64_t id;
+    struct str principal;
+    usec_t created_at, deadline, finished_at;
+    struct str spec_json;      /* what was asked, without stdin */
+    struct str stdin_data;
+    struct str idem_key;       /* with principal unique; may be empty */
+    uint8_t idem_hash[SHA256_LEN]; /* of the request */
+    bool cancel_requested;
+    enum job_state state;
+    struct job_counts counts;
+};
+struct task_row {
+    uint64_t id, job_id, host_id;
+    struct str host_name;      /* at the time */
+    enum task_state state;
+    enum task_outcome outcome;
+    int32_t exit_code, signal;
+    usec_t created_at, offered_at, started_at, finished_at; /* server time */
+    uint64_t stdout_bytes, stderr_bytes;                    /* committed */
+    uint64_t stdout_total, stderr_total;
+    bool stdout_truncated, stderr_truncated;
+    struct str message;
+};
+void store_put_job(struct store *s, const struct job_row *j);
+void store_put_task(struct store *s, const struct task_row *t);
+void store_put_output(struct store *s, const struct output_frame *f); /* contiguous; the caller checked */
+/* Start-up: open jobs (not finished) and then their tasks. */
+int store_load_open_jobs(struct store *s, void (*job)(void *ctx, const struct job_row *j),
+                         void (*task)(void *ctx, const struct task_row *t), void *ctx, struct err *err);
+
+/* -- events, audit, users, api tokens, meta */
+void store_put_event(struct store *s, const struct event *e);
+void store_put_audit(struct store *s, const struct audit_row *a);
+int store_load_audit_head(struct store *s, uint64_t *ret_id, uint8_t ret_hash[SHA256_LEN], struct err *err);
+
+struct user_row {
+    uint64_t id;
+    struct str name, password_hash;
+    enum role_level role;
+    bool is_disabled;
+    usec_t created_at;
+};
+void store_put_user(struct store *s, const struct user_row *u);
+int store_load_users(struct store *s, void (*fn)(void *ctx, const struct user_row *u), void *ctx, struct err *err);
+
+struct api_token_row {
+    uint64_t id, user_id;          /* user 0: not bound to one */
+    uint8_t hash[SHA256_LEN];
+    struct str name, scope;        /* scope: viewer operator admin | reporter ... */
+    usec_t created_at, expires_at, last_used; /* 0: never */
+    bool is_revoked;
+    struct str created_by;
+    struct str hint;               /* last 4 characters */
+};
+void store_put_api_token(struct store *s, const struct api_token_row *t);
+int store_load_api_tokens(struct store *s, void (*fn)(void *ctx, const struct api_token_row *t), void *ctx,
+                          struct err *err);
+
+/* Small named values (CA key and certificate, fleet id). Start-up reads, unit writes. get: 1 and appended to @ret, 0 none. */
+void store_put_meta(struct store *s, const char *key, struct str value);
+int store_load_meta(struct store *s, const char *key, struct buf *ret, struct err *err);
+
+/* -- reads: each calls @row 0..n times and then @done once with 0 or -errno, inside store_poll(). @done is always called, also
+ * when the store closes (-ECANCELED). Pages: @limit rows after @after (0: from the newest / the start as said). */
+typedef void (*store_done_fn)(void *ctx, int result);
+typedef void (*store_job_fn)(void *ctx, const struct job_row *j);
+typedef void (*store_task_fn)(void *ctx, const struct task_row *t);
+typedef void (*store_output_fn)(void *ctx, const struct output_frame *f);
+typedef void (*store_event_fn)(void *ctx, const struct event *e);
+typedef void (*store_audit_fn)(void *ctx, const struct audit_row *a);
+typedef void (*store_section_fn)(void *ctx, const struct fact_head *h, struct str body);
+struct fact_change {
+    uint64_t id;
+    usec_t at;                /* received */
+    struct str section, key, before, after; /* JSON or {NULL,0}; before only where the store knew it */
+};
+typedef void (*store_change_fn)(void *ctx, const struct fact_change *c);
+
+void store_read_job(struct store *s, uint64_t id, store_job_fn row, store_done_fn done, void *ctx);
+/* Newest first; @before 0 = from the newest. */
+void store_read_jobs(struct store *s, uint64_t before, uint32_t limit, store_job_fn row, store_done_fn done, void *ctx);
+void store_read_tasks(struct store *s, uint64_t job_id, uint64_t after, uint32_t limit, store_task_fn row,
+                      store_done_fn done, void *ctx);
+void store_read_task(struct store *s, uint64_t task_id, store_task_fn row, store_done_fn done, void *ctx);
+/* Chunks of one stream from @offset, at most @max_bytes of them. */
+void store_read_output(struct store *s, uint64_t task_id, enum output_stream stream, uint64_t offset, uint64_t max_bytes,
+                       store_output_fn row, store_done_fn done, void *ctx);
+/* @section {NULL,0}: all. */
+void store_read_facts(struct store *s, uint64_t host_id, struct str section, store_section_fn row, store_done_fn done,
+                      void *ctx);
+/* Newest first; @before 0 = newest. */
+void store_read_changes(struct store *s, uint64_t host_id, struct str section, uint64_t before, uint32_t limit,
+                        store_change_fn row, store_done_fn done, void *ctx);
+/* @after_id ascending, or (@after_id 0 and @newest_first) the newest @limit, newest first. Type and host filters may be empty. */
+void store_read_events(struct store *s, uint64_t after_id, bool newest_first, uint32_t limit, struct str type,
+                       struct str host_uuid, store_event_fn row, store_done_fn done, void *ctx);
+void store_read_audit(struct store *s, uint64_t after_id, bool newest_first, uint32_t limit, store_audit_fn row,
+                      store_done_fn done, void *ctx);
+/* The job with this idempotency key, if any. */
+void store_read_job_by_key(struct store *s, struct str principal, struct str key, store_job_fn row, store_done_fn done,
+                           void *ctx);
+
+/* -- retention and copies */
+struct retention {
+    usec_t keep;          /* job output, events, history: older goes */
+    usec_t keep_audit;
+    uint64_t quota_bytes; /* output, events, history together; oldest finished jobs go first */
+};
+/* One small step (at most a few hundred rows) on the store thread; @done gets 1 if there is more to do. */
+void store_retain(struct store *s, const struct retention *r, usec_t now, store_done_fn done, void *ctx);
+/* Online copy into @path (must not exist; 0600), on the reader thread. @progress (may be NULL) inside store_poll(). */
+void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
+                  store_done_fn done, void *ctx);
+/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. 0 or -errno and @err. */
+int store_restore(const char *file, const char *path, struct err *err);
+/* Offline: PRAGMA integrity_check and friends, for doctor. */
+int store_check(const char *path, struct err *err);
+
+#endif

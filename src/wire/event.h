@@ -1,0 +1,18 @@
+/* wire/event.h - what subscribers see: one row of the fleet's event log. */
+#ifndef MUSTER_WIRE_EVENT_H
+#define MUSTER_WIRE_EVENT_H
+
+#include "base/clock.h"
+#include "base/field.h"
+
+struct event {
+    uint64_t id;        /* monotonic, never reused */
+    usec_t at;
+    struct str type;    /* "host.online", "job.created" ... and the guide's "agent.connected" */
+    struct str host_id; /* uuid or empty */
+    struct str host;    /* name or empty */
+    struct json_text details;
+};
+extern const struct record event_record;
+
+#endif

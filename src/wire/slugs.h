@@ -1,0 +1,75 @@
+/* wire/slugs.h - every error slug with its HTTP and gRPC status: one table. Slugs are stable; sentences are not. */
+#ifndef MUSTER_WIRE_SLUGS_H
+#define MUSTER_WIRE_SLUGS_H
+
+/* X(slug, http, grpc) */
+#define WIRE_SLUGS(X)                                                                              \
+    X("request.bad", 400, 3)                                                                       \
+    X("request.too_large", 413, 8)                                                                 \
+    X("request.timeout", 408, 4)                                                                   \
+    X("json.syntax", 400, 3)                                                                       \
+    X("json.duplicate", 400, 3)                                                                    \
+    X("json.depth", 400, 3)                                                                        \
+    X("json.utf8", 400, 3)                                                                         \
+    X("json.too_large", 413, 8)                                                                    \
+    X("field.invalid", 400, 3)                                                                     \
+    X("route.unknown", 404, 12)                                                                    \
+    X("route.method", 405, 12)                                                                     \
+    X("auth.required", 401, 16)                                                                    \
+    X("auth.bad_credential", 401, 16)                                                              \
+    X("auth.expired", 401, 16)                                                                     \
+    X("auth.disabled", 401, 16)                                                                    \
+    X("auth.denied", 403, 7)                                                                       \
+    X("auth.origin", 403, 7)                                                                       \
+    X("rate.limited", 429, 8)                                                                      \
+    X("host.unknown", 404, 5)                                                                      \
+    X("host.ambiguous", 409, 9)                                                                    \
+    X("host.state", 409, 9)                                                                        \
+    X("host.revoked", 403, 7)                                                                      \
+    X("host.rejected", 403, 7)                                                                     \
+    X("host.pending", 403, 9)                                                                      \
+    X("host.name_taken", 409, 6)                                                                   \
+    X("host.offline", 409, 14)                                                                     \
+    X("label.bad", 400, 3)                                                                         \
+    X("selector.bad", 400, 3)                                                                      \
+    X("selector.empty", 404, 5)                                                                    \
+    X("token.unknown", 401, 16)                                                                    \
+    X("token.used_up", 401, 16)                                                                    \
+    X("token.expired", 401, 16)                                                                    \
+    X("token.revoked", 401, 16)                                                                    \
+    X("enroll.rate_limited", 429, 8)                                                               \
+    X("enroll.full", 503, 8)                                                                       \
+    X("csr.bad", 400, 3)                                                                           \
+    X("section.unknown", 404, 5)                                                                   \
+    X("inventory.drift", 409, 9)                                                                   \
+    X("job.unknown", 404, 5)                                                                       \
+    X("job.finished", 409, 9)                                                                      \
+    X("job.no_targets", 400, 3)                                                                    \
+    X("job.too_large", 413, 8)                                                                     \
+    X("job.key_reused", 409, 6)                                                                    \
+    X("task.unknown", 404, 5)                                                                      \
+    X("user.unknown", 404, 5)                                                                      \
+    X("user.exists", 409, 6)                                                                       \
+    X("user.bad_name", 400, 3)                                                                     \
+    X("user.last_admin", 409, 9)                                                                   \
+    X("password.bad", 400, 3)                                                                      \
+    X("api_token.unknown", 404, 5)                                                                 \
+    X("audit.broken", 409, 15)                                                                     \
+    X("store.unavailable", 503, 14)                                                                \
+    X("server.stopping", 503, 14)                                                                  \
+    X("server.overloaded", 503, 8)                                                                 \
+    X("link.replaced", 409, 10)                                                                    \
+    X("internal", 500, 13)
+
+struct slug {
+    const char *slug;
+    int http;
+    int grpc;
+};
+
+/* The row of @slug; a "field.*" slug answers with field.invalid's row, an unknown one with "internal". */
+const struct slug *slug_find(const char *slug);
+/* All rows, ended by a NULL slug (docs, tests). */
+extern const struct slug slug_table[];
+
+#endif
