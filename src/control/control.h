@@ -1,0 +1,64 @@
+/* control/control.h - verbs: the struct everything hangs on, start and stop order.
+ *
+ * One use case per file, each with the same four steps: load (from memory) · decide (fleet, pure) · record (store, into the open
+ * unit) · promise (control/commit.h: replies, acks, events and orders leave when the unit is durable). One thread: the core loop's.
+ * control cannot see a socket or a JSON key: time comes from a struct clock, timers from control_tick(), bytes leave through
+ * link_ops and callbacks.
+ *
+ * Every verb takes the principal, checks fleet/policy itself, and audits both success and refusal. Verbs return 0 or an -errno /
+ * outcome with @err filled (slug from wire/slugs.h); what they return is lent until the next call unless said. A caller that shows
+ * or answers anything parks its reply with commit_after(). */
+#ifndef MUSTER_CONTROL_H
+#define MUSTER_CONTROL_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "control/link.h"
+#include "fleet/policy.h"
+#include "fleet/presence.h"
+#include "store/store.h"
+#include "wire/checkin.h"
+
+struct control;
+
+struct control_conf {
+    const struct clock *clock;
+    struct store *store;              /* open; owned by the caller */
+    const struct link_ops *links;
+    usec_t heartbeat;                 /* base interval, 10 s */
+    uint32_t beats_per_s;             /* stretch above this, 2000 */
+    usec_t pending_ttl;               /* 7 days */
+    usec_t cert_ttl;                  /* 30 days */
+    usec_t job_deadline;              /* 1 h */
+    uint64_t output_cap_bytes;        /* 64 MiB */
+    uint32_t max_running_tasks;       /* per host, 16 */
+    uint32_t enroll_per_s;            /* global limit for valid install tokens */
+    struct retention retention;
+    bool is_dev;
+    /* Off-loop work (password hashing): @work on a pool thread, then @done on the loop. */
+    void (*offload)(void *ctx, void (*work)(void *arg), void (*done)(void *arg), void *arg);
+    void *offload_ctx;
+};
+
+/* Loads the fleet from the store (synchronously; makes CA and fleet id on first start). 0 and *@ret, or -errno and @err. */
+int control_open(const struct control_conf *conf, struct control **ret, struct err *err);
+void control_free(struct control *c);
+DEFINE_AUTO(struct control *, control_free)
+/* Timers: presence, deadlines, retention, pending expiry. Call about every 250 ms. */
+void control_tick(struct control *c);
+/* Takes new values of heartbeat, ttl, limits, retention (reload). */
+void control_reload(struct control *c, const struct control_conf *conf);
+/* Planned stop: goodbye with a reconnect slot to every link. */
+void control_drain(struct control *c);
+
+/* What the server needs to listen and to tell people. Lent, constant for the life of @c. */
+struct control_identity {
+    const char *fleet;                /* trust domain */
+    const char *ca_pem, *server_cert_pem, *server_key_pem;
+    uint8_t pin[SHA256_LEN];
+    char pin_text[80];                /* "sha256:hex" */
+};
+const struct control_identity *control_identity(const struct control *c);
+
+#endif
