@@ -1,0 +1,33 @@
+/* hold/proto.h - what the agent and muster-hold say to each other over DIR/sock (SOCK_SEQPACKET, one message a packet, at most
+ * HOLD_PACKET_MAX bytes, little-endian). All facts are also in files, so losing the socket loses nothing. Shared header: no code. */
+#ifndef MUSTER_HOLD_PROTO_H
+#define MUSTER_HOLD_PROTO_H
+
+#include <stdint.h>
+
+enum { HOLD_PACKET_MAX = 64 << 10, HOLD_VERSION = 1 };
+
+enum hold_kind {
+    /* agent -> hold */
+    HOLD_CANCEL = 1, /* u64 a = grace in us: SIGTERM to the group, then SIGKILL */
+    HOLD_INPUT,      /* u64 a = offset, u64 b = 1 for end of input, then bytes */
+    HOLD_SIGNAL,     /* u64 a = signal number to the group */
+    HOLD_RESIZE,     /* u64 a = columns, u64 b = rows (terminals) */
+    /* hold -> agent */
+    HOLD_STATE = 64, /* struct hold_state: on connect and on each change, at most every 20 ms */
+    HOLD_INPUT_AT,   /* u64 a = next input offset wanted */
+};
+struct hold_head {
+    uint32_t kind;
+    uint32_t len; /* of what follows the head */
+    uint64_t a, b;
+};
+struct hold_state {
+    uint64_t stdout_bytes, stderr_bytes; /* in the files */
+    uint64_t stdout_total, stderr_total; /* produced */
+    uint64_t started_at_us;
+    uint32_t pid;
+    uint32_t is_done;                    /* status file is written */
+};
+
+#endif
