@@ -155,10 +155,6 @@ struct job_wish {
     uint64_t output_cap_bytes;
     struct str idem_key;
 };
-struct job_view {
-    struct job_row row;     /* strings lent */
-    const char *spec_json;
-};
 /* @done runs when the answer is known (idempotency may need a read) and its unit committed: 0 and the job (is_repeat: an earlier one
  * with the same key), or -errno and @err. */
 typedef void (*job_fn)(void *ctx, int result, const struct err *err, const struct job_row *job, bool is_repeat);
@@ -216,11 +212,12 @@ uint64_t topic_events(struct control *c, sub_fn fn, void *ctx);
 uint64_t topic_audit(struct control *c, sub_fn fn, void *ctx);
 uint64_t topic_job(struct control *c, uint64_t job_id, sub_fn fn, void *ctx);
 void topic_leave(struct control *c, uint64_t sub);
-/* Records and publishes; details: a JSON object or {NULL,0}. */
-void event_emit(struct control *c, const char *type, const struct host_view *h, struct str details_json);
-/* One audit row. outcome "ok", "denied", "failed". */
+/* Records and publishes; @h and @details may be NULL. Details are pairs of text (shown as an object of strings); values that are
+ * not UTF-8 are mended. */
+void event_emit(struct control *c, const char *type, const struct host_view *h, const struct kv_list *details);
+/* One audit row. outcome "ok", "denied", "failed". @peer, @slug, @details may be NULL. */
 void audit_emit(struct control *c, const struct principal *p, const char *peer, enum verb v, struct str target,
-                const char *outcome, const char *slug, struct str details_json);
+                const char *outcome, const char *slug, const struct kv_list *details);
 uint64_t event_last_id(const struct control *c);
 
 /* True when mutations must be refused now: fills @err with store.unavailable or server.stopping. */

@@ -8,6 +8,9 @@
  * Reads run on a second, read-only handle on its own thread, after every unit sealed or open at the time of the call has been
  * committed: a reader sees its own writes and nothing that a crash could undo.
  *
+ * Rows are typed: where a column holds a small document (labels, claims, a job's spec, details), the struct has the values and
+ * the store converts with the record tables of wire/ (the floors above cannot see a JSON key).
+ *
  * All functions belong to the loop thread unless said. Results come back inside store_poll(). Strings given to puts are copied;
  * strings in rows handed to callbacks are valid inside the callback only. */
 #ifndef MUSTER_STORE_H
@@ -20,8 +23,10 @@
 #include "fleet/inventory.h"
 #include "fleet/policy.h"
 #include "fleet/task.h"
+#include "wire/checkin.h"
 #include "wire/command.h"
 #include "wire/event.h"
+#include "wire/job.h"
 
 struct store;
 
@@ -70,8 +75,8 @@ struct host_row {
     struct str name;                 /* unique among non-forgotten hosts */
     uint8_t fingerprint[SHA256_LEN]; /* SPKI; unique */
     struct str dialect;              /* "native" */
-    struct str claims_json;          /* host_claims_record */
-    struct str labels_json;          /* operator's */
+    struct host_claims claims;       /* column claims_json by host_claims_record */
+    struct kv_list labels;           /* operator's; column labels_json, an object of strings */
     struct str csr_pem;
     usec_t created_at, decided_at;
     struct str decided_by;
@@ -96,7 +101,8 @@ int store_load_hosts(struct store *s, void (*fn)(void *ctx, const struct host_ro
 struct token_row {
     struct install_token t;
     uint8_t code_hash[SHA256_LEN];
-    struct str labels_json, created_by, note;
+    struct kv_list labels;     /* column labels_json, an object of strings */
+    struct str created_by, note;
     usec_t created_at;
 };
 void store_put_token(struct store *s, const struct token_row *t);
@@ -130,7 +136,7 @@ struct job_row {
     uint64_t id;
     struct str principal;
     usec_t created_at, deadline, finished_at;
-    struct str spec_json;      /* what was asked, without stdin */
+    struct job_spec spec;      /* what was asked, without stdin; column spec_json by job_spec_record */
     struct str stdin_data;
     struct str idem_key;       /* with principal unique; may be empty */
     uint8_t idem_hash[SHA256_LEN]; /* of the request */

@@ -11,7 +11,7 @@ struct event {
     struct str type;    /* "host.online", "job.created" ... and the guide's "agent.connected" */
     struct str host_id; /* uuid or empty */
     struct str host;    /* name or empty */
-    struct json_text details;
+    struct kv_list details; /* stored and shown as an object of strings (numbers as decimal text) */
 };
 extern const struct record event_record;
 
