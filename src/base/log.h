@@ -66,7 +66,9 @@ struct log_conf {
     const char *file;          /* NULL: stderr */
     enum { LOG_ROTATE_NEVER, LOG_ROTATE_DAILY, LOG_ROTATE_HOURLY } rotation;
     uint32_t retention_days;   /* rotated files older than this are deleted; 0: kept */
+    uint32_t ring_lines;       /* kept for log_visit(): LOG_RING_LINES in the server, 0 in the tiny agent */
 };
+enum { LOG_RING_LINES = 2000 };
 /* Opens the sink; colour only if stderr is a terminal and NO_COLOR is unset. 0 or -errno and @err. May be called
  * again (reload). Not thread-safe against log_write of the very first call. */
 int log_open(const struct log_conf *conf, struct err *err);
@@ -76,8 +78,14 @@ void log_reopen(void);
 /* Tests: every event goes to @fn instead. NULL restores. */
 typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *slug, const char *line);
 void log_set_sink(log_sink_fn fn, void *ctx);
+/* Tests: time stamps, rotation and the repeat limit follow @c (borrowed). NULL: the real clock. */
+struct clock;
+void log_set_clock(const struct clock *c);
+/* Closes the file and frees the ring; back to INFO on stderr. For tests and the end of main(). */
+void log_done(void);
 
-/* The newest events as lines (ring of 2000) for an API: visits oldest first; @fn runs with the log's lock held. */
+/* The newest log_conf.ring_lines events for an API, each as "message key=value..." without time and level: visits
+ * oldest first; @fn runs with the log's lock held, so it must not log. */
 typedef void (*log_visit_fn)(void *ctx, uint64_t wall_us, enum log_level level, const char *target,
                              const char *line);
 void log_visit(log_visit_fn fn, void *ctx);
