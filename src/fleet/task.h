@@ -40,7 +40,10 @@ struct task_step {
 /* The table. Repeats of what is already true are legal and IGNORE (messages are sent again after a break). An offered task
  * the agent does not know goes back to QUEUED; an accepted or running one that it does not know is DONE/LOST. Cancel of
  * a queued task is DONE/CANCELLED at once, of an accepted or running one SEND_CANCEL and stays; of an offered one SEND_CANCEL
- * and stays (it may have it). Deadline ends only QUEUED (EXPIRED) and OFFERED->QUEUED ones; a running task has its timeout. */
+ * and stays (it may have it). Deadline ends only QUEUED (EXPIRED) and OFFERED->QUEUED ones; a running task has its timeout.
+ * A host that is gone ends QUEUED as CANCELLED and what may have run as LOST. A task that is DONE here and is heard of as accepted
+ * or started answers SEND_CANCEL (we ended it while the agent had it). Only an OFFER of what the agent has, or of a DONE one,
+ * is forbidden; so are values outside the enums. */
 struct task_step task_step(enum task_state from, enum task_input in);
 
 /* Did the command succeed: exited with 0. */
@@ -57,7 +60,7 @@ struct job_counts {
     uint32_t total, queued, offered, accepted, running, succeeded, failed, cancelled, expired, lost;
 };
 enum job_state job_state_of(const struct job_counts *c, bool cancel_requested);
-/* Moves one task's worth between counters. */
+/* Moves one task's worth between counters; @from 0: a new task (total grows). From DONE nothing moves. */
 void job_count_move(struct job_counts *c, enum task_state from, enum task_state to, enum task_outcome o, int32_t exit_code);
 
 #endif

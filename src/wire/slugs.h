@@ -33,6 +33,7 @@
     X("label.bad", 400, 3)                                                                         \
     X("selector.bad", 400, 3)                                                                      \
     X("selector.empty", 404, 5)                                                                    \
+    X("token.shape", 400, 3)                                                                       \
     X("token.unknown", 401, 16)                                                                    \
     X("token.used_up", 401, 16)                                                                    \
     X("token.expired", 401, 16)                                                                    \
@@ -56,6 +57,10 @@
     X("api_token.unknown", 404, 5)                                                                 \
     X("audit.broken", 409, 15)                                                                     \
     X("store.unavailable", 503, 14)                                                                \
+    X("store.disk_full", 503, 14)                                                                  \
+    X("store.read_only", 503, 14)                                                                  \
+    X("store.io", 503, 14)                                                                         \
+    X("store.corrupt", 503, 15)                                                                    \
     X("server.stopping", 503, 14)                                                                  \
     X("server.overloaded", 503, 8)                                                                 \
     X("link.replaced", 409, 10)                                                                    \

@@ -1,0 +1,66 @@
+/* fleet/policy.c - see policy.h. */
+#include "fleet/policy.h"
+
+const struct name role_level_names[] = {
+    { ROLE_NONE, "none" },
+    { ROLE_VIEWER, "viewer" },
+    { ROLE_OPERATOR, "operator" },
+    { ROLE_ADMIN, "admin" },
+    NAMES_END,
+};
+
+const struct name principal_kind_names[] = {
+    { PRINCIPAL_NONE, "none" },   { PRINCIPAL_LOCAL, "local" }, { PRINCIPAL_DEV, "dev" },
+    { PRINCIPAL_TOKEN, "token" }, { PRINCIPAL_HOST, "host" },   NAMES_END,
+};
+
+const struct name verb_names[] = {
+    { VERB_READ, "read" },
+    { VERB_HOST_APPROVE, "host.approve" },
+    { VERB_HOST_REJECT, "host.reject" },
+    { VERB_HOST_REVOKE, "host.revoke" },
+    { VERB_HOST_LABEL, "host.label" },
+    { VERB_HOST_RENAME, "host.rename" },
+    { VERB_HOST_FORGET, "host.forget" },
+    { VERB_INSTALL_TOKEN, "install_token" },
+    { VERB_RUN, "run" },
+    { VERB_USER_ADMIN, "user.admin" },
+    { VERB_OWN_PASSWORD, "password.own" },
+    { VERB_API_TOKEN, "api_token.own" },
+    { VERB_API_TOKEN_ANY, "api_token.any" },
+    { VERB_AUDIT_READ, "audit.read" },
+    NAMES_END,
+};
+
+/* The smallest role that may. A new verb without a row stays at ROLE_NONE, which policy_needs() turns into "nobody
+ * below admin": forgetting a row never opens a door. */
+static const enum role_level needs[VERB_N] = {
+    [VERB_READ] = ROLE_VIEWER,
+    [VERB_HOST_APPROVE] = ROLE_OPERATOR,
+    [VERB_HOST_REJECT] = ROLE_OPERATOR,
+    [VERB_HOST_REVOKE] = ROLE_OPERATOR,
+    [VERB_HOST_LABEL] = ROLE_OPERATOR,
+    [VERB_HOST_RENAME] = ROLE_OPERATOR,
+    [VERB_HOST_FORGET] = ROLE_OPERATOR,
+    [VERB_INSTALL_TOKEN] = ROLE_OPERATOR,
+    [VERB_RUN] = ROLE_OPERATOR,
+    [VERB_USER_ADMIN] = ROLE_ADMIN,
+    [VERB_OWN_PASSWORD] = ROLE_VIEWER,
+    [VERB_API_TOKEN] = ROLE_VIEWER,
+    [VERB_API_TOKEN_ANY] = ROLE_ADMIN,
+    [VERB_AUDIT_READ] = ROLE_ADMIN,
+};
+
+enum role_level policy_needs(enum verb v)
+{
+    if ((unsigned)v >= VERB_N || needs[v] == ROLE_NONE)
+        return ROLE_ADMIN;
+    return needs[v];
+}
+
+bool policy_allows(enum role_level role, enum verb v)
+{
+    if ((unsigned)v >= VERB_N || role < ROLE_VIEWER || role > ROLE_ADMIN)
+        return false;
+    return role >= policy_needs(v);
+}

@@ -1,0 +1,96 @@
+/* fleet/presence.c - see presence.h. */
+#include "fleet/presence.h"
+
+const struct name presence_names[] = {
+    { PRESENCE_NEVER, "never" },
+    { PRESENCE_ONLINE, "online" },
+    { PRESENCE_LATE, "late" },
+    { PRESENCE_LOST, "lost" },
+    NAMES_END,
+};
+
+static usec_t at_least(usec_t v, usec_t least)
+{
+    return v < least ? least : v;
+}
+
+static usec_t times(usec_t v, uint64_t n)
+{
+    usec_t r;
+    return __builtin_mul_overflow(v, n, &r) ? USEC_NEVER : r;
+}
+
+static usec_t plus(usec_t a, usec_t b)
+{
+    usec_t r;
+    return __builtin_add_overflow(a, b, &r) ? USEC_NEVER : r;
+}
+
+struct presence_rules presence_rules_for(usec_t heartbeat_every)
+{
+    return (struct presence_rules){
+        .late_after = at_least(times(heartbeat_every, 2), 5 * USEC_PER_SEC),
+        .lost_after = at_least(times(heartbeat_every, 4), 15 * USEC_PER_SEC),
+    };
+}
+
+enum presence presence_at(const struct presence_rules *r, usec_t last_seen, bool has_link, usec_t now)
+{
+    if (last_seen == 0)
+        return PRESENCE_NEVER;
+    usec_t age = now > last_seen ? now - last_seen : 0;
+    if (!has_link && age >= r->lost_after)
+        return PRESENCE_LOST;
+    return age >= r->late_after ? PRESENCE_LATE : PRESENCE_ONLINE;
+}
+
+usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_link, usec_t now)
+{
+    switch (presence_at(r, last_seen, has_link, now)) {
+    case PRESENCE_ONLINE: {
+        usec_t first = r->late_after;
+        if (!has_link && r->lost_after < first)
+            first = r->lost_after;
+        return plus(last_seen, first);
+    }
+    case PRESENCE_LATE:
+        return has_link ? USEC_NEVER : plus(last_seen, r->lost_after);
+    case PRESENCE_NEVER:
+    case PRESENCE_LOST:
+        break;
+    }
+    return USEC_NEVER;
+}
+
+const char *presence_status(enum presence p, uint32_t running_tasks)
+{
+    switch (p) {
+    case PRESENCE_ONLINE:
+        return running_tasks > 0 ? "busy" : "ready";
+    case PRESENCE_LATE:
+        return "stale";
+    case PRESENCE_NEVER:
+    case PRESENCE_LOST:
+        break;
+    }
+    return "disconnected";
+}
+
+usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s)
+{
+    if (beats_per_s == 0)
+        return base;
+    usec_t needed = times(n_hosts, USEC_PER_SEC);
+    /* up, to a whole millisecond: that is what travels */
+    needed = needed / beats_per_s + (needed % beats_per_s != 0);
+    if (needed <= base)
+        return base;
+    return plus(needed, USEC_PER_MS - 1) / USEC_PER_MS * USEC_PER_MS;
+}
+
+usec_t presence_reconnect_slot(uint64_t i, uint64_t n, uint32_t per_s)
+{
+    if (per_s == 0 || n == 0)
+        return 0;
+    return times(i % n, USEC_PER_SEC) / per_s;
+}

@@ -1,0 +1,32 @@
+/* wire/facts.c - see facts.h. */
+#include "wire/facts.h"
+
+const struct name section_status_names[] = {
+    { SECTION_OK, "ok" },
+    { SECTION_DISABLED, "disabled" },
+    { SECTION_FAILED, "failed" },
+    { SECTION_MISSING, "missing" },
+    NAMES_END,
+};
+
+const struct name section_names[] = {
+    { SECTION_OS, "os" },
+    { SECTION_KERNEL, "kernel" },
+    { SECTION_CPU, "cpu" },
+    { SECTION_MEMORY, "memory" },
+    { SECTION_DMI, "dmi" },
+    { SECTION_DISKS, "disks" },
+    { SECTION_FILESYSTEMS, "filesystems" },
+    { SECTION_INTERFACES, "interfaces" },
+    { SECTION_ADDRESSES, "addresses" },
+    { SECTION_NEIGHBOURS, "neighbours" },
+    { SECTION_ROUTES, "routes" },
+    { SECTION_LISTENERS, "listeners" },
+    { SECTION_CONNECTIONS, "connections" },
+    { SECTION_PACKAGES, "packages" },
+    { SECTION_SERVICES, "services" },
+    { SECTION_USERS, "users" },
+    { SECTION_LOGINS, "logins" },
+    { SECTION_GPUS, "gpus" },
+    NAMES_END,
+};
