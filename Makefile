@@ -1,0 +1,59 @@
+# Muster. `make up` runs it here, `make test` tests it; `make help` lists the rest.
+PORT ?= 8120
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+PYTHON ?= /usr/bin/python3
+PROGRAMS = musterd muster-agent muster-hold muster fleetsim
+MESON_FLAGS = $(if $(CI),--werror)
+
+.PHONY: help build up test bench install fmt lint clean need-build need-test fuzz
+help:
+	@echo 'make up [PORT=8120]   server and agent on this machine, enrolled, in the foreground'
+	@echo 'make test             every test; the last line counts them'
+	@echo 'make build            programs in build/'
+	@echo 'make bench            the figures of docs/performance.md'
+	@echo 'make fuzz [SECONDS=60]  every fuzz target for a while'
+	@echo 'make install [DESTDIR=] [PREFIX=/usr/local]'
+	@echo 'make fmt | lint | clean'
+
+need-build:
+	@tools/need.sh packaging/packages-build.txt
+need-test:
+	@tools/need.sh packaging/packages-build.txt packaging/packages-test.txt
+
+$(BUILD)/build.ninja: | need-build
+	@meson setup $(MESON_FLAGS) $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -rf $(BUILD) $(BUILD).log; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
+
+build: need-build $(BUILD)/build.ninja
+	@ninja -C $(BUILD) $(NINJAFLAGS)
+	@for p in $(PROGRAMS); do f=$$(find $(BUILD)/src $(BUILD)/bench -type f -name $$p -perm -u+x | head -1); \
+	  [ -z "$$f" ] || ln -sfn "$${f#$(BUILD)/}" $(BUILD)/$$p; done
+
+up: need-build
+	@$(MAKE) --no-print-directory build NINJAFLAGS=--quiet
+	@exec tools/up.sh $(BUILD) $(PORT)
+
+test: need-test
+	@exec $(PYTHON) tools/test.py
+
+bench: need-test build
+	@exec $(PYTHON) bench/run.py
+
+fuzz: need-test
+	@exec $(PYTHON) tools/fuzz.py --seconds $(or $(SECONDS),60)
+
+install: build
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BUILD='$(BUILD)' sh packaging/install.sh
+
+fmt: need-test
+	@command -v clang-format >/dev/null || tools/need.sh packaging/packages-lint.txt
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
+
+lint: need-test build
+	@tools/need.sh packaging/packages-lint.txt
+	@exec $(PYTHON) tools/lint.py
+
+clean:
+	@rm -rf build build-*

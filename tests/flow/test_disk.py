@@ -1,0 +1,92 @@
+"""Disk full, read-only state, corrupt database: refuse, say so, recover, lose nothing."""
+import os
+import subprocess
+
+import pytest
+import requests
+from conftest import BUILD, Proc, Server, until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+@pytest.fixture
+def small_disk(tmp):
+    d = tmp / "disk"
+    d.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(d)], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield d
+    subprocess.run(["umount", "-l", str(d)], check=False)
+
+
+def test_a_full_disk_refuses_writes_and_recovers_without_losing_what_was_acknowledged(fleet, small_disk):
+    s = Server(small_disk / "s")
+    s.dir.mkdir(exist_ok=True)
+    try:
+        s.start()
+        keep = s.api("POST", "/api/v1/tokens", {"note": "before"}, expect=201).json()["id"]
+        filler = small_disk / "filler"
+        with open(filler, "wb") as f:
+            try:
+                while True:
+                    f.write(b"\0" * 65536)
+            except OSError:
+                pass
+
+        def refused():
+            r = s.api("POST", "/api/v1/tokens", {"note": "x" * 200})
+            return r.status_code == 503 and r.json()["error"]["code"] == "store.unavailable"
+        until(refused, 60, "writes to be refused")
+        r = requests.get(s.url + "/readyz", timeout=5)
+        assert r.status_code == 503 and "store" in r.text
+        assert requests.get(s.url + "/healthz", timeout=5).text == "ok"
+        assert [t for t in s.get("/api/v1/tokens")["tokens"] if t["id"] == keep]
+        filler.unlink()
+        until(lambda: requests.get(s.url + "/readyz", timeout=5).status_code == 200, 30, "readiness to come back")
+        after = s.api("POST", "/api/v1/tokens", {"note": "after"}, expect=201).json()["id"]
+        s.kill9()
+        s.start()
+        ids = [t["id"] for t in s.get("/api/v1/tokens")["tokens"]]
+        assert keep in ids and after in ids
+    finally:
+        if s.proc and s.proc.alive():
+            s.stop()
+
+
+def test_a_corrupt_database_is_named_and_nothing_is_overwritten(fleet):
+    s = fleet.server()
+    s.api("POST", "/api/v1/tokens", {}, expect=201)
+    s.stop()
+    db = next(s.state.glob("*.db"))
+    for extra in s.state.glob("*.db-*"):
+        extra.unlink()
+    data = b"this is not a database" * 400
+    db.write_bytes(data)
+    s.start(wait=False)
+    assert s.proc.wait(20) != 0
+    assert "store.corrupt" in s.log or "corrupt" in s.log
+    assert db.read_bytes() == data
+    r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       timeout=60)
+    assert r.returncode != 0 and "restore" in r.stdout
+
+
+def test_a_broken_state_directory_is_one_clear_sentence(tmp):
+    f = tmp / "file"
+    f.write_text("")
+    p = Proc([BUILD / "musterd", "--dev", "--state-dir", f, "--listen", "127.0.0.1:0"], tmp / "log")
+    assert p.wait(10) == 1
+    lines = [x for x in p.log.splitlines() if x.strip()]
+    assert len(lines) <= 2 and str(f) in p.log
+
+
+def test_two_servers_cannot_share_a_state_directory(fleet):
+    s = fleet.server()
+    p = Proc([BUILD / "musterd", "--dev", "--state-dir", s.state, "--listen", "127.0.0.1:0"], fleet.dir / "second.log")
+    assert p.wait(10) == 1 and "already" in p.log.lower()
+
+
+def test_a_port_in_use_is_one_clear_sentence(fleet):
+    s = fleet.server()
+    p = Proc([BUILD / "musterd", "--dev", "--state-dir", fleet.dir / "other", "--listen", f"127.0.0.1:{s.base}"], fleet.dir / "second.log")
+    assert p.wait(10) == 1 and str(s.base) in p.log and "in use" in p.log

@@ -1,0 +1,142 @@
+"""Enrolment: approve, reject, revoke, tokens, pins, two hosts with one name."""
+import time
+
+from conftest import until
+
+
+def pending(s):
+    return s.get("/api/v1/enrollments")["enrollments"]
+
+
+def test_an_operator_approves_and_the_host_becomes_ready(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, token=s.token(auto_approve=False))
+    p = until(lambda: pending(s), what="a pending request")
+    assert len(p) == 1 and p[0]["fingerprint"].startswith("sha256:") and p[0]["hostname"]
+    assert s.agents() == [] or all(x["state"] != "approved" for x in s.agents())
+    out = s.cli("pending", check=0).stdout
+    assert p[0]["hostname"] in out
+    s.cli("approve", p[0]["id"], check=0)
+    host = a.wait_ready()
+    assert host["state"] == "approved" and host["dialect"] == "native"
+    assert pending(s) == []
+
+
+def test_without_a_token_nobody_joins_unseen(fleet):
+    s = fleet.server()
+    pin = s.token().split("@")[1]
+    a = fleet.agent(s, token=f"{'x' * 20}@{pin}")
+    code = a.proc.wait(20)
+    assert code != 0 and "token" in a.log
+    assert pending(s) == []
+
+
+def test_a_rejected_host_is_told_so_and_exits(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, token=s.token(auto_approve=False))
+    p = until(lambda: pending(s), what="a pending request")
+    s.cli("reject", p[0]["id"], check=0)
+    assert a.proc.wait(30) != 0
+    assert "reject" in a.log.lower()
+
+
+def test_a_wrong_pin_is_named_and_the_token_is_not_sent(fleet):
+    s = fleet.server()
+    code = s.token().split("@")[0]
+    a = fleet.agent(s, token=f"{code}@sha256:{'0' * 64}")
+    until(lambda: "pin" in a.log.lower(), what="the agent to name the pin")
+    assert pending(s) == [] and s.agents() == []
+    assert [t["used"] for t in s.get("/api/v1/tokens")["tokens"]] == [0]
+    assert code not in a.log and code not in s.log
+
+
+def test_used_up_expired_and_revoked_tokens_are_named(fleet):
+    s = fleet.server()
+    t = s.token(uses=1)
+    fleet.agent(s, "first", token=t).wait_ready()
+    b = fleet.agent(s, "second", token=t)
+    b.proc.wait(20)
+    assert "used" in b.log
+    t2 = s.token(ttl="1s")
+    end = time.monotonic() + 1.2
+    until(lambda: time.monotonic() > end, what="the token to expire")
+    c = fleet.agent(s, "third", token=t2)
+    c.proc.wait(20)
+    assert "expired" in c.log
+    r = s.api("POST", "/api/v1/tokens", {"uses": 0}, expect=201).json()
+    s.api("DELETE", f"/api/v1/tokens/{r['id']}", expect=200)
+    d = fleet.agent(s, "fourth", token=r["token"])
+    d.proc.wait(20)
+    assert "revoked" in d.log
+
+
+def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pair):
+    s, a = pair
+    s.cli("revoke", a.host["id"], check=0)
+    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] == "disconnected", 5, "the link to be cut")
+    code = a.proc.wait(20)
+    assert code != 0 and "revoked" in a.log
+    a.start()
+    a.proc.wait(20)
+    assert "revoked" in a.log
+    assert s.get(f"/api/v1/agents/{a.host['id']}")["state"] == "revoked"
+
+
+def test_two_hosts_with_one_hostname_are_two_hosts(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, "a")
+    b = fleet.agent(s, "b")
+    assert a.host["id"] != b.host["id"] and a.host["hostname"] == b.host["hostname"]
+    assert len({x["name"] for x in s.agents()}) == 2
+    r = s.cli("run", "--all", "--", "true", check=0)
+    assert r.returncode == 0
+
+
+def test_the_same_machine_is_the_same_host_after_a_restart_of_both(pair):
+    s, a = pair
+    a.stop()
+    s.stop()
+    s.start()
+    a.start()
+    assert a.wait_ready()["id"] == a.host["id"]
+    assert len(s.agents()) == 1
+
+
+def test_claimed_labels_match_no_selector_until_an_operator_says_so(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, token=s.token(), args=["--label", "role=web"])
+    a.host = a.wait_ready()
+    assert a.host["claimed_labels"] == {"role": "web"} and a.host["labels"] == {}
+    assert s.cli("run", "-t", "role=web", "--", "true").returncode == 4
+    s.cli("label", a.host["name"], "role=web", check=0)
+    s.cli("run", "-t", "role=web", "--", "true", check=0)
+    assert [x["id"] for x in s.get("/api/v1/agents?label=role%3Dweb")["agents"]] == [a.host["id"]]
+
+
+def test_a_cloned_disk_is_flagged(fleet):
+    import shutil
+    s = fleet.server()
+    a = fleet.agent(s)
+    a.stop()
+    shutil.copytree(a.state, fleet.dir / "b" / "agent", symlinks=True)
+    import subprocess, os
+    fake = fleet.dir / "machine-id"
+    fake.write_text("0123456789abcdef0123456789abcdef\n")
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode:
+        import pytest
+        pytest.skip("needs a mount namespace")
+    b = fleet.agent(s, "b", start=False, wrap=["unshare", "-m", "sh", "-c", f'mount --bind {fake} /etc/machine-id && exec "$@"', "sh"])
+    os.chmod(fleet.dir / "b" / "agent", 0o700)
+    a.start()
+    a.wait_ready()
+    b.start()
+    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["clone_suspected"], 30, "the clone to be noticed")
+
+
+def test_the_token_never_stays_in_argv(fleet):
+    s = fleet.server()
+    t = s.token()
+    a = fleet.agent(s, token=None, args=["--token", t])
+    a.wait_ready()
+    cmdline = open(f"/proc/{a.proc.p.pid}/cmdline", "rb").read()
+    assert t.split("@")[0].encode() not in cmdline

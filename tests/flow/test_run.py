@@ -1,0 +1,190 @@
+"""Commands: exact argv, streams apart, codes, timeout, cancel, queue, caps, stdin."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from conftest import BUILD, SLOW, job_done, tasks_of, until
+
+
+def start_job(s, host, argv, **kw):
+    return s.api("POST", "/api/v1/jobs", {"targets": {"hosts": [host]}, "argv": argv, **kw}, expect=201).json()["id"]
+
+
+def test_exit_code_streams_and_argv_pass_through_exactly(pair):
+    s, a = pair
+    n = a.host["name"]
+    r = s.cli("run", n, "--", "sh", "-c", "echo out; echo err >&2; exit 42")
+    assert (r.returncode, r.stdout, r.stderr) == (42, "out\n", "err\n")
+    odd = ["a b", "", "*", "$HOME", "\\", "'", '"', "ünï"]
+    r = s.cli("run", n, "--", "printf", "%s\\n", *odd, check=0)
+    assert r.stdout.split("\n")[:-1] == odd
+    assert s.cli("run", n, "--shell", "--", "echo $((6*7))", check=0).stdout == "42\n"
+
+
+def test_output_is_raw_bytes(pair):
+    s, a = pair
+    r = s.cli("run", a.host["name"], "--", "sh", "-c", "head -c 300000 /dev/urandom | tee /tmp/muster-$$ ; rm -f /tmp/muster-$$", text=False)
+    assert r.returncode == 0 and len(r.stdout) == 300000
+    r = s.cli("run", a.host["name"], "--", "printf", "\\000\\377\\n", text=False)
+    assert r.stdout == b"\0\xff\n"
+
+
+def test_death_by_signal_is_128_plus_n_and_timeout_is_6(pair):
+    s, a = pair
+    n = a.host["name"]
+    assert s.cli("run", n, "--", "sh", "-c", "kill -9 $$").returncode == 137
+    t0 = time.monotonic()
+    assert s.cli("run", n, "--timeout", "1s", "--", "sleep", "60").returncode == 6
+    assert time.monotonic() - t0 < 15 * SLOW
+
+
+def test_user_cwd_env_and_stdin(pair):
+    s, a = pair
+    n = a.host["name"]
+    assert s.cli("run", n, "--cwd", "/tmp", "--env", "A=b c", "--", "sh", "-c", "pwd; echo $A", check=0).stdout == "/tmp\nb c\n"
+    if os.geteuid() == 0:
+        assert s.cli("run", n, "--user", "nobody", "--", "id", "-un", check=0).stdout == "nobody\n"
+    assert s.cli("run", n, "--stdin", "--", "cat", input="x" * 200000, check=0).stdout == "x" * 200000
+    assert s.cli("run", n, "--", "cat", check=0).stdout == ""
+
+
+def test_what_cannot_run_is_refused_with_a_sentence(pair):
+    s, a = pair
+    n = a.host["name"]
+    for args, word in ((["--", "/no/such/program"], "no such"), (["--user", "no-such-user", "--", "true"], "user"),
+                       (["--cwd", "/no/such/dir", "--", "true"], "/no/such/dir")):
+        r = s.cli("run", n, *args)
+        assert r.returncode not in (0, None) and word in (r.stderr + r.stdout).lower(), r
+
+
+def test_unknown_host_is_exit_4_and_says_what_to_do(pair):
+    s, _ = pair
+    r = s.cli("run", "nobody-here", "--", "true")
+    assert r.returncode == 4 and "muster hosts" in r.stderr
+
+
+def test_several_hosts_are_prefixed_and_partial_failure_is_3(fleet):
+    s = fleet.server()
+    a, b = fleet.agent(s, "a"), fleet.agent(s, "b")
+    r = s.cli("run", "--all", "--", "echo", "hello", check=0)
+    lines = sorted(r.stdout.splitlines())
+    assert len(lines) == 2 and all(line.endswith("hello") for line in lines)
+    assert {line.split()[0].rstrip(":|") for line in lines} == {a.host["name"], b.host["name"]}
+    mark = fleet.dir / "once"
+    r = s.cli("run", "--all", "--", "sh", "-c", f"mkdir {mark} 2>/dev/null")
+    assert r.returncode == 3
+
+
+def test_cancel_ends_the_whole_process_group(pair, tmp):
+    s, a = pair
+    pidfile = tmp / "pid"
+    j = start_job(s, a.host["name"], ["sh", "-c", f"sleep 300 & echo $! > {pidfile}.x; mv {pidfile}.x {pidfile}; wait"])
+    until(pidfile.exists, what="the command to start")
+    s.cli("cancel", j, check=0)
+    job = job_done(s, j)
+    assert job["state"] == "cancelled" and tasks_of(s, j)[0]["outcome"] == "cancelled"
+    pid = int(pidfile.read_text())
+    until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().split()[2], what="the child to end")
+
+
+def test_a_command_that_ignores_term_is_killed_after_the_grace(pair):
+    s, a = pair
+    j = start_job(s, a.host["name"], ["sh", "-c", "trap '' TERM; echo on; while :; do sleep 1; done"], grace="1s")
+    until(lambda: tasks_of(s, j)[0]["stdout_bytes"] > 0, what="output")
+    s.api("POST", f"/api/v1/jobs/{j}/cancel", {"grace": "1s"}, expect=202)
+    assert job_done(s, j)["state"] == "cancelled"
+
+
+def test_ctrl_c_asks_the_server_to_cancel(pair):
+    s, a = pair
+    env = {**os.environ, "MUSTER_SERVER": f"unix:{s.sock}", "HOME": str(s.dir)}
+    p = subprocess.Popen([BUILD / "muster", "run", a.host["name"], "--", "sh", "-c", "echo on; sleep 300"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env)
+    assert p.stdout.readline() == b"on\n"
+    p.send_signal(signal.SIGINT)
+    assert p.wait(30 * SLOW) != 0
+    job = s.get("/api/v1/jobs")["jobs"][0]
+    assert job_done(s, job["id"])["state"] == "cancelled"
+
+
+def test_an_offline_host_gets_the_command_when_it_returns(pair):
+    s, a = pair
+    a.stop()
+    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] in ("stale", "disconnected"), 30, "the host to be gone")
+    r = s.cli("run", a.host["name"], "--detach", "--json", "--", "echo", "later", check=0)
+    j = json.loads(r.stdout)["id"]
+    assert tasks_of(s, j)[0]["state"] == "queued"
+    a.start()
+    assert job_done(s, j, 30)["state"] == "succeeded"
+    assert s.cli("job", j, "--logs", check=0).stdout.endswith("later\n")
+
+
+def test_without_detach_an_offline_host_is_exit_6_within_10_seconds(pair):
+    s, a = pair
+    a.stop()
+    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] in ("stale", "disconnected"), 30, "the host to be gone")
+    t0 = time.monotonic()
+    r = s.cli("run", a.host["name"], "--", "true")
+    assert r.returncode == 6 and "--detach" in r.stderr
+    assert 8 < time.monotonic() - t0 < 20 * SLOW
+
+
+def test_a_deadline_passes_and_the_task_is_expired(pair):
+    s, a = pair
+    a.stop()
+    j = start_job(s, a.host["name"], ["true"], deadline="1s")
+    job = job_done(s, j)
+    assert tasks_of(s, j)[0]["outcome"] == "expired" and job["state"] == "failed"
+
+
+def test_output_caps_are_truthful(pair):
+    s, a = pair
+    j = start_job(s, a.host["name"], ["sh", "-c", "head -c 200000 /dev/zero"], output_cap=65536)
+    job_done(s, j)
+    t = tasks_of(s, j)[0]
+    assert t["stdout_bytes"] == 65536 and t["stdout_truncated"] is True and t["stdout_total_bytes"] == 200000
+    assert t["stderr_truncated"] is False
+
+
+def test_an_idempotency_key_makes_one_job(pair):
+    s, a = pair
+    body = {"targets": {"hosts": [a.host["name"]]}, "argv": ["true"]}
+    h = {"Idempotency-Key": "k-1"}
+    one = s.api("POST", "/api/v1/jobs", body, headers=h).json()["id"]
+    two = s.api("POST", "/api/v1/jobs", body, headers=h).json()["id"]
+    assert one == two
+    job_done(s, one)
+    assert s.api("POST", "/api/v1/jobs", body, headers=h).json()["id"] == one
+    other = s.api("POST", "/api/v1/jobs", {**body, "argv": ["false"]}, headers=h)
+    assert other.status_code == 409 and other.json()["error"]["code"] == "job.key_reused"
+
+
+def test_the_limit_of_a_host_queues_the_rest(fleet):
+    s = fleet.server()
+    a = fleet.agent(s)
+    ids = [start_job(s, a.host["name"], ["sleep", "0.2"]) for _ in range(40)]
+    for i in ids:
+        assert job_done(s, i, 60)["state"] == "succeeded"
+
+
+def test_local_policy_can_switch_commands_off(fleet):
+    s = fleet.server()
+    pol = fleet.dir / "agent.yaml"
+    pol.write_text("policy:\n  run: off\n")
+    a = fleet.agent(s, args=["--config", str(pol)])
+    r = s.cli("run", a.host["name"], "--", "true")
+    assert r.returncode != 0 and "polic" in r.stderr.lower()
+    t = s.get("/api/v1/jobs")["jobs"][0]["id"]
+    assert tasks_of(s, t)[0]["outcome"] == "refused"
+
+
+def test_live_output_is_at_most_a_moment_late(pair):
+    s, a = pair
+    env = {**os.environ, "MUSTER_SERVER": f"unix:{s.sock}", "HOME": str(s.dir)}
+    p = subprocess.Popen([BUILD / "muster", "run", a.host["name"], "--", "sh", "-c", "echo one; read x; echo two"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, env=env)
+    p.stdin.close()
+    assert p.stdout.readline() == b"one\n"
+    p.wait(30 * SLOW)

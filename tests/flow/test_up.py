@@ -1,0 +1,74 @@
+"""`make up`, as a new user would: up, found again, Ctrl-C, port taken, ends when either ends."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from conftest import BUILD, ROOT, Proc, free_base, until
+
+pytestmark = pytest.mark.skipif("asan" in BUILD.name, reason="tests the script, with the release build")
+
+
+def up(tmp, base, log):
+    return Proc(["bash", ROOT / "tools/up.sh", BUILD, base], tmp / log, env={"MUSTER_VAR": str(tmp / "var")}, cwd=ROOT, start_new_session=True)
+
+
+def end(p):
+    os.killpg(p.p.pid, signal.SIGINT)
+    return p.wait(20)
+
+
+def cli(tmp, *args):
+    return subprocess.run([BUILD / "muster", "--server", f"unix:{tmp}/var/server/musterd.sock", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=30)
+
+
+def test_up_enrols_this_machine_and_finds_it_again(tmp):
+    base = free_base()
+    p = up(tmp, base, "one.log")
+    until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
+    assert "Muster is up" in p.log, p.log
+    assert f"http://127.0.0.1:{base + 2}" in p.log
+    cmds = re.findall(r"^  (\S.*)$", p.log, re.M)
+    assert len(cmds) == 3
+    for c in cmds:
+        r = subprocess.run(c, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+        assert r.returncode == 0 and r.stdout, (c, r.stdout)
+    ids = cli(tmp, "hosts", "--json").stdout
+    assert end(p) == 0
+    p = up(tmp, base, "two.log")
+    until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up again")
+    one = re.findall(r'"id": ?"([0-9a-f-]{36})"', ids)
+    two = re.findall(r'"id": ?"([0-9a-f-]{36})"', cli(tmp, "hosts", "--json").stdout)
+    assert one and one == two
+    assert end(p) == 0
+
+
+@pytest.mark.parametrize("victim", ["musterd", "muster-agent"])
+def test_up_ends_when_either_ends(tmp, victim):
+    base = free_base()
+    p = up(tmp, base, "up.log")
+    until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
+    kids = subprocess.run(["pgrep", "-P", str(p.p.pid), "-x", victim], stdout=subprocess.PIPE, text=True).stdout.split()
+    assert len(kids) == 1, p.log
+    os.kill(int(kids[0]), signal.SIGKILL)
+    assert p.wait(20) != 0
+
+
+def test_a_taken_port_is_one_sentence_and_exit_1(tmp):
+    import socket
+    base = free_base()
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", base))
+        s.listen()
+        p = up(tmp, base, "taken.log")
+        assert p.wait(20) == 1
+    assert str(base) in p.log and "in use" in p.log
+
+
+def test_a_broken_state_directory_is_one_sentence_and_exit_1(tmp):
+    (tmp / "var").write_text("not a directory")
+    p = up(tmp, free_base(), "broken.log")
+    assert p.wait(20) == 1 and str(tmp / "var") in p.log
