@@ -3,6 +3,7 @@
 #define MUSTER_CODEC_JSON_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -18,7 +19,7 @@ struct node {
         bool b;
         int64_t i;
         double r;
-        struct str s;   /* NODE_STR; also the exact text of numbers */
+        struct str s;   /* NODE_STR */
     };
     struct str key;     /* when a member of a map */
     struct node *child; /* first of a list or map */
@@ -28,8 +29,9 @@ struct node {
 };
 
 /* Parses the whole of @text (at most @max_bytes; depth LIMIT_JSON_DEPTH). Refused: duplicate keys, invalid UTF-8,
- * NUL in strings, trailing bytes, NaN. Returns 0 and the root in @a; -EINVAL ("json.syntax", "json.duplicate",
- * "json.depth", "json.utf8"), -EMSGSIZE ("json.too_large"), -ENOBUFS (arena). */
+ * NUL in strings, trailing bytes, NaN, numbers beyond int64 or double. Returns 0 and the root in @a; -EINVAL
+ * ("json.syntax", "json.duplicate", "json.depth", "json.utf8", "json.number"), -EMSGSIZE ("json.too_large"),
+ * -ENOBUFS ("json.too_large": @a is too small for the tree; what was parsed meanwhile stays within its cap). */
 int json_parse(struct arena *a, struct str text, size_t max_bytes, struct node **ret, struct err *err);
 /* Member @key of a map, or NULL. */
 const struct node *node_get(const struct node *map, const char *key);
@@ -55,7 +57,7 @@ void jw_key_str(struct jw *w, struct str key);
 void jw_str(struct jw *w, struct str s); /* invalid UTF-8 is replaced, never emitted */
 void jw_cstr(struct jw *w, const char *s);
 void jw_u64(struct jw *w, uint64_t v); /* beyond 2^53 as a string */
-void jw_i64(struct jw *w, int64_t v);
+void jw_i64(struct jw *w, int64_t v); /* likewise */
 void jw_f64(struct jw *w, double v);   /* NaN and infinities as null */
 void jw_bool(struct jw *w, bool v);
 void jw_null(struct jw *w);

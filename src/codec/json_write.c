@@ -1,0 +1,255 @@
+/* codec/json_write.c - the streaming writer of json.h. */
+#include <errno.h>
+#include <math.h>
+
+#include "base/text.h"
+#include "codec/json.h"
+
+enum { DEPTH_MAX = 64 };
+static const uint64_t exact_max = (uint64_t)1 << 53; /* what JavaScript's numbers hold exactly */
+
+static void put(struct jw *w, const char *p, size_t n)
+{
+    if (w->err == 0)
+        w->err = buf_append(w->out, p, n);
+}
+
+static void newline(struct jw *w)
+{
+    put(w, "\n", 1);
+    for (uint32_t i = 0; i < w->depth; i++)
+        put(w, "  ", 2);
+}
+
+/* Before every value and key: the comma, and the line in pretty form. */
+static void begin(struct jw *w)
+{
+    if (w->after_key) {
+        w->after_key = false;
+        return;
+    }
+    if (w->depth == 0)
+        return;
+    uint64_t bit = (uint64_t)1 << (w->depth - 1);
+    if (w->has_items & bit)
+        put(w, ",", 1);
+    w->has_items |= bit;
+    if (w->pretty)
+        newline(w);
+}
+
+static void open_nest(struct jw *w, char c)
+{
+    begin(w);
+    put(w, &c, 1);
+    if (w->depth == DEPTH_MAX) {
+        w->err = w->err ? w->err : -ENOBUFS;
+        return;
+    }
+    w->has_items &= ~((uint64_t)1 << w->depth);
+    w->depth++;
+}
+
+static void close_nest(struct jw *w, char c)
+{
+    if (w->depth == 0) {
+        w->err = w->err ? w->err : -EINVAL;
+        return;
+    }
+    w->depth--;
+    if (w->pretty && (w->has_items & (uint64_t)1 << w->depth))
+        newline(w);
+    put(w, &c, 1);
+}
+
+void jw_map(struct jw *w)
+{
+    open_nest(w, '{');
+}
+
+void jw_end_map(struct jw *w)
+{
+    close_nest(w, '}');
+}
+
+void jw_list(struct jw *w)
+{
+    open_nest(w, '[');
+}
+
+void jw_end_list(struct jw *w)
+{
+    close_nest(w, ']');
+}
+
+static void put_escaped(struct jw *w, unsigned char c)
+{
+    static const char shorts[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";
+    const char *at = c ? strchr(shorts, c) : NULL;
+    char text[8];
+    int n;
+    if (at)
+        n = snprintf(text, sizeof(text), "\\%c", letters[at - shorts]);
+    else
+        n = snprintf(text, sizeof(text), "\\u%04x", c);
+    put(w, text, (size_t)n);
+}
+
+static void put_string(struct jw *w, struct str s)
+{
+    AUTO(buf_done) struct buf clean = { 0 };
+    if (!utf8_is_valid(s)) {
+        clean = BUF(3 * s.len);
+        (void)utf8_lossy(&clean, s); /* at most three bytes for one: fits */
+        s = buf_as_str(&clean);
+    }
+    put(w, "\"", 1);
+    size_t from = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            continue;
+        put(w, s.ptr + from, i - from);
+        put_escaped(w, c);
+        from = i + 1;
+    }
+    put(w, s.ptr + from, s.len - from);
+    put(w, "\"", 1);
+}
+
+void jw_key_str(struct jw *w, struct str key)
+{
+    begin(w);
+    put_string(w, key);
+    put(w, ": ", w->pretty ? 2 : 1);
+    w->after_key = true;
+}
+
+void jw_key(struct jw *w, const char *key)
+{
+    jw_key_str(w, str_of(key));
+}
+
+void jw_str(struct jw *w, struct str s)
+{
+    begin(w);
+    put_string(w, s);
+}
+
+void jw_cstr(struct jw *w, const char *s)
+{
+    jw_str(w, str_of(s));
+}
+
+static void put_number(struct jw *w, const char *text, int n, bool is_exact)
+{
+    begin(w);
+    if (!is_exact)
+        put(w, "\"", 1);
+    put(w, text, (size_t)n);
+    if (!is_exact)
+        put(w, "\"", 1);
+}
+
+void jw_u64(struct jw *w, uint64_t v)
+{
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+    put_number(w, text, n, v <= exact_max);
+}
+
+void jw_i64(struct jw *w, int64_t v)
+{
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%lld", (long long)v);
+    put_number(w, text, n, v <= (int64_t)exact_max && v >= -(int64_t)exact_max);
+}
+
+void jw_f64(struct jw *w, double v)
+{
+    char text[40];
+    int n = 0;
+    if (!isfinite(v)) {
+        jw_null(w);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back as the same */
+        n = snprintf(text, sizeof(text), "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    put_number(w, text, n, true);
+}
+
+void jw_bool(struct jw *w, bool v)
+{
+    begin(w);
+    put(w, v ? "true" : "false", v ? 4 : 5);
+}
+
+void jw_null(struct jw *w)
+{
+    begin(w);
+    put(w, "null", 4);
+}
+
+void jw_raw(struct jw *w, struct str json)
+{
+    begin(w);
+    put(w, json.ptr, json.len);
+}
+
+int jw_done(struct jw *w)
+{
+    if (w->err == 0 && (w->depth || w->after_key))
+        w->err = -EINVAL;
+    return w->err;
+}
+
+static void write_node(struct jw *w, const struct node *n)
+{
+    switch (n->type) {
+    case NODE_NULL:
+        jw_null(w);
+        break;
+    case NODE_BOOL:
+        jw_bool(w, n->b);
+        break;
+    case NODE_INT: {
+        char text[32]; /* as it came: never turned into a string */
+        put_number(w, text, snprintf(text, sizeof(text), "%lld", (long long)n->i), true);
+        break;
+    }
+    case NODE_REAL:
+        jw_f64(w, n->r);
+        break;
+    case NODE_STR:
+        jw_str(w, n->s);
+        break;
+    case NODE_LIST:
+        jw_list(w);
+        for (const struct node *c = n->child; c; c = c->next)
+            write_node(w, c);
+        jw_end_list(w);
+        break;
+    case NODE_MAP:
+        jw_map(w);
+        for (const struct node *c = n->child; c; c = c->next) {
+            jw_key_str(w, c->key);
+            write_node(w, c);
+        }
+        jw_end_map(w);
+        break;
+    }
+}
+
+int node_write(const struct node *n, struct buf *out)
+{
+    size_t before = out->len;
+    struct jw w = JW(out);
+    write_node(&w, n);
+    int r = jw_done(&w);
+    if (r < 0)
+        out->len = before;
+    return r;
+}
