@@ -1,0 +1,33 @@
+#!/bin/sh
+# make install: programs, units, examples, manual pages. DESTDIR and PREFIX as usual; nothing is started or enabled.
+set -eu
+bin=$DESTDIR$PREFIX/bin
+man=$DESTDIR$PREFIX/share/man
+unit=$DESTDIR$PREFIX/lib/systemd/system
+etc=$DESTDIR/etc/muster
+[ "$PREFIX" = /usr ] || etc=$DESTDIR$PREFIX/share/doc/muster/examples
+install -d "$bin" "$man/man1" "$man/man8" "$unit" "$etc" "$DESTDIR$PREFIX/lib/sysusers.d" "$DESTDIR$PREFIX/share/doc/muster"
+for p in musterd muster-agent muster-hold muster fleetsim; do
+    install -m 0755 "$BUILD/$p" "$bin/$p"
+done
+for s in 1 8; do
+    for m in docs/man/*.$s; do
+        [ -e "$m" ] && install -m 0644 "$m" "$man/man$s/"
+    done
+done
+for u in musterd muster-agent; do
+    sed "s|@PREFIX@|$PREFIX|g" "packaging/systemd/$u.service" >"$unit/$u.service"
+    chmod 0644 "$unit/$u.service"
+done
+install -m 0644 packaging/sysusers/muster.conf "$DESTDIR$PREFIX/lib/sysusers.d/muster.conf"
+install -m 0644 packaging/musterd.yaml packaging/agent.yaml "$etc/"
+install -m 0644 README.md LICENSE CHANGELOG.md "$DESTDIR$PREFIX/share/doc/muster/"
+for sh in bash zsh fish; do
+    case $sh in
+        bash) d=$DESTDIR$PREFIX/share/bash-completion/completions f=muster ;;
+        zsh) d=$DESTDIR$PREFIX/share/zsh/site-functions f=_muster ;;
+        fish) d=$DESTDIR$PREFIX/share/fish/vendor_completions.d f=muster.fish ;;
+    esac
+    install -d "$d"
+    "$BUILD/muster" completion $sh >"$d/$f"
+done
