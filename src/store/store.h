@@ -29,19 +29,22 @@
 #include "wire/job.h"
 
 struct store;
+struct driver;
 
 struct store_conf {
-    const char *path;              /* database file (0600); its directory exists */
+    const char *path;              /* database file (0600); its directory exists. path + "-lock" keeps a second server out */
     void (*wake)(void *ctx);       /* called on a store thread when store_poll() has something to do */
     void *wake_ctx;
     uint32_t max_open_units;       /* units not yet committed before store_is_behind(); 0 = 64 */
+    const struct driver *driver;   /* NULL: SQLite; tests hand in a scripted one (fake.h) */
 };
 
 /* -- life */
 /* Opens, checks, migrates, starts the threads. 0 and *@ret; -errno and @err: "store.open", "store.corrupt" (says what to do),
  * "store.newer" (made by a newer version), "store.read_only", "store.locked". */
 int store_open(const struct store_conf *conf, struct store **ret, struct err *err);
-/* Commits what is sealed (waiting up to 5 s), stops the threads. NULL is a no-op. */
+/* Seals, commits what is sealed (waiting up to 5 s), stops the threads. Reads still out are done with -ECANCELED, in here. NULL
+ * is a no-op. */
 void store_close(struct store *s);
 DEFINE_AUTO(struct store *, store_close)
 
@@ -57,7 +60,8 @@ void store_poll(struct store *s);
 /* 0 healthy; else -errno with @err ("store.disk_full", "store.read_only", "store.io", "store.corrupt") while commits fail. A probe
  * write every second makes it healthy again without traffic. */
 int store_health(const struct store *s, struct err *err);
-bool store_is_behind(const struct store *s); /* reading from agents should pause */
+/* Reading from agents should pause: max_open_units units, or 64 MiB of them, are not committed yet. */
+bool store_is_behind(const struct store *s);
 /* Time of the last successful round trip to the database, monotonic (the watchdog's food). */
 usec_t store_last_alive(const struct store *s);
 
@@ -121,14 +125,18 @@ struct fact_head {
     struct str message;
     struct fact_digest digest;
     usec_t taken_at, received_at;
-    uint64_t n_rows; /* filled on read */
+    uint64_t n_rows; /* filled on read; ignored by puts */
 };
 /* The whole section (@body as in fleet/inventory.h); the store thread writes the difference to what it had as history, unless
  * @no_history. */
 void store_put_facts_full(struct store *s, const struct fact_head *h, struct str body, bool no_history);
-/* A judged delta (encoded). Current is folded lazily. */
+/* A judged delta (encoded; empty: only the head changes). Current is folded lazily, and only then is the digest of the whole
+ * checked: what does not add up is told through store_on_drift(). */
 void store_put_facts_delta(struct store *s, const struct fact_head *h, struct str delta);
-/* Heads of all sections: at start (fn per row), or of one host. */
+/* @fn runs inside store_poll() when a folded section is not what @h->digest promised (its recorded digest is now the true one): ask
+ * that host for the section in full. May come more than once. */
+void store_on_drift(struct store *s, void (*fn)(void *ctx, uint64_t host_id, struct str section), void *ctx);
+/* Heads of all sections, by host then section, at start. n_rows is as of the last fold. */
 int store_load_fact_heads(struct store *s, void (*fn)(void *ctx, const struct fact_head *h), void *ctx, struct err *err);
 
 /* -- jobs and tasks */
@@ -157,6 +165,9 @@ struct task_row {
     struct str message;
 };
 void store_put_job(struct store *s, const struct job_row *j);
+/* As store_put_job() of a job already put, but cheap: writes only finished_at, cancel_requested, state and counts. Input is
+ * dropped when it is finished. */
+void store_put_job_progress(struct store *s, const struct job_row *j);
 void store_put_task(struct store *s, const struct task_row *t);
 void store_put_output(struct store *s, const struct output_frame *f); /* contiguous; the caller checked */
 /* Start-up: open jobs (not finished) and then their tasks. */
@@ -205,7 +216,7 @@ typedef void (*store_event_fn)(void *ctx, const struct event *e);
 typedef void (*store_audit_fn)(void *ctx, const struct audit_row *a);
 typedef void (*store_section_fn)(void *ctx, const struct fact_head *h, struct str body);
 struct fact_change {
-    uint64_t id;
+    uint64_t id;              /* grows with time; only good for the next page */
     usec_t at;                /* received */
     struct str section, key, before, after; /* JSON or {NULL,0}; before only where the store knew it */
 };
@@ -241,9 +252,12 @@ struct retention {
     usec_t keep_audit;
     uint64_t quota_bytes; /* output, events, history together; oldest finished jobs go first */
 };
-/* One small step (at most a few hundred rows) on the store thread; @done gets 1 if there is more to do. */
+/* One small step (at most a few hundred rows) on the store thread; @done gets 1 if there is more to do. By age: finished jobs with
+ * their tasks and output, events, history, audit (its newest row always stays). By quota: output of the oldest finished jobs
+ * (the job and its tasks stay), then the oldest events and history. */
 void store_retain(struct store *s, const struct retention *r, usec_t now, store_done_fn done, void *ctx);
-/* Online copy into @path (must not exist; 0600), on the reader thread. @progress (may be NULL) inside store_poll(). */
+/* Online copy into @path (must not exist: -EEXIST; 0600, one plain file, fsynced before @done), on the reader thread between reads.
+ * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */
 void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                   store_done_fn done, void *ctx);
 /* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. 0 or -errno and @err. */
