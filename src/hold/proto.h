@@ -1,21 +1,23 @@
-/* hold/proto.h - what the agent and muster-hold say to each other over DIR/sock (SOCK_SEQPACKET, one message a packet, at most
- * HOLD_PACKET_MAX bytes, little-endian). All facts are also in files, so losing the socket loses nothing. Shared header: no code. */
+/* hold/proto.h - what the agent and muster-hold say to each other (SOCK_SEQPACKET, one message a packet, at most
+ * HOLD_PACKET_MAX bytes, little-endian). All facts are also in files, so losing the socket loses nothing. Shared header: no code.
+ *
+ * At the start the hold gets one end of a socket pair as descriptor 3 (no race to connect) and the locked lock file as
+ * descriptor 4 (so there is no moment in which a running task looks abandoned). An agent that comes later uses DIR/sock. */
 #ifndef MUSTER_HOLD_PROTO_H
 #define MUSTER_HOLD_PROTO_H
 
 #include <stdint.h>
 
-enum { HOLD_PACKET_MAX = 64 << 10, HOLD_VERSION = 1 };
+enum { HOLD_PACKET_MAX = 512, HOLD_VERSION = 1, HOLD_FD_AGENT = 3, HOLD_FD_LOCK = 4 };
 
 enum hold_kind {
     /* agent -> hold */
     HOLD_CANCEL = 1, /* u64 a = grace in us: SIGTERM to the group, then SIGKILL */
-    HOLD_INPUT,      /* u64 a = offset, u64 b = 1 for end of input, then bytes */
+    HOLD_INPUT,      /* u64 a = bytes now in the file `in`, u64 b = 1 when that is all */
     HOLD_SIGNAL,     /* u64 a = signal number to the group */
     HOLD_RESIZE,     /* u64 a = columns, u64 b = rows (terminals) */
     /* hold -> agent */
     HOLD_STATE = 64, /* struct hold_state: on connect and on each change, at most every 20 ms */
-    HOLD_INPUT_AT,   /* u64 a = next input offset wanted */
 };
 struct hold_head {
     uint32_t kind;
