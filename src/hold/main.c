@@ -1,6 +1,6 @@
 /* muster-hold - holds one command: runs it, keeps its output and its end in files, outlives the agent.
  *
- *   muster-hold DIR        (DIR as in agent/exec.h; descriptors 3 and 4 as in proto.h)
+ *   muster-hold DIR        (DIR as in agent/exec.h; descriptors 3, 4 and 5 as in proto.h: with 5, DIR is only a name for ps)
  *
  * One thread, one poll(). Small on purpose: a host may run hundreds. When does a command end? When its own process has ended
  * and its output is read to the end, or 500 ms later if something it left in the background keeps the output open: such a
@@ -48,18 +48,19 @@ static void take_over(struct hold *h)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     bool has_agent = fcntl(HOLD_FD_AGENT, F_SETFD, FD_CLOEXEC) == 0;
     bool has_lock = fcntl(HOLD_FD_LOCK, F_SETFD, FD_CLOEXEC) == 0;
+    bool has_dir = fcntl(HOLD_FD_DIR, F_SETFD, FD_CLOEXEC) == 0;
 
     for (int fd = 0; fd < 3; fd++)
         (void)dup2(null, fd);
-    if (null > HOLD_FD_LOCK)
+    if (null > HOLD_FD_DIR)
         (void)close(null);
-    (void)close_range(HOLD_FD_LOCK + 1, ~0U, 0);
+    (void)close_range(HOLD_FD_DIR + 1, ~0U, 0);
     (void)setsid();
     (void)umask(077);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     (void)prctl(PR_SET_NAME, "muster-hold");
 
-    *h = (struct hold){ .dir_fd = -1, .lock_fd = has_lock ? HOLD_FD_LOCK : -1, .listen_fd = -1, .signal_fd = -1,
+    *h = (struct hold){ .dir_fd = has_dir ? HOLD_FD_DIR : -1, .lock_fd = has_lock ? HOLD_FD_LOCK : -1, .listen_fd = -1, .signal_fd = -1,
                         .error_fd = -1, .in_pipe = -1, .in_file = -1 };
     for (int i = 0; i < HOLD_CONNS; i++)
         h->conns[i] = -1;
@@ -108,7 +109,8 @@ static int open_task(struct hold *h, const char *path)
     static const uint8_t zeros[HOLD_STATUS_RESERVE];
     AUTO_FD int mark = -1, reserve = -1;
 
-    h->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (h->dir_fd < 0)
+        h->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (h->dir_fd < 0)
         return -errno;
     if (h->lock_fd < 0) {

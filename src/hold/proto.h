@@ -1,14 +1,15 @@
 /* hold/proto.h - what the agent and muster-hold say to each other (SOCK_SEQPACKET, one message a packet, at most
  * HOLD_PACKET_MAX bytes, little-endian). All facts are also in files, so losing the socket loses nothing. Shared header: no code.
  *
- * At the start the hold gets one end of a socket pair as descriptor 3 (no race to connect) and the locked lock file as
- * descriptor 4 (so there is no moment in which a running task looks abandoned). An agent that comes later uses DIR/sock. */
+ * At the start the hold gets one end of a socket pair as descriptor 3 (no race to connect), the locked lock file as
+ * descriptor 4 (so there is no moment in which a running task looks abandoned) and the task's directory as descriptor 5 (its
+ * path may be long, relative, or out of reach). An agent that comes later uses DIR/sock. */
 #ifndef MUSTER_HOLD_PROTO_H
 #define MUSTER_HOLD_PROTO_H
 
 #include <stdint.h>
 
-enum { HOLD_PACKET_MAX = 512, HOLD_VERSION = 1, HOLD_FD_AGENT = 3, HOLD_FD_LOCK = 4 };
+enum { HOLD_PACKET_MAX = 512, HOLD_VERSION = 1, HOLD_FD_AGENT = 3, HOLD_FD_LOCK = 4, HOLD_FD_DIR = 5 };
 
 enum hold_kind {
     /* agent -> hold */
