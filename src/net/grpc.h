@@ -6,6 +6,7 @@
 
 #include "base/blob.h"
 #include "net/http.h"
+#include "net/loop.h"
 #include "net/tls_ctx.h"
 
 enum grpc_status {

@@ -20,12 +20,17 @@ void loop_run(struct loop *l);
 /* Runs ready events once without waiting (tests, drains). Returns true if anything is still active. */
 bool loop_poll(struct loop *l);
 void loop_stop(struct loop *l);
-/* Monotonic time, cached per turn. */
+/* As loop_stop(), from any thread. */
+void loop_stop_async(struct loop *l);
+/* Monotonic time, cached per turn, in steps of 1 ms. Its zero is the loop's own: compare it only with itself. */
 usec_t loop_now(const struct loop *l);
 
 /* Turn hooks: @fn runs once per turn after all events were handled and before the loop waits. At most 8, in order
  * of registration (server/turn.c registers release, seal, flush). */
 void loop_on_turn_end(struct loop *l, loop_fn fn, void *ctx);
+/* Writes what all connections have to say, each with as few system calls as it can. The loop does it by itself after
+ * the hooks; a hook that must come after the write calls it first. */
+void net_flush(struct loop *l);
 /* Runs @fn once in the next turn. */
 void loop_soon(struct loop *l, loop_fn fn, void *ctx);
 

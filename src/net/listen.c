@@ -1,0 +1,562 @@
+/* net/listen.c - listening sockets, pacing of accepts, and the first byte. Loop thread.
+ *
+ * Pacing: at most LIMIT_HANDSHAKES connections are between accept and "protocol begins"; the others wait in the kernel's
+ * backlog, where they cost nothing and are refused nothing. So that nobody can hold those places, a connection that is
+ * silent (1 s) or slow (5 s) goes on without one, up to LIMIT_PREAUTH_CONNS of those; then the oldest go. */
+#include "net/listen.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/fd.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/dial.h"
+#include "net/http2.h"
+#include "net/http_server.h"
+#include "net/listen_priv.h"
+#include "net/tls.h"
+#include "net/ws_priv.h"
+
+struct net_stats net_stats;
+
+enum { ACCEPTS_PER_TURN = 64, RETRY_MS = 250, FD_RESERVE = 64, EVICT_BATCH = 64 };
+enum kind { KIND_HTTP, KIND_GRPC, KIND_WS };
+
+struct listener {
+    struct loop *l;
+    enum kind kind;
+    union {
+        struct http_server_ops http;
+        struct grpc_server_ops grpc;
+        struct ws_server_ops ws;
+    } ops;
+    struct http_server_ops ws_http; /* what a WebSocket port answers to HTTP */
+    struct tls_ctx *tls;
+    bool allow_plain, is_loopback, is_paused, is_waiting, is_stopped, is_unix;
+    uint16_t port;
+    uint32_t tag;
+    char *unix_path;
+    int fd;
+    struct watch *watch;
+    struct wheel_entry retry;
+    struct conn *conns;
+    size_t n_conns, max_conns, n_pre, n_counted;
+};
+
+/* -- places */
+static void evict(struct listener *li)
+{
+    usec_t now = loop_now(li->l);
+    struct conn *c, *next;
+    size_t n = 0;
+
+    /* The newest are in front; what is found first is still older than HANDSHAKE_SILENT_MS. */
+    for (c = li->conns; c && n < EVICT_BATCH; c = next) {
+        next = c->next;
+        if (c->is_pre && !c->is_counted && c->state != CONN_CLOSED && now - c->born > HANDSHAKE_SILENT_MS * USEC_PER_MS) {
+            conn_close(c, NULL);
+            n++;
+        }
+    }
+}
+
+static bool may_accept(struct listener *li)
+{
+    if (li->is_stopped || li->n_conns >= li->max_conns || li->n_counted >= LIMIT_HANDSHAKES)
+        return false;
+    if (li->n_pre >= LIMIT_PREAUTH_CONNS)
+        evict(li);
+    return li->n_pre < LIMIT_PREAUTH_CONNS;
+}
+
+static void wait(struct listener *li)
+{
+    li->is_waiting = true;
+    watch_set(li->watch, 0);
+}
+
+static void resume(struct listener *li)
+{
+    if (!li->is_waiting || !may_accept(li))
+        return;
+    li->is_waiting = false;
+    watch_set(li->watch, LOOP_READABLE);
+}
+
+static void on_retry(struct wheel_entry *e)
+{
+    resume((struct listener *)((char *)e - offsetof(struct listener, retry)));
+}
+
+static void count(struct conn *c)
+{
+    c->is_counted = true;
+    c->owner->n_counted++;
+    net_stats.handshakes_in_flight++;
+}
+
+static void give_place(struct conn *c)
+{
+    if (!c->is_counted)
+        return;
+    c->is_counted = false;
+    c->owner->n_counted--;
+    net_stats.handshakes_in_flight--;
+}
+
+void listener__uncount(struct conn *c)
+{
+    give_place(c);
+    if (c->is_pre) {
+        c->is_pre = false;
+        c->owner->n_pre--;
+    }
+    resume(c->owner);
+}
+
+void listener__remove(struct conn *c)
+{
+    struct listener *li = c->owner;
+
+    *c->pprev = c->next;
+    if (c->next)
+        c->next->pprev = c->pprev;
+    li->n_conns--;
+    c->owner = NULL;
+    resume(li);
+}
+
+bool listener__is_paused(const struct listener *li)
+{
+    return li->is_paused;
+}
+
+void listener__handshake_deadline(struct conn *c)
+{
+    usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
+    struct err err = { 0 };
+
+    if (loop_now(c->loop) >= end) {
+        net_stats.handshake_failures += c->is_handshaking;
+        err_set(&err, -ETIMEDOUT, "net.timeout", "the handshake took too long");
+        conn_close(c, &err);
+        return;
+    }
+    give_place(c);
+    resume(c->owner);
+    conn_deadline(c, end);
+}
+
+/* -- the first byte */
+static void farewell_closed(struct conn *c, const struct err *why)
+{
+    (void)c, (void)why;
+}
+
+static void farewell_input(struct conn *c, struct str s)
+{
+    (void)c, (void)s;
+}
+
+static void farewell_deadline(struct conn *c)
+{
+    conn_close(c, NULL);
+}
+
+/* proto is a text to send once. */
+static size_t farewell_output(struct conn *c, uint8_t *dst, size_t room)
+{
+    const struct str *s = c->proto;
+
+    (void)room;
+    if (!s)
+        return 0;
+    memcpy(dst, s->ptr, s->len);
+    c->proto = NULL;
+    return s->len;
+}
+
+static const struct conn_ops farewell_ops = {
+    .input = farewell_input,
+    .output = farewell_output,
+    .deadline = farewell_deadline,
+    .closed = farewell_closed,
+};
+
+static void refuse_plain(struct conn *c, uint8_t first)
+{
+    /* An empty SETTINGS, then GOAWAY: last stream 0, INADEQUATE_SECURITY, a sentence. */
+    static struct str goaway = STR("\0\0\0\4\0\0\0\0\0"
+                                   "\0\0\34\7\0\0\0\0\0\0\0\0\0\0\0\0\14"
+                                   "this port speaks TLS");
+    static struct str http = STR("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                                 "Content-Length: 24\r\n\r\nthis port speaks HTTPS.\n");
+    static struct str grpc = STR("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                                 "Content-Length: 31\r\n\r\nthis port speaks gRPC over TLS.\n");
+
+    net_stats.protocol_errors++;
+    c->ops = &farewell_ops;
+    c->proto = c->owner->kind != KIND_GRPC ? &http : first == 'P' ? &goaway : &grpc;
+    conn_finish(c);
+}
+
+static void start_protocol(struct conn *c)
+{
+    struct listener *li = c->owner;
+
+    switch (li->kind) {
+    case KIND_GRPC:
+        h2_new_server(c, &li->ops.grpc);
+        break;
+    case KIND_HTTP:
+        http_conn_start(c, &li->ops.http, li->tag);
+        break;
+    case KIND_WS:
+        http_conn_start(c, &li->ws_http, li->tag);
+        break;
+    }
+}
+
+static void on_sniff(struct conn *c, struct str s)
+{
+    struct listener *li = c->owner;
+    uint8_t first = (uint8_t)s.ptr[0];
+    usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
+    usec_t slow = loop_now(c->loop) + HANDSHAKE_SLOW_MS * USEC_PER_MS;
+
+    c->is_silent = false;
+    if (first == 0x16 && li->tls) { /* a TLS handshake record (RFC 8446 section 5.1) */
+        if (!c->is_counted)
+            count(c);
+        conn_deadline(c, slow < end ? slow : end);
+        conn_start_tls(c, li->tls, NULL);
+        conn_feed(c, (const uint8_t *)s.ptr, s.len);
+        return;
+    }
+    listener__uncount(c);
+    if (!li->allow_plain) {
+        refuse_plain(c, first);
+        return;
+    }
+    start_protocol(c);
+    conn_feed(c, (const uint8_t *)s.ptr, s.len);
+}
+
+static const struct conn_ops sniff_ops = {
+    .input = on_sniff,
+    .output = farewell_output, /* proto is NULL: nothing */
+    .ready = start_protocol,
+    .deadline = farewell_deadline,
+    .closed = farewell_closed,
+};
+
+/* -- accept */
+static void add(struct listener *li, int fd, const struct sockaddr *sa)
+{
+    struct conn *c = conn_new(li->l, fd, &sniff_ops, NULL);
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+
+    c->owner = li;
+    c->next = li->conns;
+    c->pprev = &li->conns;
+    if (c->next)
+        c->next->pprev = &c->next;
+    li->conns = c;
+    li->n_conns++;
+    net_stats.accepted++;
+    net__peer_of(sa, &c->peer);
+    c->peer.is_dev_listener = li->is_loopback && !li->is_unix;
+    if (li->is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+        c->peer.uid = cred.uid;
+        c->peer.gid = cred.gid;
+        c->peer.pid = cred.pid;
+    }
+    c->is_pre = c->is_silent = true;
+    li->n_pre++;
+    count(c);
+    conn_deadline(c, c->born + HANDSHAKE_SILENT_MS * USEC_PER_MS);
+    if (li->is_paused)
+        conn_reread(c);
+}
+
+static void on_accept(void *ctx, int events)
+{
+    struct listener *li = ctx;
+
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage ss = { 0 };
+        socklen_t len = sizeof(ss);
+
+        if (!may_accept(li)) {
+            wait(li);
+            return;
+        }
+        int fd = accept4(li->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            if (li->is_unix)
+                ss.ss_family = AF_UNIX;
+            add(li, fd, (struct sockaddr *)&ss);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            /* Readable for ever, and nothing to be done now: look again in a moment. */
+            log_debug("listen.no_descriptors", "accept paused");
+            wait(li);
+            wheel_set(li->l, &li->retry, loop_now(li->l) + RETRY_MS * USEC_PER_MS);
+            return;
+        } else if (errno == EAGAIN) {
+            return;
+        } /* else: that one left already */
+    }
+}
+
+/* -- sockets */
+static int fail(struct err *err, const struct listen_conf *conf, int code)
+{
+    const char *slug = code == -EADDRINUSE ? "listen.in_use" : code == -EACCES ? "listen.denied" : "listen.address";
+
+    if (conf->unix_path)
+        return err_set(err, code, slug, "cannot listen on %s: %m", conf->unix_path);
+    if (code == -EADDRINUSE)
+        return err_set(err, code, slug, "port %u on %s is in use", conf->port, conf->addr);
+    return err_set(err, code, slug, "cannot listen on %s port %u: %m", conf->addr, conf->port);
+}
+
+static int open_inet(struct listener *li, const struct listen_conf *conf)
+{
+    struct sockaddr_storage ss = { 0 };
+    struct sockaddr_in *in = (struct sockaddr_in *)&ss;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+    const char *addr = strcmp(conf->addr, "localhost") == 0 ? "127.0.0.1" : conf->addr;
+    struct net_peer self = { 0 };
+    socklen_t len;
+    int one = 1, zero = 0;
+
+    if (inet_pton(AF_INET, addr, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons(conf->port);
+        len = sizeof(*in);
+    } else if (inet_pton(AF_INET6, addr, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(conf->port);
+        len = sizeof(*in6);
+    } else {
+        return -EADDRNOTAVAIL;
+    }
+    net__peer_of((struct sockaddr *)&ss, &self);
+    li->is_loopback = self.is_loopback;
+    li->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (li->fd < 0)
+        return -errno;
+    setsockopt(li->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (ss.ss_family == AF_INET6)
+        setsockopt(li->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+    setsockopt(li->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited by what is accepted */
+    if (bind(li->fd, (struct sockaddr *)&ss, len) < 0)
+        return -errno;
+    len = sizeof(ss);
+    if (getsockname(li->fd, (struct sockaddr *)&ss, &len) < 0)
+        return -errno;
+    net__peer_of((struct sockaddr *)&ss, &self);
+    li->port = self.port;
+    return 0;
+}
+
+/* A socket file nobody listens behind is left over from a crash. */
+static int clear_stale(const struct sockaddr_un *un)
+{
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct stat st;
+
+    if (lstat(un->sun_path, &st) < 0)
+        return 0;
+    if (fd < 0 || !S_ISSOCK(st.st_mode) || connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0)
+        return -EADDRINUSE;
+    if (errno != ECONNREFUSED)
+        return -errno;
+    return unlink(un->sun_path) < 0 ? -errno : 0;
+}
+
+static int open_unix(struct listener *li, const struct listen_conf *conf)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    int r;
+
+    li->is_unix = li->is_loopback = true;
+    if (str_copy(str_of(conf->unix_path), un.sun_path, sizeof(un.sun_path)) < 0)
+        return -ENAMETOOLONG;
+    r = clear_stale(&un);
+    if (r < 0)
+        return r;
+    li->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (li->fd < 0)
+        return -errno;
+    /* Before bind(), so that the file is never open wider than this; after it, against a narrow umask. */
+    if (fchmod(li->fd, 0660) < 0 || bind(li->fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+        return -errno;
+    li->unix_path = xstrdup(conf->unix_path);
+    return chmod(un.sun_path, 0660) < 0 ? -errno : 0;
+}
+
+static size_t default_max(void)
+{
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return rl.rlim_cur > FD_RESERVE * 2 ? rl.rlim_cur - FD_RESERVE : rl.rlim_cur / 2;
+}
+
+static int listen_any(struct loop *l, const struct listen_conf *conf, enum kind kind, struct listener **ret,
+                      struct err *err)
+{
+    AUTO(listener_free) struct listener *li = xnew0(struct listener);
+    int r;
+
+    li->l = l;
+    li->kind = kind;
+    li->fd = -1;
+    li->retry.fire = on_retry;
+    r = conf->unix_path ? open_unix(li, conf) : open_inet(li, conf);
+    if (r < 0)
+        return fail(err, conf, r);
+    /* The kernel cuts it down to net.core.somaxconn. */
+    if (listen(li->fd, conf->backlog > 0 ? conf->backlog : 65535) < 0)
+        return fail(err, conf, -errno);
+    li->tls = conf->tls ? tls_ctx_ref(conf->tls) : NULL;
+    li->allow_plain = conf->allow_plain && (!conf->plain_loopback_only || li->is_loopback);
+    li->tag = conf->tag;
+    li->max_conns = conf->max_conns ? conf->max_conns : default_max();
+    li->watch = watch_new(l, li->fd, on_accept, li);
+    watch_set(li->watch, LOOP_READABLE);
+    *ret = TAKE(li);
+    return 0;
+}
+
+int listen_http(struct loop *l, const struct listen_conf *conf, const struct http_server_ops *ops, struct listener **ret,
+                struct err *err)
+{
+    int r = listen_any(l, conf, KIND_HTTP, ret, err);
+
+    if (r == 0)
+        (*ret)->ops.http = *ops;
+    return r;
+}
+
+int listen_grpc(struct loop *l, const struct listen_conf *conf, const struct grpc_server_ops *ops, struct listener **ret,
+                struct err *err)
+{
+    int r = listen_any(l, conf, KIND_GRPC, ret, err);
+
+    if (r == 0)
+        (*ret)->ops.grpc = *ops;
+    return r;
+}
+
+static int64_t ws_head(void *ctx, const struct http_req *req)
+{
+    (void)ctx;
+    return ws__listen_head(req);
+}
+
+static void ws_request(void *ctx, uint64_t exchange, const struct http_req *req)
+{
+    struct listener *li = ctx;
+
+    ws__listen_request(&li->ops.ws, exchange, req);
+}
+
+int listen_ws(struct loop *l, const struct listen_conf *conf, const struct ws_server_ops *ops, struct listener **ret,
+              struct err *err)
+{
+    int r = listen_any(l, conf, KIND_WS, ret, err);
+
+    if (r < 0)
+        return r;
+    (*ret)->ops.ws = *ops;
+    (*ret)->ws_http = (struct http_server_ops){ .head = ws_head, .request = ws_request, .ctx = *ret };
+    return 0;
+}
+
+void listener_set_tls(struct listener *li, struct tls_ctx *tls)
+{
+    struct tls_ctx *old = li->tls;
+
+    li->tls = tls ? tls_ctx_ref(tls) : NULL;
+    tls_ctx_free(old);
+}
+
+uint16_t listener_port(const struct listener *li)
+{
+    return li->port;
+}
+
+void listener_stop(struct listener *li)
+{
+    if (li->is_stopped)
+        return;
+    li->is_stopped = true;
+    wheel_del(li->l, &li->retry);
+    watch_free(TAKE(li->watch));
+    fd_close(&li->fd);
+    if (li->unix_path)
+        unlink(li->unix_path);
+}
+
+void listener_drain(struct listener *li)
+{
+    struct conn *c, *next;
+
+    for (c = li->conns; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_CLOSED)
+            continue;
+        if (c->ops == &h2_conn_ops)
+            h2_drain(c->proto);
+        else if (c->ops == &http_conn_ops)
+            http_conn_drain(c);
+        else if (c->ops == &ws_conn_ops)
+            ws_conn_drain(c);
+        else
+            conn_close(c, NULL);
+    }
+}
+
+size_t listener_conns(const struct listener *li)
+{
+    return li->n_conns;
+}
+
+void listener_pause_reads(struct listener *li, bool paused)
+{
+    if (li->is_paused == paused)
+        return;
+    li->is_paused = paused;
+    for (struct conn *c = li->conns; c; c = c->next)
+        conn_reread(c);
+}
+
+void listener_free(struct listener *li)
+{
+    if (!li)
+        return;
+    listener_stop(li);
+    while (li->conns) {
+        for (struct conn *c = li->conns; c; c = c->next)
+            conn_close(c, NULL);
+        conn__reap_owner(li->l, li);
+    }
+    tls_ctx_free(li->tls);
+    free(li->unix_path);
+    free(li);
+}

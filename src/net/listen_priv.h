@@ -1,0 +1,22 @@
+/* net/listen_priv.h - between a listener and its connections. Loop thread. */
+#ifndef MUSTER_NET_LISTEN_PRIV_H
+#define MUSTER_NET_LISTEN_PRIV_H
+
+#include "net/conn.h"
+#include "net/listen.h"
+
+/* A handshake that has not ended after this long gives its place to another, and goes on without. A connection that says
+ * nothing at all gives it up sooner. */
+enum { HANDSHAKE_SLOW_MS = 5000, HANDSHAKE_SILENT_MS = 1000 };
+
+/* The handshake of @c is over, one way or the other: another may begin. */
+void listener__uncount(struct conn *c);
+/* Out of the list; maybe a paused accept can go on. */
+void listener__remove(struct conn *c);
+bool listener__is_paused(const struct listener *li);
+/* The deadline of a connection that has no protocol yet. */
+void listener__handshake_deadline(struct conn *c);
+/* conn.c: reports the closed connections of @li at once. */
+void conn__reap_owner(struct loop *l, const struct listener *li);
+
+#endif
