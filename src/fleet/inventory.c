@@ -220,11 +220,15 @@ void body_diff(struct str old_body, struct str new_body, body_diff_fn fn, void *
 
 /* -- deltas */
 
-static int append_op(struct buf *out, char op, struct str key, struct str json)
+int delta_add(struct buf *out, char op, struct str key, struct str json)
 {
     struct fact_row row = { key, json };
+    size_t start = out->len;
     int r = row_fits(&row) ? buf_char(out, op) : -ENOBUFS;
-    return r < 0 ? r : append_row(out, &row);
+
+    if (r == 0 && (r = append_row(out, &row)) < 0)
+        out->len = start;
+    return r;
 }
 
 int delta_encode(const struct section_delta *d, struct buf *out)
@@ -233,9 +237,9 @@ int delta_encode(const struct section_delta *d, struct buf *out)
     int r = 0;
 
     for (size_t i = 0; i < d->n_removed && r == 0; i++)
-        r = append_op(out, '-', d->removed[i], STR_NONE);
+        r = delta_add(out, '-', d->removed[i], STR_NONE);
     for (size_t i = 0; i < d->n_rows && r == 0; i++)
-        r = append_op(out, '+', d->rows[i].key, d->rows[i].json);
+        r = delta_add(out, '+', d->rows[i].key, d->rows[i].json);
     if (r < 0)
         out->len = start;
     return r;

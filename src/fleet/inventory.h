@@ -35,6 +35,8 @@ void body_diff(struct str old_body, struct str new_body, body_diff_fn fn, void *
 /* A delta as stored: repeated { u8 op ('+' put, '-' remove), u32 key length, u32 json length, key, json }, removals first; the
  * later word on a key wins. 0, or -ENOBUFS with @out as before (it is full, or a row breaks LIMIT_ROW_BYTES). */
 int delta_encode(const struct section_delta *d, struct buf *out);
+/* One more word. A '-' may carry the JSON that was there (history does); applying ignores it. As delta_encode. */
+int delta_add(struct buf *out, char op, struct str key, struct str json);
 int delta_next(struct str delta, size_t *pos, char *ret_op, struct fact_row *ret);
 /* @body + @delta -> @out (a body, appended). Removing what is not there is no error: the digest tells. 0, or with @out as before
  * -EBADMSG (malformed), -ENOBUFS (@out or the caps of body_make). */

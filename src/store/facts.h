@@ -1,0 +1,12 @@
+/* store/facts.h - what facts.c and history.c share (private to this folder). */
+#ifndef MUSTER_STORE_FACTS_H
+#define MUSTER_STORE_FACTS_H
+
+#include "store/store_priv.h"
+
+/* The section as it is now appended to @out: 1, 0 when nothing is known, -errno. */
+int facts__current(struct db *db, uint64_t host_id, struct str section, struct buf *out);
+/* Columns host_id, section, status, message, digest, taken_at, received_at, n_rows. Strings are the row's. */
+void facts__head(struct rows *r, struct fact_head *h);
+
+#endif

@@ -1,0 +1,169 @@
+/* store/hosts.c - hosts and when they were seen. */
+#include <errno.h>
+
+#include "base/limits.h"
+#include "store/store_priv.h"
+
+/* -- writer */
+
+struct put_host {
+    struct host_row h;
+    struct str claims_json, labels_json;
+};
+
+static int put_host(struct writer *w, const void *args)
+{
+    const struct put_host *p = args;
+    const struct host_row *h = &p->h;
+
+    return db_run(
+        w->db,
+        "INSERT INTO host (id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
+        " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " uuid = excluded.uuid, state = excluded.state, name = excluded.name, fingerprint = excluded.fingerprint,"
+        " dialect = excluded.dialect, claims_json = excluded.claims_json, labels_json = excluded.labels_json,"
+        " csr_pem = excluded.csr_pem, created_at = excluded.created_at, decided_at = excluded.decided_at,"
+        " decided_by = excluded.decided_by, cert_serial = excluded.cert_serial,"
+        " cert_not_after = excluded.cert_not_after, token_id = excluded.token_id, clone_note = excluded.clone_note",
+        VALS(V_INT(h->id), V_TEXT(str_of(h->uuid)), V_INT(h->state), V_TEXT(h->name),
+             V_BLOB(str_bytes(h->fingerprint, SHA256_LEN)), V_TEXT(h->dialect), V_TEXT(p->claims_json),
+             V_TEXT(p->labels_json), V_TEXT(h->csr_pem), V_INT(h->created_at), V_INT(h->decided_at), V_TEXT(h->decided_by),
+             V_TEXT(h->cert_serial), V_INT(h->cert_not_after), V_INT(h->token_id), V_TEXT(h->clone_note)));
+}
+
+static int del_host(struct writer *w, const void *args)
+{
+    uint64_t id = *(const uint64_t *)args;
+    int e = high__raise(w, "host", id);
+
+    if (e == 0)
+        e = db_run(w->db, "DELETE FROM host WHERE id = ?", VALS(V_INT(id)));
+    if (e == 0)
+        e = db_run(w->db, "DELETE FROM seen WHERE host_id = ?", VALS(V_INT(id)));
+    return e < 0 ? e : facts__forget(w, id);
+}
+
+static int put_seen(struct writer *w, const void *args)
+{
+    const struct seen_row *r = args;
+
+    return db_run(w->db,
+                  "INSERT INTO seen (host_id, spool_epoch, acked_seq, last_seen) VALUES (?, ?, ?, ?) ON CONFLICT (host_id)"
+                  " DO UPDATE SET spool_epoch = excluded.spool_epoch, acked_seq = excluded.acked_seq,"
+                  " last_seen = excluded.last_seen",
+                  VALS(V_INT(r->host_id), V_INT(r->spool_epoch), V_INT(r->acked_seq), V_INT(r->last_seen)));
+}
+
+/* -- loop */
+
+void store_put_host(struct store *s, const struct host_row *h)
+{
+    struct put_host *p = OP(s, put_host, struct put_host);
+
+    p->h = *h;
+    p->claims_json = store__keep_record(s, &host_claims_record, &h->claims);
+    p->labels_json = store__keep_map(s, &h->labels);
+    p->h.claims = (struct host_claims){ 0 };
+    p->h.labels = (struct kv_list){ 0 };
+    p->h.name = store__keep(s, h->name);
+    p->h.dialect = store__keep(s, h->dialect);
+    p->h.csr_pem = store__keep(s, h->csr_pem);
+    p->h.decided_by = store__keep(s, h->decided_by);
+    p->h.cert_serial = store__keep(s, h->cert_serial);
+    p->h.clone_note = store__keep(s, h->clone_note);
+}
+
+void store_del_host(struct store *s, uint64_t id)
+{
+    *OP(s, del_host, uint64_t) = id;
+}
+
+void store_put_seen(struct store *s, const struct seen_row *r)
+{
+    *OP(s, put_seen, struct seen_row) = *r;
+}
+
+/* -- start-up */
+
+static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, struct seen_row *seen)
+{
+    *h = (struct host_row){
+        .id = col_u64(r, 0),
+        .state = (enum host_state)col_u32(r, 2),
+        .name = col_str(r, 3),
+        .dialect = col_str(r, 5),
+        .csr_pem = col_str(r, 8),
+        .created_at = col_u64(r, 9),
+        .decided_at = col_u64(r, 10),
+        .decided_by = col_str(r, 11),
+        .cert_serial = col_str(r, 12),
+        .cert_not_after = col_u64(r, 13),
+        .token_id = col_u64(r, 14),
+        .clone_note = col_str(r, 15),
+    };
+    (void)str_copy(col_str(r, 1), h->uuid, sizeof(h->uuid));
+    col_copy(r, 4, h->fingerprint, SHA256_LEN);
+    col_record(r, 6, a, &host_claims_record, &h->claims);
+    col_map(r, 7, a, &h->labels);
+    *seen = (struct seen_row){ h->id, col_u64(r, 16), col_u64(r, 17), col_u64(r, 18) };
+}
+
+int store_load_hosts(struct store *s, void (*fn)(void *ctx, const struct host_row *h, const struct seen_row *seen), void *ctx,
+                     struct err *err)
+{
+    struct db *db = store__load_db(s);
+    AUTO(arena_free) struct arena *a = arena_new(2 * (size_t)LIMIT_JSON_BYTES);
+    AUTO(rows_done) struct rows *r = NULL;
+    int e = db_query(db,
+                     "SELECT id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
+                     " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note,"
+                     " COALESCE(spool_epoch, 0), COALESCE(acked_seq, 0), COALESCE(last_seen, 0)"
+                     " FROM host LEFT JOIN seen ON seen.host_id = host.id ORDER BY id",
+                     NULL, 0, &r);
+
+    while (e == 0 && (e = rows_next(r)) == 1) {
+        struct host_row h;
+        struct seen_row seen;
+        host_from_row(r, a, &h, &seen);
+        fn(ctx, &h, &seen);
+        arena_reset(a);
+        e = 0;
+    }
+    return e < 0 ? store__err(err, e, "read the hosts in", s->path, db) : 0;
+}
+
+/* The next id of a noun: above what is there and what ever was. */
+static int next_of(struct db *db, const char *noun, const char *max_sql, uint64_t *ret)
+{
+    int64_t max = 0, high = 0;
+    int e = db_number(db, max_sql, NULL, 0, &max);
+
+    if (e >= 0)
+        e = db_number(db, "SELECT id FROM high WHERE noun = ?", VALS(V_TEXT(str_of(noun))), &high);
+    *ret = (uint64_t)(max > high ? max : high) + 1;
+    return e < 0 ? e : 0;
+}
+
+int store_load_next(struct store *s, struct store_next *ret, struct err *err)
+{
+    struct db *db = store__load_db(s);
+    const struct {
+        const char *noun, *sql;
+        uint64_t *ret;
+    } nouns[] = {
+        { "host", "SELECT COALESCE(MAX(id), 0) FROM host", &ret->host },
+        { "token", "SELECT COALESCE(MAX(id), 0) FROM install_token", &ret->token },
+        { "job", "SELECT COALESCE(MAX(id), 0) FROM job", &ret->job },
+        { "task", "SELECT COALESCE(MAX(id), 0) FROM task", &ret->task },
+        { "event", "SELECT COALESCE(MAX(id), 0) FROM event", &ret->event },
+        { "audit", "SELECT COALESCE(MAX(id), 0) FROM audit", &ret->audit },
+        { "user", "SELECT COALESCE(MAX(id), 0) FROM account", &ret->user },
+        { "api_token", "SELECT COALESCE(MAX(id), 0) FROM api_token", &ret->api_token },
+    };
+    int e = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(nouns) && e == 0; i++)
+        e = next_of(db, nouns[i].noun, nouns[i].sql, nouns[i].ret);
+    return e < 0 ? store__err(err, e, "read", s->path, db) : 0;
+}

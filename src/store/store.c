@@ -1,0 +1,418 @@
+/* store/store.c - the loop thread's half: units, tickets, poll. See store.h; the threads are worker.c and reader.c. */
+#define LOG_TARGET "store"
+#include "store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "base/fd.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "store/schema.h"
+#include "store/store_priv.h"
+
+enum { UNITS_OPEN = 64, HELD_BYTES = 64 << 20, READ_BYTES = 64 << 20 };
+
+int store__err(struct err *err, int e, const char *what, const char *path, struct db *db)
+{
+    const char *why = db ? DB__DRIVER(db)->why(db) : strerror(-e);
+
+    switch (e) {
+    case -ENOSPC:
+        return err_set(err, e, "store.disk_full", "cannot %s %s: no space left on its disk. Free some; it goes on by itself",
+                       what, path);
+    case -EROFS:
+    case -EACCES:
+        return err_set(err, e, "store.read_only", "cannot %s %s: it may not be written (%s)", what, path, why);
+    case -EBADMSG:
+        return err_set(err, e, "store.corrupt",
+                       "cannot %s %s: it is damaged (%s). Stop musterd, move the file away and bring a backup back with "
+                       "`musterd restore FILE`; `musterd doctor` says more", what, path, why);
+    case -EEXIST:
+        return err_set(err, e, "store.corrupt",
+                       "cannot %s %s: two rows claim to be the same (%s). This is a mistake in musterd: nothing is "
+                       "committed any more; restart it, and please report this", what, path, why);
+    case -ENOTSUP:
+        return err_set(err, e, "store.corrupt",
+                       "cannot %s %s: %s. This is a mistake in musterd or a foreign change of the database: nothing is "
+                       "committed any more", what, path, why);
+    case -EBUSY:
+        return err_set(err, e, "store.io", "cannot %s %s: another process holds it locked", what, path);
+    default:
+        return err_set(err, e, "store.io", "cannot %s %s: %s", what, path, why);
+    }
+}
+
+/* -- life */
+
+static int take_lock(struct store *s, struct err *err)
+{
+    AUTO_FREE char *path = xasprintf("%s-lock", s->path);
+
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock_fd < 0)
+        return err_set(err, -errno, errno == EROFS ? "store.read_only" : "store.open", "cannot make %s: %m", path);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, -errno, "store.locked", "the database %s is in use by another musterd", s->path);
+    return 0;
+}
+
+static void free_all(struct store *s)
+{
+    db_close(s->reader.db);
+    db_close(s->writer.db); /* last: the last one tidies the log up */
+    vec_done(&s->writer.drifts);
+    vec_done(&s->writer.pending);
+    queue_free(s->to_writer);
+    queue_free(s->to_reader);
+    queue_free(s->mail);
+    buf_done(&s->scratch);
+    fd_close(&s->lock_fd);
+    free(s->path);
+    free(s);
+}
+DEFINE_AUTO(struct store *, free_all)
+
+static int open_handles(struct store *s, const struct driver *d, struct err *err)
+{
+    int e = d->open(d, s->path, DB_WRITE | DB_CREATE, &s->writer.db, err);
+
+    if (e == 0)
+        e = schema_migrate(s->writer.db, s->path, err);
+    if (e == 0)
+        e = d->open(d, s->path, 0, &s->reader.db, err);
+    if (e == 0 && (e = writer_init(&s->writer)) < 0)
+        store__err(err, e, "read", s->path, s->writer.db);
+    return e;
+}
+
+int store_open(const struct store_conf *conf, struct store **ret, struct err *err)
+{
+    AUTO(free_all) struct store *s = xnew0(struct store);
+    int e;
+
+    s->conf = *conf;
+    s->path = xstrdup(conf->path);
+    s->conf.path = s->path;
+    if (!s->conf.max_open_units)
+        s->conf.max_open_units = UNITS_OPEN;
+    s->lock_fd = -1;
+    s->waiting_last = &s->waiting;
+    s->scratch = BUF(LIMIT_JSON_BYTES);
+    s->to_writer = queue_new();
+    s->to_reader = queue_new();
+    s->mail = queue_new();
+    s->writer.s = s->reader.s = s;
+    if ((e = take_lock(s, err)) < 0)
+        return e;
+    if ((e = open_handles(s, conf->driver ? conf->driver : &driver_sqlite, err)) < 0)
+        return e;
+    atomic_store(&s->alive_at, clock_mono(&clock_real));
+    if ((e = pthread_create(&s->writer_thread, NULL, writer_main, &s->writer)) != 0)
+        return err_set(err, -e, "store.open", "cannot start a thread: %m");
+    if ((e = pthread_create(&s->reader_thread, NULL, reader_main, &s->reader)) != 0) {
+        queue_close(s->to_writer);
+        pthread_join(s->writer_thread, NULL);
+        return err_set(err, -e, "store.open", "cannot start a thread: %m");
+    }
+    *ret = TAKE(s);
+    return 0;
+}
+
+void unit_free(struct unit *u)
+{
+    arena_free(u->a); /* the unit itself lives in it */
+}
+
+static void drop_pending(struct store *s)
+{
+    struct writer *w = &s->writer;
+
+    if (w->pending.n)
+        log_error("store.left_uncommitted", "changes were not committed before the stop; nothing of them was acknowledged",
+                  LOG_U64("units", w->pending.n));
+    for (size_t i = 0; i < w->pending.n; i++)
+        unit_free(w->pending.v[i]);
+    w->pending.n = 0;
+}
+
+static void drop_msg(struct msg *m)
+{
+    struct retain_msg *retain = (struct retain_msg *)m;
+    struct copy_msg *copy = (struct copy_msg *)m;
+
+    switch (m->kind) {
+    case MSG_UNIT:
+        unit_free((struct unit *)m);
+        return;
+    case MSG_READ:
+        ((struct read *)m)->done(((struct read *)m)->ctx, -ECANCELED);
+        read_free((struct read *)m);
+        return;
+    case MSG_RETAIN:
+        retain->done(retain->ctx, -ECANCELED);
+        break;
+    case MSG_COPY:
+        copy->done(copy->ctx, copy->result < 0 ? -ECANCELED : copy->result);
+        free(copy->path);
+        break;
+    case MSG_HEALTH:
+    case MSG_DRIFT:
+    case MSG_PROGRESS:
+        break;
+    }
+    free(m);
+}
+
+static void drop_queue(struct queue *q)
+{
+    for (struct qmsg *m = queue_take_all(q), *next; m; m = next) {
+        next = m->next;
+        drop_msg((struct msg *)m);
+    }
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    store_seal(s);
+    atomic_store(&s->is_closing, true); /* the writer tries for 5 s more if the database will not have it */
+    queue_close(s->to_writer);
+    pthread_join(s->writer_thread, NULL);
+    queue_close(s->to_reader);
+    pthread_join(s->reader_thread, NULL);
+    drop_queue(s->to_writer);
+    drop_queue(s->to_reader);
+    drop_queue(s->mail);
+    while (s->waiting) {
+        struct read *rd = s->waiting;
+        s->waiting = rd->next;
+        drop_msg(&rd->m);
+    }
+    drop_pending(s);
+    for (size_t i = 0; i < s->writer.drifts.n; i++)
+        free(s->writer.drifts.v[i]);
+    if (s->open)
+        unit_free(s->open);
+    free_all(s);
+}
+
+/* -- units */
+
+static struct unit *unit_new(uint64_t ticket)
+{
+    struct arena *a = arena_new(SIZE_MAX);
+    struct unit *u = arena_new0(a, struct unit);
+
+    u->m.kind = MSG_UNIT;
+    u->ticket = ticket;
+    u->a = a;
+    u->last = &u->first;
+    return u;
+}
+
+void *store__op(struct store *s, op_fn fn, size_t size)
+{
+    if (!s->open)
+        s->open = unit_new(++s->newest);
+    struct unit *u = s->open;
+    struct op *op = arena_alloc(u->a, sizeof(*op) + size);
+
+    op->fn = fn;
+    *u->last = op;
+    u->last = &op->next;
+    u->n_ops++;
+    return op->args;
+}
+
+struct str store__keep(struct store *s, struct str v)
+{
+    return v.len ? arena_str(s->open->a, v) : STR("");
+}
+
+void store_seal(struct store *s)
+{
+    if (!s->open)
+        return;
+    struct unit *u = TAKE(s->open);
+    s->sealed = u->ticket;
+    atomic_fetch_add(&s->held_bytes, arena_used(u->a));
+    queue_push(s->to_writer, &u->m.q);
+}
+
+uint64_t store_newest(const struct store *s)
+{
+    return s->newest;
+}
+
+uint64_t store_committed(const struct store *s)
+{
+    return s->committed;
+}
+
+int store_health(const struct store *s, struct err *err)
+{
+    if (s->health && err)
+        *err = s->health_err;
+    return s->health;
+}
+
+bool store_is_behind(const struct store *s)
+{
+    return s->sealed - atomic_load(&s->durable) >= s->conf.max_open_units || atomic_load(&s->held_bytes) >= HELD_BYTES;
+}
+
+usec_t store_last_alive(const struct store *s)
+{
+    return atomic_load(&s->alive_at);
+}
+
+void store_stats(const struct store *s, struct store_stats *ret)
+{
+    *ret = (struct store_stats){
+        .units = atomic_load(&s->n_units),
+        .commits = atomic_load(&s->n_commits),
+        .rows = atomic_load(&s->n_rows),
+        .reads = atomic_load(&s->n_reads),
+        .commit_failures = atomic_load(&s->n_failures),
+        .last_commit_us = atomic_load(&s->commit_us),
+        .db_bytes = atomic_load(&s->db_bytes),
+        .wal_bytes = atomic_load(&s->wal_bytes),
+    };
+}
+
+void store_on_drift(struct store *s, void (*fn)(void *ctx, uint64_t host_id, struct str section), void *ctx)
+{
+    s->drift = fn;
+    s->drift_ctx = ctx;
+}
+
+/* -- mail */
+
+void store__mail(struct store *s, struct msg *m)
+{
+    queue_push(s->mail, &m->q);
+    if (s->conf.wake)
+        s->conf.wake(s->conf.wake_ctx);
+}
+
+static void finish_read(struct read *rd)
+{
+    if (rd->result == 0)
+        for (struct read_row *r = rd->first; r; r = r->next)
+            rd->deliver(rd, r->row);
+    rd->done(rd->ctx, rd->result);
+    read_free(rd);
+}
+
+static void open_mail(struct store *s, struct msg *m)
+{
+    struct health_msg *health = (struct health_msg *)m;
+    struct drift_msg *drift = (struct drift_msg *)m;
+    struct retain_msg *retain = (struct retain_msg *)m;
+    struct copy_msg *copy = (struct copy_msg *)m;
+    struct progress_msg *progress = (struct progress_msg *)m;
+
+    switch (m->kind) {
+    case MSG_READ:
+        finish_read((struct read *)m);
+        return;
+    case MSG_HEALTH:
+        s->health = health->code;
+        s->health_err = health->err;
+        break;
+    case MSG_DRIFT:
+        if (s->drift)
+            s->drift(s->drift_ctx, drift->host_id, str_of(drift->section));
+        break;
+    case MSG_RETAIN:
+        retain->done(retain->ctx, retain->result);
+        break;
+    case MSG_COPY:
+        s->has_copy = false;
+        s->copy_progress = NULL;
+        copy->done(copy->ctx, copy->result);
+        free(copy->path);
+        break;
+    case MSG_PROGRESS:
+        if (s->copy_progress)
+            s->copy_progress(s->copy_ctx, progress->done, progress->total);
+        break;
+    case MSG_UNIT:
+        assert(!"units do not come back");
+    }
+    free(m);
+}
+
+void store_poll(struct store *s)
+{
+    /* First the ticket, then the mail: what a commit mailed (drift, health) was mailed before its ticket moved. */
+    uint64_t durable = atomic_load(&s->durable);
+
+    for (struct qmsg *m = queue_take_all(s->mail), *next; m; m = next) {
+        next = m->next;
+        open_mail(s, (struct msg *)m);
+    }
+    s->committed = durable;
+    while (s->waiting && s->waiting->after <= durable) {
+        struct read *rd = s->waiting;
+        s->waiting = rd->next;
+        if (!s->waiting)
+            s->waiting_last = &s->waiting;
+        queue_push(s->to_reader, &rd->m.q);
+    }
+}
+
+/* -- reads */
+
+struct read *read_new(read_fn run, deliver_fn deliver, void (*row)(void), store_done_fn done, void *ctx)
+{
+    struct arena *a = arena_new(READ_BYTES);
+    struct read *rd = arena_new0(a, struct read);
+
+    rd->m.kind = MSG_READ;
+    rd->a = a;
+    rd->run = run;
+    rd->deliver = deliver;
+    rd->row = row;
+    rd->done = done;
+    rd->ctx = ctx;
+    rd->last = &rd->first;
+    return rd;
+}
+
+void read_free(struct read *rd)
+{
+    arena_free(rd->a); /* the read itself lives in it */
+}
+
+void store__read(struct store *s, struct read *rd)
+{
+    rd->after = s->newest;
+    if (rd->after <= s->committed && !s->waiting) {
+        queue_push(s->to_reader, &rd->m.q);
+        return;
+    }
+    *s->waiting_last = rd;
+    s->waiting_last = &rd->next;
+}
+
+void *read__row(struct read *rd, size_t size)
+{
+    struct read_row *r = arena_alloc(rd->a, sizeof(*r) + size);
+
+    if (!r)
+        return NULL;
+    *rd->last = r;
+    rd->last = &r->next;
+    return r->row;
+}
+
+struct db *store__load_db(struct store *s)
+{
+    assert(atomic_load(&s->n_reads) == 0 && !s->waiting);
+    return s->reader.db;
+}
