@@ -271,6 +271,20 @@ static int exec_open_dir(struct exec *x, struct err *err)
     return r;
 }
 
+/* Once, so that no command waits for a name service to learn who we are. */
+static void exec_know_ourselves(struct exec *x)
+{
+    const struct passwd *pw = getpwuid(geteuid());
+
+    x->own_user = xstrdup(pw ? pw->pw_name : "");
+    if (!pw)
+        return;
+    x->own_env[0] = xasprintf("HOME=%s", pw->pw_dir);
+    x->own_env[1] = xasprintf("USER=%s", pw->pw_name);
+    x->own_env[2] = xasprintf("LOGNAME=%s", pw->pw_name);
+    x->own_env[3] = xasprintf("SHELL=%s", pw->pw_shell[0] ? pw->pw_shell : "/bin/sh");
+}
+
 int exec_open(struct loop *l, const struct exec_conf *conf, const struct exec_ops *ops, struct exec **ret, struct err *err)
 {
     AUTO(exec_free) struct exec *x = xnew0(struct exec);
@@ -278,6 +292,7 @@ int exec_open(struct loop *l, const struct exec_conf *conf, const struct exec_op
 
     assert(conf->max_running > 0);
     *x = (struct exec){ .loop = l, .conf = *conf, .ops = *ops, .tasks_fd = -1, .hold_path = xstrdup(conf->hold_path) };
+    exec_know_ourselves(x);
     r = exec_open_dir(x, err);
     if (r < 0)
         return r;
@@ -306,6 +321,8 @@ void exec_free(struct exec *x)
     fd_close(&x->tasks_fd);
     free(x->hold_path);
     free(x->own_user);
+    for (size_t i = 0; i < ARRAY_SIZE(x->own_env); i++)
+        free(x->own_env[i]);
     free(x);
 }
 
@@ -329,14 +346,8 @@ static bool user_is_allowed(struct exec *x, struct str user)
 {
     if (!x->conf.allow_users)
         return true;
-    if (user.len == 0) {
-        if (!x->own_user) {
-            const struct passwd *pw = getpwuid(geteuid());
-
-            x->own_user = xstrdup(pw ? pw->pw_name : "");
-        }
+    if (user.len == 0)
         user = str_of(x->own_user);
-    }
     for (size_t i = 0; x->conf.allow_users[i]; i++)
         if (str_is(user, x->conf.allow_users[i]))
             return true;
@@ -375,7 +386,7 @@ static const char *exec_objection(struct exec *x, const struct command *c, usec_
         return "the policy of this host does not allow this user";
     if (c->argv.n == 0)
         return "there is no command";
-    if (c->argv.n > LIMIT_ARGV || c->env.n > SPEC_MAX_ENV || command_bytes(c) > LIMIT_COMMAND_BYTES)
+    if (c->argv.n > LIMIT_ARGV || c->env.n > SPEC_MAX_ENV - 4 || command_bytes(c) > LIMIT_COMMAND_BYTES)
         return "the command is too large";
     if (has_nul(c))
         return "a NUL byte in the command, or a bad name in its environment";
@@ -497,6 +508,8 @@ void exec_forget(struct exec *x, uint64_t task_id)
     if (!t)
         return;
     t->forget_at_end = true;
+    if (t->phase == TASK_DONE)
+        (void)ledger_set(x->ledger, task_id, LEDGER_FORGOTTEN);
     exec__changed(x); /* the list must not change under a caller who walks it */
 }
 

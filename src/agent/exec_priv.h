@@ -37,7 +37,8 @@ struct exec {
     struct loop *loop;
     struct exec_conf conf;
     struct exec_ops ops;
-    char *hold_path, *own_user;
+    char *hold_path;
+    char *own_user, *own_env[4];   /* name; HOME=, USER=, LOGNAME=, SHELL= */
     int tasks_fd;
     struct ledger *ledger;
     VEC(struct task *) tasks;     /* ascending by id */

@@ -80,17 +80,30 @@ static const char **words_of(const struct str_list *l, char **ret_text)
     return v;
 }
 
-static const char **pairs_of(const struct kv_list *l, char **ret_text)
+static bool has_key(const struct kv_list *l, const char *pair)
 {
-    const char **v = xcalloc(l->n + 1, sizeof(*v));
+    for (size_t i = 0; i < l->n; i++)
+        if (str_starts(str_of(pair), l->v[i].key) && pair[l->v[i].key.len] == '=')
+            return true;
+    return false;
+}
+
+/* The given environment; before it, for a command of our own user (@own, else NULL), who that is. */
+static const char **pairs_of(const struct kv_list *l, char *const own[4], char **ret_text)
+{
+    const char **v = xcalloc(l->n + 5, sizeof(*v)), **next = v;
     size_t size = 1, at = 0;
     char *p;
+
+    for (int i = 0; own && i < 4; i++)
+        if (own[i] && !has_key(l, own[i]))
+            *next++ = own[i];
 
     for (size_t i = 0; i < l->n; i++)
         size += l->v[i].key.len + l->v[i].value.len + 2;
     p = *ret_text = xmalloc(size);
     for (size_t i = 0; i < l->n; i++) {
-        v[i] = p + at;
+        *next++ = p + at;
         at += (size_t)snprintf(p + at, size - at, "%.*s=%.*s", STR_FMT(l->v[i].key), STR_FMT(l->v[i].value)) + 1;
     }
     return v;
@@ -100,7 +113,7 @@ static int task_spec(const struct task *t, const struct command *cmd, struct buf
 {
     AUTO_FREE char *argv_text = NULL, *env_text = NULL, *user = str_dup(cmd->user), *cwd = str_dup(cmd->cwd);
     AUTO_FREE const char **argv = words_of(&cmd->argv, &argv_text);
-    AUTO_FREE const char **env = pairs_of(&cmd->env, &env_text);
+    AUTO_FREE const char **env = pairs_of(&cmd->env, cmd->user.len ? NULL : t->exec->own_env, &env_text);
     struct hold_spec s = {
         .task_id = t->id,
         .timeout_us = cmd->timeout,
