@@ -8,15 +8,22 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* A maker names what frees its result; only gcc knows the form with an argument. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FREED_BY(fn) malloc(fn)
+#else
+#define FREED_BY(fn) malloc
+#endif
+
 /* Like malloc/calloc/realloc/strdup, but never NULL: prints "out of memory" and aborts. Free with free(). */
-void *xmalloc(size_t n) __attribute__((malloc(free), returns_nonnull));
-void *xcalloc(size_t n, size_t size) __attribute__((malloc(free), returns_nonnull));
+void *xmalloc(size_t n) __attribute__((FREED_BY(free), returns_nonnull));
+void *xcalloc(size_t n, size_t size) __attribute__((FREED_BY(free), returns_nonnull));
 void *xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
 void *xreallocarray(void *p, size_t n, size_t size) __attribute__((returns_nonnull));
-char *xstrdup(const char *s) __attribute__((malloc(free), returns_nonnull));
-char *xstrndup(const char *s, size_t n) __attribute__((malloc(free), returns_nonnull));
-void *xmemdup(const void *p, size_t n) __attribute__((malloc(free), returns_nonnull));
-char *xasprintf(const char *fmt, ...) __attribute__((malloc(free), returns_nonnull, format(printf, 1, 2)));
+char *xstrdup(const char *s) __attribute__((FREED_BY(free), returns_nonnull));
+char *xstrndup(const char *s, size_t n) __attribute__((FREED_BY(free), returns_nonnull));
+void *xmemdup(const void *p, size_t n) __attribute__((FREED_BY(free), returns_nonnull));
+char *xasprintf(const char *fmt, ...) __attribute__((FREED_BY(free), returns_nonnull, format(printf, 1, 2)));
 
 /* A zeroed object of @type. */
 #define xnew0(type) ((type *)xcalloc(1, sizeof(type)))
