@@ -1,0 +1,346 @@
+#!/usr/bin/env python3
+"""`make bench`: every figure of docs/performance.md, measured on this machine. Server on core 0, simulator on core 1.
+
+    bench/run.py [FIGURE...] [--agents 10000] [--runs 5]      figures: start memory cpu burst storm checkin fanout command agent refused
+
+Each figure is measured --runs times; median, minimum and maximum are printed as a table row. Nothing here is a test."""
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", ROOT / "build"))
+HZ = os.sysconf("SC_CLK_TCK")
+ROWS = []
+
+
+def pinned(core):
+    return lambda: os.sched_setaffinity(0, {core}) if (os.cpu_count() or 1) > 1 else None
+
+
+def private_kb(pid):
+    return sum(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Private"))
+
+
+def smaps(pid):
+    return {k: int(v.split()[0]) for k, v in (line.split(":", 1) for line in open(f"/proc/{pid}/smaps_rollup") if "kB" in line)}
+
+
+def cpu_s(pid):
+    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / HZ
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=120)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+class Server:
+    def __init__(self, dir, base=18120):
+        self.dir, self.base, self.p = pathlib.Path(dir), base, None
+
+    def start(self):
+        t0 = time.perf_counter()
+        self.log = open(self.dir / "musterd.log", "ab")
+        self.p = subprocess.Popen([BUILD / "musterd", "--dev", "--state-dir", self.dir / "state", "--listen", f"127.0.0.1:{self.base}",
+                                   "--log-level", "warn"], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, preexec_fn=pinned(0))
+        while True:
+            try:
+                c = http.client.HTTPConnection("127.0.0.1", self.base + 2, timeout=5)
+                c.request("GET", "/readyz")
+                if c.getresponse().status == 200:
+                    return time.perf_counter() - t0
+            except OSError:
+                if self.p.poll() is not None:
+                    sys.exit(f"musterd ended: {(self.dir / 'musterd.log').read_text()[-2000:]}")
+            time.sleep(0.001)
+
+    def call(self, method, path, body=None):
+        c = Unix(self.dir / "state/musterd.sock")
+        c.request(method, path, json.dumps(body) if body is not None else None)
+        r = c.getresponse()
+        data = r.read()
+        assert r.status < 300, (path, r.status, data[:300])
+        return json.loads(data)
+
+    def token(self):
+        return self.call("POST", "/api/v1/tokens", {"uses": 0, "auto_approve": True, "ttl": "24h"})["token"]
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.p:
+            self.p.send_signal(sig)
+            self.p.wait(30)
+            self.p = None
+
+
+class Sim:
+    """fleetsim on core 1; its JSON summary at the end."""
+
+    def __init__(self, server, agents, duration, *args):
+        self.err = open(server.dir / "fleetsim.log", "ab")
+        self.p = subprocess.Popen([BUILD / "fleetsim", "--server", f"127.0.0.1:{server.base}", "--token", server.sim_token, "--agents", str(agents),
+                                   "--duration", f"{duration}s", "--keys-dir", server.dir / "keys", "--json", *map(str, args)],
+                                  stdout=subprocess.PIPE, stderr=self.err, stdin=subprocess.DEVNULL, text=True, preexec_fn=pinned(1))
+
+    def result(self):
+        out, _ = self.p.communicate(timeout=600)
+        return json.loads(out.strip().splitlines()[-1])
+
+    def stop(self):
+        if self.p.poll() is None:
+            self.p.send_signal(signal.SIGINT)
+        return self.result()
+
+
+def connected(server, n, timeout=180):
+    end = time.monotonic() + timeout
+    got = 0
+    while time.monotonic() < end:
+        got = server.call("GET", "/api/v1/health")["agents"]["connected"]
+        if got >= n:
+            return
+        time.sleep(0.1)
+    sys.exit(f"only {got} of {n} agents connected in {timeout} s")
+
+
+def row(name, unit, values, goal, note=""):
+    values = [v for v in values if v is not None]
+    med = statistics.median(values)
+    ROWS.append((name, unit, med, min(values), max(values), goal, note, len(values)))
+    print(f"{name:58} {med:10.2f} {unit:8} (min {min(values):.2f}, max {max(values):.2f}, n {len(values)})  goal {goal}  {note}", flush=True)
+
+
+def prepared(dir, agents):
+    """A server with @agents enrolled hosts, and the simulator's keys cached."""
+    s = Server(dir)
+    s.start()
+    s.sim_token = s.token()
+    print(f"enrolling {agents} simulated agents (once)", file=sys.stderr)
+    sim = Sim(s, agents, 3600)
+    connected(s, agents, 600)
+    sim.stop()
+    return s
+
+
+def fig_start(s, a):
+    first = []
+    for i in range(a.runs):
+        d = pathlib.Path(tempfile.mkdtemp(prefix="muster-bench-"))
+        e = Server(d, base=18220)
+        first.append(e.start() * 1000)
+        e.stop()
+        shutil.rmtree(d)
+    row("first run from an empty directory to ready", "ms", first, "< 1000")
+    again = []
+    for i in range(a.runs):
+        s.stop()
+        again.append(s.start() * 1000)
+    row(f"start to ready with {a.agents} hosts in the database", "ms", again, "< 250")
+
+
+def fig_memory(s, a):
+    per, cpu = [], []
+    for i in range(a.runs):
+        s.stop()
+        s.start()
+        before = private_kb(s.p.pid)
+        sim = Sim(s, a.agents, 3600, "--heartbeat", "10s")
+        connected(s, a.agents)
+        time.sleep(15)
+        per.append((private_kb(s.p.pid) - before) / a.agents)
+        if "cpu" in a.figures or not a.figures:
+            c0, t0 = cpu_s(s.p.pid), time.monotonic()
+            time.sleep(a.cpu_seconds)
+            cpu.append(100 * (cpu_s(s.p.pid) - c0) / (time.monotonic() - t0))
+        sim.stop()
+    row(f"private memory per connected idle agent ({a.agents})", "KB", per, "<= 24")
+    if cpu:
+        row(f"server CPU, {a.agents} agents at 10 s heartbeats", "% core", cpu, "<= 8")
+
+
+def fig_burst(s, a):
+    ratio = []
+    for i in range(min(a.runs, 3)):
+        got = {}
+        for label, rate in (("slow", 300), ("burst", 0)):
+            s.stop()
+            s.start()
+            args = ["--connect-rate", rate] if rate else []
+            sim = Sim(s, a.agents, 3600, "--heartbeat", "10s", *args)
+            connected(s, a.agents)
+            time.sleep(15)
+            got[label] = private_kb(s.p.pid)
+            sim.stop()
+        ratio.append(100 * got["burst"] / got["slow"] - 100)
+    row("memory after a connect burst over a slow ramp", "%", ratio, "<= 10")
+
+
+def fig_storm(s, a):
+    back, fails = [], []
+    for i in range(a.runs):
+        s.stop()
+        s.start()
+        sim = Sim(s, a.agents, 3600, "--mode", "storm", "--heartbeat", "10s")
+        connected(s, a.agents)
+        s.stop(signal.SIGKILL)
+        t0 = time.monotonic()
+        s.start()
+        connected(s, a.agents)
+        back.append(time.monotonic() - t0)
+        r = sim.stop()
+        fails.append(r.get("failed", 0))
+    row(f"reconnect storm: {a.agents} mutual-TLS agents after kill -9, all back", "s", back, "<= 20", f"failed handshakes {fails}")
+
+
+def fig_checkin(s, a):
+    rate, p99 = [], []
+    for i in range(a.runs):
+        s.stop()
+        s.start()
+        sim = Sim(s, 500, 15, "--mode", "checkin", "--rate", "40000", "--heartbeat", "60s")
+        r = sim.result()
+        rate.append(r["acked_per_second"])
+        half = max(1000, int(min(statistics.median(rate), 30000) / 2))
+        sim = Sim(s, 500, 15, "--mode", "checkin", "--rate", half, "--heartbeat", "60s")
+        p99.append(sim.result()["ack_ms"]["p99"])
+    row("durable check-ins, acknowledged after fsync", "/s", rate, ">= 15000")
+    row("p99 acknowledgement at half of that", "ms", p99, "< 25")
+
+
+def fig_fanout(s, a):
+    last_d, last_r = [], []
+    for i in range(a.runs):
+        s.stop()
+        s.start()
+        sim = Sim(s, a.agents, 3600, "--mode", "fanout", "--heartbeat", "10s")
+        connected(s, a.agents)
+        time.sleep(5)
+        t0 = time.time()
+        j = s.call("POST", "/api/v1/jobs", {"targets": {"all": True}, "argv": ["true"]})
+        while True:
+            job = s.call("GET", f"/api/v1/jobs/{j['id']}")
+            if job["state"] != "running":
+                break
+            time.sleep(0.02)
+        last_r.append((time.time() - t0) * 1000)
+        r = sim.stop()
+        if r.get("last_offer_at"):
+            last_d.append((r["last_offer_at"] - t0) * 1000)
+        if job["state"] != "succeeded":
+            print("fan-out job:", job["state"], job["counts"], file=sys.stderr)
+    if last_d:
+        row(f"fan-out of `true` to {a.agents}: last delivery", "ms", last_d, "< 400")
+    row(f"fan-out of `true` to {a.agents}: last result", "ms", last_r, "< 1500", "polled every 20 ms")
+
+
+def real_agent(s, dir):
+    p = subprocess.Popen([BUILD / "muster-agent", "--state-dir", dir / "agent", "--server", f"127.0.0.1:{s.base}"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=open(dir / "agent.log", "ab"), env={**os.environ, "MUSTER_TOKEN": s.token()})
+    while True:
+        hosts = [h for h in s.call("GET", "/api/v1/agents?status=ready")["agents"] if not h["name"].startswith("sim-")]
+        if hosts:
+            return p, hosts[0]["name"]
+        time.sleep(0.05)
+
+
+def fig_command(s, a):
+    d = pathlib.Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    p, name = real_agent(s, d)
+    times = []
+    c = Unix(s.dir / "state/musterd.sock")
+    for i in range(220):
+        t0 = time.perf_counter()
+        c.request("POST", "/api/v1/jobs?follow=true", json.dumps({"targets": {"hosts": [name]}, "argv": ["true"]}), {"Accept": "text/event-stream"})
+        c.getresponse().read()
+        if i >= 20:
+            times.append((time.perf_counter() - t0) * 1000)
+    times.sort()
+    row("one command, one real agent, round trip p50", "ms", [statistics.median(times)], "< 5", f"p99 {times[int(len(times) * .99)]:.1f} ms, n {len(times)}")
+    if shutil.which("ssh") and os.environ.get("MUSTER_BENCH_SSH"):
+        peer = []
+        for i in range(20):
+            t0 = time.perf_counter()
+            subprocess.run(os.environ["MUSTER_BENCH_SSH"].split() + ["true"], check=True, stdin=subprocess.DEVNULL)
+            peer.append((time.perf_counter() - t0) * 1000)
+        row("peer: ssh true", "ms", peer, "-")
+    p.terminate()
+    p.wait()
+
+
+def fig_agent(s, a):
+    d = pathlib.Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    p, _ = real_agent(s, d)
+    time.sleep(60)
+    m = smaps(p.pid)
+    row("muster-agent idle PSS", "MB", [m["Pss"] / 1024], "<= 8")
+    row("muster-agent idle private dirty", "MB", [m["Private_Dirty"] / 1024], "<= 2")
+    c0, t0 = cpu_s(p.pid), time.monotonic()
+    time.sleep(120)
+    row("muster-agent idle CPU at 10 s heartbeats", "% core", [100 * (cpu_s(p.pid) - c0) / (time.monotonic() - t0)], "<= 0.05")
+    p.terminate()
+    p.wait()
+
+
+def fig_refused(s, a):
+    d = pathlib.Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    os.environ["MUSTER_TEST_BACKOFF_MS"] = "1"
+    p, _ = real_agent(s, d)
+    s.stop()
+    time.sleep(3)
+    m0, f0 = private_kb(p.pid), len(os.listdir(f"/proc/{p.pid}/fd"))
+    time.sleep(40)
+    m1, f1 = private_kb(p.pid), len(os.listdir(f"/proc/{p.pid}/fd"))
+    row("agent growth over thousands of refused reconnects", "KB", [m1 - m0], "<= 128", f"descriptors {f0} -> {f1}")
+    p.terminate()
+    p.wait()
+    del os.environ["MUSTER_TEST_BACKOFF_MS"]
+    s.start()
+
+
+FIGURES = {"start": fig_start, "memory": fig_memory, "burst": fig_burst, "storm": fig_storm, "checkin": fig_checkin, "fanout": fig_fanout,
+           "command": fig_command, "agent": fig_agent, "refused": fig_refused}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("figures", nargs="*")
+    ap.add_argument("--agents", type=int, default=10000)
+    ap.add_argument("--runs", type=int, default=5)
+    ap.add_argument("--cpu-seconds", type=int, default=60)
+    a = ap.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    d = pathlib.Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    s = prepared(d, a.agents)
+    try:
+        for name, fn in FIGURES.items():
+            if not a.figures or name in a.figures or (name == "memory" and "cpu" in a.figures):
+                fn(s, a)
+    finally:
+        if s.p:
+            s.stop()
+        shutil.rmtree(d, ignore_errors=True)
+    print("\n| figure | median | min | max | unit | goal | note |\n|---|---|---|---|---|---|---|")
+    for name, unit, med, lo, hi, goal, note, n in ROWS:
+        print(f"| {name} | {med:.2f} | {lo:.2f} | {hi:.2f} | {unit} | {goal} | n={n} {note} |")
+
+
+if __name__ == "__main__":
+    main()
