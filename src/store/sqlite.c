@@ -337,7 +337,9 @@ static int sqlite_open(const struct driver *self, const char *path, unsigned fla
                        "the database %s may not be written: check its owner, its mode and its file system", path);
     e = settle(db);
     if (e == -EBADMSG)
-        return err_set(err, e, "store.corrupt", "%s is damaged or no database: %s", path, sqlite3_errmsg(db->h));
+        return err_set(err, e, "store.corrupt",
+                       "%s is damaged or no database (%s). Move it away and bring a backup back with `musterd restore FILE`; "
+                       "`musterd doctor` says more", path, sqlite3_errmsg(db->h));
     if (e < 0)
         return err_set(err, e, e == -EROFS ? "store.read_only" : e == -ENOSPC ? "store.disk_full" : "store.open",
                        "cannot use the database %s: %s", path, sqlite3_errmsg(db->h));
