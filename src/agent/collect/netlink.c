@@ -34,15 +34,18 @@ int src__netlink_feed(struct str bytes, src_nl_fn fn, void *ctx)
     /* aligned as the kernel's buffer would be */
     AUTO_FREE char *copy = bytes.len ? xmemdup(bytes.ptr, bytes.len) : NULL;
     struct call c = { .fn = fn, .ctx = ctx };
-    int left = (int)(bytes.len > FAKE_MAX ? FAKE_MAX : bytes.len);
-    for (struct nlmsghdr *nlh = (struct nlmsghdr *)(void *)copy; copy && mnl_nlmsg_ok(nlh, left);
-         nlh = mnl_nlmsg_next(nlh, &left)) {
-        if (nlh->nlmsg_type == NLMSG_DONE)
+    /* not mnl_nlmsg_ok(): it takes a length beyond 2^31 for a negative one and says yes */
+    for (size_t at = 0, left = bytes.len; left >= sizeof(struct nlmsghdr);) {
+        const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)(copy + at);
+        if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > left || nlh->nlmsg_type == NLMSG_DONE)
             break;
-        if (nlh->nlmsg_type < NLMSG_MIN_TYPE)
-            continue;
-        if (on_message(nlh, &c) == MNL_CB_STOP)
+        if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && on_message(nlh, &c) == MNL_CB_STOP)
             break;
+        size_t step = MNL_ALIGN((size_t)nlh->nlmsg_len);
+        if (step >= left)
+            break;
+        at += step;
+        left -= step;
     }
     return c.r < 0 ? c.r : 0;
 }
