@@ -1,0 +1,223 @@
+/* cli/cmd_completion.c - completion scripts, written from the verb table. Host names come from `muster hosts -o name`,
+ * asked for at the moment of the Tab. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "cli/show.h"
+
+enum { SCRIPT_MAX = 1 << 20 };
+
+/* The first words of all verbs, each once. */
+static void first_words(struct buf *b, const char *between)
+{
+    AUTO(buf_done) struct buf seen = BUF(SCRIPT_MAX);
+    for (size_t i = 0; cmd_table[i]; i++) {
+        struct str name = str_of(cmd_table[i]->name), head;
+        (void)str_cut(&name, ' ', &head);
+        AUTO_FREE char *key = xasprintf(" %.*s ", STR_FMT(head));
+        if (cmd_table[i]->is_hidden || str_find(buf_as_str(&seen), str_of(key)) >= 0)
+            continue;
+        buf_printf(b, "%s%.*s", seen.len ? between : "", STR_FMT(head));
+        buf_cstr(&seen, key);
+    }
+}
+
+/* "create list revoke" for "token". */
+static void second_words(struct buf *b, struct str first)
+{
+    for (size_t i = 0; cmd_table[i]; i++) {
+        struct str rest = str_of(cmd_table[i]->name), head;
+        if (str_find_char(rest, ' ') > 0 && str_cut(&rest, ' ', &head) && str_eq(head, first))
+            buf_printf(b, "%.*s ", STR_FMT(rest));
+    }
+}
+
+static void put_flags(struct buf *b, const struct conf_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_on = rows[i].type == CONF_BOOL && rows[i].value && strcmp(rows[i].value, "true") == 0;
+        if (!(rows[i].flags & CONF_HIDDEN))
+            buf_printf(b, "--%s%s ", is_on ? "no-" : "", rows[i].name);
+    }
+}
+
+/* case lines "token\ create) flags=...;; " shared by bash and zsh */
+static void put_cases(struct buf *b)
+{
+    for (size_t i = 0; cmd_table[i]; i++) {
+        const struct cmd *c = cmd_table[i];
+        struct str rest = str_of(c->name), head;
+        bool is_two = str_find_char(rest, ' ') > 0;
+        if (c->is_hidden)
+            continue;
+        (void)str_cut(&rest, ' ', &head);
+        buf_printf(b, "    '%.*s%s%.*s') flags='", STR_FMT(head), is_two ? " " : "", is_two ? (int)rest.len : 0,
+                   is_two ? rest.ptr : "");
+        put_flags(b, c->rows, c->n_rows);
+        buf_printf(b, "'; hosts=%d ;;\n", c->takes_host);
+    }
+}
+
+static void put_groups(struct buf *b)
+{
+    AUTO(buf_done) struct buf seen = BUF(SCRIPT_MAX);
+    for (size_t i = 0; cmd_table[i]; i++) {
+        struct str rest = str_of(cmd_table[i]->name), head;
+        if (str_find_char(rest, ' ') < 0)
+            continue;
+        (void)str_cut(&rest, ' ', &head);
+        AUTO_FREE char *key = xasprintf(" %.*s ", STR_FMT(head));
+        if (str_find(buf_as_str(&seen), str_of(key)) >= 0)
+            continue;
+        buf_cstr(&seen, key);
+        buf_printf(b, "    '%.*s') subs='", STR_FMT(head));
+        second_words(b, head);
+        buf_cstr(b, "' ;;\n");
+    }
+}
+
+/* Both shells run this: it finds the verb among the words and sets flags, subs, hosts. */
+static void put_common(struct buf *b)
+{
+    buf_cstr(b, "_muster_words() {\n"
+                "  # words before the one being completed -> verb, sub\n"
+                "  verb= sub= subs= flags= hosts=0\n"
+                "  local w skip=0\n"
+                "  for w in \"$@\"; do\n"
+                "    if [ $skip = 1 ]; then skip=0; continue; fi\n"
+                "    case \"$w\" in\n"
+                "    --server|--token|--context|--pin|--ca|--config|--output|-o) skip=1 ;;\n"
+                "    -*) ;;\n"
+                "    *) if [ -z \"$verb\" ]; then verb=$w; elif [ -z \"$sub\" ]; then sub=$w; fi ;;\n"
+                "    esac\n"
+                "  done\n"
+                "  case \"$verb\" in\n");
+    put_groups(b);
+    buf_cstr(b, "  esac\n"
+                "  if [ -n \"$subs\" ] && [ -n \"$sub\" ]; then verb=\"$verb $sub\"; subs=; fi\n"
+                "  case \"$verb\" in\n");
+    put_cases(b);
+    buf_cstr(b, "  esac\n  flags=\"$flags");
+    put_flags(b, global_rows, n_global_rows);
+    buf_cstr(b, "--help\"\n}\n");
+}
+
+static void bash(struct buf *b)
+{
+    buf_cstr(b, "# muster completion for bash: source <(muster completion bash)\n");
+    put_common(b);
+    buf_cstr(b, "_muster() {\n"
+                "  local cur=${COMP_WORDS[COMP_CWORD]} verb sub subs flags hosts list i\n"
+                "  for ((i = 1; i < COMP_CWORD; i++)); do [ \"${COMP_WORDS[i]}\" = -- ] && return; done\n"
+                "  _muster_words \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"\n"
+                "  if [ -z \"$verb\" ]; then list=\"");
+    first_words(b, " ");
+    buf_cstr(b, "\"\n"
+                "  elif [ -n \"$subs\" ]; then list=$subs\n"
+                "  elif [ \"$hosts\" = 1 ] && [ \"${cur#-}\" = \"$cur\" ]; then list=$(muster hosts -o name 2>/dev/null)\n"
+                "  fi\n"
+                "  case \"$cur\" in -*) list=$flags ;; esac\n"
+                "  COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
+                "}\n"
+                "complete -F _muster muster\n");
+}
+
+static void zsh(struct buf *b)
+{
+    buf_cstr(b, "#compdef muster\n# muster completion for zsh: source <(muster completion zsh)\n");
+    put_common(b);
+    buf_cstr(b, "_muster() {\n"
+                "  local cur=${words[CURRENT]} verb sub subs flags hosts list\n"
+                "  [[ ${words[(I)--]} -gt 0 && ${words[(I)--]} -lt $CURRENT ]] && { _files; return; }\n"
+                "  _muster_words \"${(@)words[2,CURRENT-1]}\"\n"
+                "  if [ -z \"$verb\" ]; then list=\"");
+    first_words(b, " ");
+    buf_cstr(b, "\"\n"
+                "  elif [ -n \"$subs\" ]; then list=$subs\n"
+                "  elif [ \"$hosts\" = 1 ]; then list=$(muster hosts -o name 2>/dev/null)\n"
+                "  fi\n"
+                "  case \"$cur\" in -*) list=$flags ;; esac\n"
+                "  compadd -- ${=list}\n"
+                "}\n"
+                "compdef _muster muster\n");
+}
+
+static void fish_quote(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '\'' || *s == '\\')
+            buf_char(b, '\\');
+        buf_char(b, *s);
+    }
+}
+
+static void fish_flags(struct buf *b, const char *when, const struct conf_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_on = rows[i].type == CONF_BOOL && rows[i].value && strcmp(rows[i].value, "true") == 0;
+        if (rows[i].flags & CONF_HIDDEN)
+            continue;
+        buf_printf(b, "complete -c muster %s -l %s%s", when, is_on ? "no-" : "", rows[i].name);
+        if (rows[i].letter)
+            buf_printf(b, " -s %c", rows[i].letter);
+        buf_cstr(b, rows[i].type == CONF_BOOL ? " -d '" : " -x -d '");
+        fish_quote(b, rows[i].help);
+        buf_cstr(b, "'\n");
+    }
+}
+
+static void fish(struct buf *b)
+{
+    buf_cstr(b, "# muster completion for fish: muster completion fish | source\ncomplete -c muster -f\n");
+    fish_flags(b, "", global_rows, n_global_rows);
+    for (size_t i = 0; cmd_table[i]; i++) {
+        const struct cmd *c = cmd_table[i];
+        struct str rest = str_of(c->name), head;
+        bool is_two = str_find_char(rest, ' ') > 0;
+        if (c->is_hidden)
+            continue;
+        (void)str_cut(&rest, ' ', &head);
+        AUTO_FREE char *when =
+            is_two ? xasprintf("-n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %.*s'",
+                               STR_FMT(head), STR_FMT(rest))
+                   : xasprintf("-n '__fish_seen_subcommand_from %.*s'", STR_FMT(head));
+        buf_printf(b, "complete -c muster -n __fish_use_subcommand -a %.*s -d '", STR_FMT(head));
+        fish_quote(b, is_two ? "" : c->summary);
+        buf_cstr(b, "'\n");
+        if (is_two) {
+            buf_printf(b, "complete -c muster -n '__fish_seen_subcommand_from %.*s' -a %.*s -d '", STR_FMT(head),
+                       STR_FMT(rest));
+            fish_quote(b, c->summary);
+            buf_cstr(b, "'\n");
+        }
+        if (c->takes_host)
+            buf_printf(b, "complete -c muster %s -a '(muster hosts -o name 2>/dev/null)'\n", when);
+        fish_flags(b, when, c->rows, c->n_rows);
+    }
+}
+
+static int completion_run(struct cli *cli, const void *options, const struct args *args)
+{
+    AUTO(buf_done) struct buf b = BUF(SCRIPT_MAX);
+    (void)options;
+    if (strcmp(args->v[0], "bash") == 0)
+        bash(&b);
+    else if (strcmp(args->v[0], "zsh") == 0)
+        zsh(&b);
+    else if (strcmp(args->v[0], "fish") == 0)
+        fish(&b);
+    else
+        return cli_usage(cli, "%s is no shell we know", args->v[0]);
+    return show_text(cli, &b);
+}
+
+const struct cmd cmd_completion = {
+    .name = "completion",
+    .group = "Help",
+    .usage = "bash|zsh|fish",
+    .summary = "print a completion script for a shell",
+    .details = "For bash: source <(muster completion bash). Host names are asked from the server when Tab is pressed.",
+    .min_args = 1,
+    .max_args = 1,
+    .run = completion_run,
+};

@@ -1,0 +1,78 @@
+/* cli/error.c - how a verb says what went wrong, and what to do next about it. See cmd.h. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/cmd.h"
+
+int cli_fail(struct cli *cli, int rc, const char *slug, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)err_vset(&cli->err, 0, slug, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int cli_usage(struct cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)err_vset(&cli->err, 0, "usage", fmt, ap);
+    va_end(ap);
+    return RC_USAGE;
+}
+
+void cli_note(const struct cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+    (void)cli;
+    fflush(stdout);
+    fputs("muster: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+static const struct {
+    const char *slug, *hint;
+} hints[] = {
+    { "host.unknown", "List them with: muster hosts" },
+    { "host.ambiguous", "Use the id instead: muster hosts -o wide" },
+    { "host.offline", "See when it was last there: muster host NAME" },
+    { "host.state", "Its state: muster host NAME" },
+    { "host.name_taken", "Choose another name" },
+    { "selector.empty", "See what there is: muster hosts" },
+    { "selector.bad", "A selector looks like role=web,env!=test,name=web-*" },
+    { "job.no_targets", "See what there is: muster hosts" },
+    { "job.unknown", "List them with: muster jobs" },
+    { "section.unknown", "List them with: muster inventory HOST" },
+    { "user.unknown", "List them with: muster user list" },
+    { "api_token.unknown", "List them with: muster api-token list --all" },
+    { "token.unknown", "List them with: muster token list" },
+    { "context.unknown", "List them with: muster context list" },
+    { "auth.required", "Log in with: muster login URL --pin sha256:HEX, or set MUSTER_TOKEN" },
+    { "auth.bad_credential", "Log in again with: muster login" },
+    { "auth.expired", "Log in again with: muster login" },
+    { "auth.denied", "It needs a higher role; an admin can give it: muster user role NAME operator" },
+    { "auth.disabled", "An admin can change that: muster user enable NAME" },
+    { "rate.limited", "Wait a little and try again" },
+    { "store.unavailable", "The server's database takes no writes; see: muster status, and musterd doctor on the server" },
+    { "server.stopping", "The server is going down; try again when it is back" },
+    { "server.no_pin", "Give --pin sha256:HEX (muster status shows it on the server) or --ca FILE" },
+    { "server.cleartext", "Use https://, or a tunnel to its loopback address" },
+    { "tls.pin", "If the server was set up anew, its pin is shown by muster status there. If not, somebody is in between" },
+    { "tls.untrusted", "Give the right --pin or --ca" },
+    { "tls.clock", "Check the clocks of both machines" },
+    { "password.bad", "Choose a longer one" },
+};
+
+const char *cli_hint(const char *slug)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
+        if (strcmp(hints[i].slug, slug) == 0)
+            return hints[i].hint;
+    return NULL;
+}
