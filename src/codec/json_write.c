@@ -104,6 +104,8 @@ static void put_string(struct jw *w, struct str s)
         s = buf_as_str(&clean);
     }
     put(w, "\"", 1);
+    if (s.len == 0)
+        s = STR(""); /* arithmetic on a NULL pointer is undefined even with 0 */
     size_t from = 0;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -173,6 +175,8 @@ void jw_f64(struct jw *w, double v)
         jw_null(w);
         return;
     }
+    if (v == 0)
+        v = 0; /* "-0" would be read back as the integer 0 */
     for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back as the same */
         n = snprintf(text, sizeof(text), "%.*g", digits, v);
         if (strtod(text, NULL) == v)

@@ -71,7 +71,7 @@ static void what_is_refused_says_why(void **state)
         { STR("{\"a\":1,\"a\":2}"), "json.duplicate" },
         { STR("{\"x\":{\"a\":1,\"\\u0061\":2}}"), "json.duplicate" },
         { STR("[\"\xff\"]"), "json.utf8" },
-        { STR("[\"\\ud800\"]"), "json.utf8" },
+        { STR("[\"\\ud800\"]"), "json.syntax" } /* jansson calls a lone surrogate so */,
         { STR("[\"a\\u0000b\"]"), "json.utf8" },
         { STR("{\"a\\u0000b\":1}"), "json.utf8" },
         { STR("[NaN]"), "json.syntax" },
@@ -89,8 +89,7 @@ static void what_is_refused_says_why(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         err_reset(&err);
         assert_int_equal(parse(rows[i].text), -EINVAL);
-        if (strcmp(rows[i].slug, "json.utf8") != 0 || i != 7) /* jansson calls a lone surrogate bad syntax */
-            assert_string_equal(err.slug, rows[i].slug);
+        assert_string_equal(err.slug, rows[i].slug);
     }
 }
 
@@ -156,6 +155,7 @@ static void the_writer_looks_after_commas_and_escapes(void **state)
     jw_list(&w);
     jw_f64(&w, 0.1);
     jw_f64(&w, 1.0 / 0.0);
+    jw_f64(&w, -0.0);
     jw_bool(&w, true);
     jw_null(&w);
     jw_list(&w);
@@ -166,7 +166,7 @@ static void the_writer_looks_after_commas_and_escapes(void **state)
     assert_int_equal(jw_done(&w), 0);
     assert_string_equal(buf_as_cstr(&b),
                         "{\"s\":\"\\\"\\\\/\\b\\u0001\\u007f\xef\xbf\xbd\xe2\x82\xac\",\"big\":\"9007199254740993\","
-                        "\"max\":9007199254740992,\"neg\":\"-9007199254740993\",\"l\":[0.1,null,true,null,[],{\"x\":1}]}");
+                        "\"max\":9007199254740992,\"neg\":\"-9007199254740993\",\"l\":[0.1,null,0,true,null,[],{\"x\":1}]}");
 }
 
 static void pretty_indents_by_two(void **state)
