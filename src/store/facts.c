@@ -3,6 +3,8 @@
  *   fact_body: packages as of delta 812            fact_delta: 815, 820, 821 (packages, unfolded)
  *   current = body + 815 + 820 + 821; after FOLD_AT of them the sum becomes the new body
  *
+ * The deltas of a section are a chain: fact_head.last_id, then prev_id of each.
+ *
  * A report in full replaces the body; the difference to what was current is filed in fact_delta as history, with what was there
  * before ('-' key old, '+' key new). Its number is the body's folded_id, so it is never applied again. */
 #define LOG_TARGET "store"
@@ -21,23 +23,29 @@ struct put_facts {
     bool no_history;
 };
 
-#define HEAD_SQL(unfolded, then)                                                                                 \
-    "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, n_unfolded)" \
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, " unfolded ") ON CONFLICT (host_id, section) DO UPDATE SET"               \
-    " status = excluded.status, message = excluded.message, digest = excluded.digest,"                          \
-    " taken_at = excluded.taken_at, received_at = excluded.received_at, " then
+#define HEAD_SQL(n_rows, n_unfolded, last, before)                                                                          \
+    "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, last_id, n_unfolded," \
+    " before_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (host_id, section) DO UPDATE SET"                   \
+    " status = excluded.status, message = excluded.message, digest = excluded.digest, taken_at = excluded.taken_at,"       \
+    " received_at = excluded.received_at, n_rows = " n_rows ", n_unfolded = " n_unfolded ", last_id = " last               \
+    ", before_id = " before
 
 static struct str digest_str(const struct fact_digest *d)
 {
     return str_bytes(d->b, SHA256_LEN);
 }
 
-static int put_history(struct writer *w, const struct fact_head *h, struct str delta)
+#define HEAD_VALS(h, n_rows, last, n_unfolded)                                                                              \
+    VALS(V_INT((h)->host_id), V_TEXT((h)->section), V_INT((h)->status), V_TEXT((h)->message),                              \
+         V_BLOB(digest_str(&(h)->digest)), V_INT((h)->taken_at), V_INT((h)->received_at), V_INT(n_rows), V_INT(last),      \
+         V_INT(n_unfolded))
+
+static int put_history(struct writer *w, const struct fact_head *h, int64_t prev_id, struct str delta)
 {
-    w->now.delta++;
     w->now.history += (int64_t)delta.len + ROW_OVERHEAD;
-    return db_run(w->db, "INSERT INTO fact_delta (id, host_id, section, at, delta) VALUES (?, ?, ?, ?, ?)",
-                  VALS(V_INT(w->now.delta), V_INT(h->host_id), V_TEXT(h->section), V_INT(h->received_at), V_BLOB(delta)));
+    return db_run(w->db, "INSERT INTO fact_delta (id, prev_id, host_id, section, at, delta) VALUES (?, ?, ?, ?, ?, ?)",
+                  VALS(V_INT(w->now.delta), V_INT(prev_id), V_INT(h->host_id), V_TEXT(h->section), V_INT(h->received_at),
+                       V_BLOB(delta)));
 }
 
 static int put_body(struct writer *w, uint64_t host_id, struct str section, int64_t folded_id, struct str body)
@@ -51,9 +59,9 @@ static int put_body(struct writer *w, uint64_t host_id, struct str section, int6
 /* -- current = body + deltas */
 
 struct parts {
-    struct buf bytes; /* the body, then each delta */
+    struct buf bytes; /* the body, then each delta, newest first */
     size_t body_len;
-    int64_t newest_id; /* of what is in it */
+    int64_t last_id;  /* newest of what is in it */
     VEC(size_t) ends;
 };
 
@@ -64,35 +72,52 @@ static void parts_done(struct parts *p)
 }
 DEFINE_AUTO_VALUE(struct parts, parts_done)
 
+static int load_body(struct db *db, uint64_t host_id, struct str section, struct parts *p, int64_t *ret_folded_id)
+{
+    AUTO(rows_done) struct rows *r = NULL;
+    int e = db_query(db, "SELECT folded_id, body FROM fact_body WHERE host_id = ? AND section = ?",
+                     VALS(V_INT(host_id), V_TEXT(section)), &r);
+
+    *ret_folded_id = 0;
+    if (e == 0)
+        e = rows_next(r);
+    if (e != 1)
+        return e;
+    *ret_folded_id = col_i64(r, 0);
+    e = buf_str(&p->bytes, col_str(r, 1));
+    p->body_len = p->bytes.len;
+    return e < 0 ? e : 1;
+}
+
+/* One delta of the chain: 1 and *@id moves to the one before, 0 not there. */
+static int load_delta(struct db *db, struct parts *p, int64_t *id)
+{
+    AUTO(rows_done) struct rows *r = NULL;
+    int e = db_query(db, "SELECT prev_id, delta FROM fact_delta WHERE id = ?", VALS(V_INT(*id)), &r);
+
+    if (e == 0)
+        e = rows_next(r);
+    if (e != 1)
+        return e;
+    *id = col_i64(r, 0);
+    e = buf_str(&p->bytes, col_str(r, 1));
+    *vec_add(&p->ends) = p->bytes.len;
+    return e < 0 ? e : 1;
+}
+
 /* 1 there is a body, 0 there is none (deltas may still be there), -errno. */
 static int parts_load(struct db *db, uint64_t host_id, struct str section, struct parts *p)
 {
-    struct rows *r;
-    int has_body = 0, e;
+    int64_t folded_id, id;
+    int has_body = load_body(db, host_id, section, p, &folded_id), e;
 
-    e = db_query(db, "SELECT folded_id, body FROM fact_body WHERE host_id = ? AND section = ?",
-                 VALS(V_INT(host_id), V_TEXT(section)), &r);
-    if (e < 0)
-        return e;
-    if ((e = rows_next(r)) == 1) {
-        p->newest_id = col_i64(r, 0);
-        e = buf_str(&p->bytes, col_str(r, 1));
-        p->body_len = p->bytes.len;
-        has_body = 1;
-    }
-    rows_done(r);
-    if (e < 0)
-        return e;
-    e = db_query(db, "SELECT id, delta FROM fact_delta WHERE host_id = ? AND section = ? AND id > ? ORDER BY id",
-                 VALS(V_INT(host_id), V_TEXT(section), V_INT(p->newest_id)), &r);
-    if (e < 0)
-        return e;
-    while (e == 0 && (e = rows_next(r)) == 1) {
-        p->newest_id = col_i64(r, 0);
-        e = buf_str(&p->bytes, col_str(r, 1));
-        *vec_add(&p->ends) = p->bytes.len;
-    }
-    rows_done(r);
+    if (has_body < 0)
+        return has_body;
+    e = db_number(db, "SELECT last_id FROM fact_head WHERE host_id = ? AND section = ?",
+                  VALS(V_INT(host_id), V_TEXT(section)), &p->last_id);
+    id = p->last_id;
+    while (e == 1 && id > folded_id)
+        e = load_delta(db, p, &id);
     return e < 0 ? e : has_body;
 }
 
@@ -100,11 +125,10 @@ static int parts_sum(const struct parts *p, struct buf *out)
 {
     struct str all = buf_as_str(&p->bytes);
     VEC(struct str) deltas = { 0 };
-    size_t at = p->body_len;
 
-    for (size_t i = 0; i < p->ends.n; i++) {
-        *vec_add(&deltas) = str_sub(all, at, p->ends.v[i] - at);
-        at = p->ends.v[i];
+    for (size_t i = p->ends.n; i-- > 0;) {
+        size_t start = i ? p->ends.v[i - 1] : p->body_len;
+        *vec_add(&deltas) = str_sub(all, start, p->ends.v[i] - start);
     }
     int e = body_apply_all(str_sub(all, 0, p->body_len), deltas.v, deltas.n, out);
     vec_done(&deltas);
@@ -176,7 +200,7 @@ int facts__fold(struct writer *w, uint64_t host_id, struct str section)
     if (e == -EBADMSG || e == -ENOBUFS)
         e = buf_str(&sum, str_sub(buf_as_str(&p.bytes), 0, p.body_len)); /* its digest will not fit: drift */
     if (e == 0)
-        e = put_body(w, host_id, section, p.newest_id, buf_as_str(&sum));
+        e = put_body(w, host_id, section, p.last_id, buf_as_str(&sum));
     return e < 0 ? e : head_after_fold(w, host_id, section, buf_as_str(&sum));
 }
 
@@ -186,19 +210,24 @@ static int put_delta(struct writer *w, const void *args)
 {
     const struct put_facts *p = args;
     const struct fact_head *h = &p->h;
-    int64_t n_unfolded = 0;
-    int e;
 
-    if (p->body.len == 0)
-        return db_run(w->db, HEAD_SQL("0", "n_unfolded = fact_head.n_unfolded"),
-                      VALS(V_INT(h->host_id), V_TEXT(h->section), V_INT(h->status), V_TEXT(h->message),
-                           V_BLOB(digest_str(&h->digest)), V_INT(h->taken_at), V_INT(h->received_at), V_INT(0)));
-    if ((e = put_history(w, h, p->body)) < 0)
+    if (p->body.len == 0) /* its state changed, its rows did not */
+        return db_run(w->db, HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded", "fact_head.last_id", "fact_head.before_id"),
+                      HEAD_VALS(h, 0, 0, 0));
+    int64_t prev_id = 0, n_unfolded = 0, id = ++w->now.delta;
+    AUTO(rows_done) struct rows *r = NULL;
+    int e = db_query(w->db,
+                     HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded + 1", "excluded.last_id", "fact_head.last_id")
+                     " RETURNING before_id, n_unfolded",
+                     HEAD_VALS(h, 0, id, 1), &r);
+    if (e == 0)
+        e = rows_next(r);
+    if (e < 0)
         return e;
-    e = db_number(w->db, HEAD_SQL("1", "n_unfolded = fact_head.n_unfolded + 1 RETURNING n_unfolded"),
-                  VALS(V_INT(h->host_id), V_TEXT(h->section), V_INT(h->status), V_TEXT(h->message),
-                       V_BLOB(digest_str(&h->digest)), V_INT(h->taken_at), V_INT(h->received_at), V_INT(0)),
-                  &n_unfolded);
+    prev_id = col_i64(r, 0);
+    n_unfolded = col_i64(r, 1);
+    rows_done(TAKE(r));
+    e = put_history(w, h, prev_id, p->body);
     if (e < 0)
         return e;
     return n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? facts__fold(w, h->host_id, h->section) : 0;
@@ -221,17 +250,26 @@ static void add_diff(void *ctx, struct str key, struct str before, struct str af
         d->e = delta_add(&d->out, '+', key, after);
 }
 
-/* What changed, as history. The very first report is no change. */
+/* What changed, as history: 1 filed as now.delta, 0 nothing changed, -errno. The very first report is no change. */
 static int put_diff(struct writer *w, const struct put_facts *p)
 {
     AUTO(buf_done) struct buf old = BUF(PARTS_BYTES);
     struct diffing d = { .out = BUF(4 * (size_t)LIMIT_SECTION_BYTES) };
+    int64_t prev_id = 0;
     int e = facts__current(w->db, p->h.host_id, p->h.section, &old);
 
     if (e <= 0)
         return e;
     body_diff(buf_as_str(&old), p->body, add_diff, &d);
-    e = d.e < 0 || d.out.len == 0 ? 0 : put_history(w, &p->h, buf_as_str(&d.out));
+    e = 0;
+    if (d.e == 0 && d.out.len)
+        e = db_number(w->db, "SELECT last_id FROM fact_head WHERE host_id = ? AND section = ?",
+                      VALS(V_INT(p->h.host_id), V_TEXT(p->h.section)), &prev_id);
+    if (e == 1) {
+        w->now.delta++;
+        e = put_history(w, &p->h, prev_id, buf_as_str(&d.out));
+        e = e < 0 ? e : 1;
+    }
     buf_done(&d.out);
     return e;
 }
@@ -240,29 +278,55 @@ static int put_full(struct writer *w, const void *args)
 {
     const struct put_facts *p = args;
     const struct fact_head *h = &p->h;
-    int e = p->no_history ? 0 : put_diff(w, p);
+    int filed = p->no_history ? 0 : put_diff(w, p), e = filed;
 
-    /* Everything filed so far, folded or not, is history now. */
+    /* Everything filed so far, folded or not, is history now: ids up to now.delta. */
     if (e >= 0)
         e = put_body(w, h->host_id, h->section, w->now.delta, p->body);
     if (e < 0)
         return e;
-    return db_run(w->db, HEAD_SQL("0", "n_rows = excluded.n_rows, n_unfolded = 0"),
-                  VALS(V_INT(h->host_id), V_TEXT(h->section), V_INT(h->status), V_TEXT(h->message),
-                       V_BLOB(digest_str(&h->digest)), V_INT(h->taken_at), V_INT(h->received_at),
-                       V_INT(body_count(p->body))));
+    if (filed)
+        return db_run(w->db, HEAD_SQL("excluded.n_rows", "0", "excluded.last_id", "fact_head.last_id"),
+                      HEAD_VALS(h, body_count(p->body), w->now.delta, 0));
+    return db_run(w->db, HEAD_SQL("excluded.n_rows", "0", "fact_head.last_id", "fact_head.before_id"),
+                  HEAD_VALS(h, body_count(p->body), 0, 0));
+}
+
+static int forget_chain(struct writer *w, int64_t id)
+{
+    while (id) {
+        struct rows *r;
+        int64_t gone = id;
+        int e = db_query(w->db, "SELECT prev_id, LENGTH(delta) FROM fact_delta WHERE id = ?", VALS(V_INT(id)), &r);
+        if (e < 0)
+            return e;
+        e = rows_next(r);
+        id = e == 1 ? col_i64(r, 0) : 0;
+        w->now.history -= e == 1 ? col_i64(r, 1) + ROW_OVERHEAD : 0;
+        rows_done(r);
+        if (e == 1)
+            e = db_run(w->db, "DELETE FROM fact_delta WHERE id = ?", VALS(V_INT(gone)));
+        if (e < 0)
+            return e;
+    }
+    return 0;
 }
 
 int facts__forget(struct writer *w, uint64_t host_id)
 {
-    int64_t bytes = 0;
-    int e = db_number(w->db, "SELECT COALESCE(SUM(LENGTH(delta) + ?), 0) FROM fact_delta WHERE host_id = ?",
-                      VALS(V_INT(ROW_OVERHEAD), V_INT(host_id)), &bytes);
+    VEC(int64_t) chains = { 0 };
+    struct rows *r;
+    int e = db_query(w->db, "SELECT last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(host_id)), &r);
 
-    w->now.history -= bytes;
+    if (e < 0)
+        return e;
+    while ((e = rows_next(r)) == 1)
+        *vec_add(&chains) = col_i64(r, 0);
+    rows_done(r);
+    for (size_t i = 0; i < chains.n && e >= 0; i++)
+        e = forget_chain(w, chains.v[i]);
+    vec_done(&chains);
     if (e >= 0)
-        e = db_run(w->db, "DELETE FROM fact_delta WHERE host_id = ?", VALS(V_INT(host_id)));
-    if (e == 0)
         e = db_run(w->db, "DELETE FROM fact_body WHERE host_id = ?", VALS(V_INT(host_id)));
     if (e == 0)
         e = db_run(w->db, "DELETE FROM fact_head WHERE host_id = ?", VALS(V_INT(host_id)));

@@ -108,16 +108,49 @@ static int split(struct arena *a, struct str delta, struct one_change **ret, siz
     return 0;
 }
 
-static int add_changes(struct read *rd, struct rows *r, uint32_t *left)
+/* The chains of a host's sections, merged newest first: the next delta is the highest of their heads. */
+struct chain {
+    struct str section;
+    int64_t next;
+};
+struct chains {
+    struct chain v[64];
+    size_t n;
+};
+
+static int open_chains(struct db *db, struct read *rd, struct chains *c)
 {
-    struct str delta = arena_str(rd->a, col_str(r, 3)), section;
+    AUTO(rows_done) struct rows *r = NULL;
+    int e = db_query(db, "SELECT section, last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(rd->args.id)), &r);
+
+    while (e == 0 && c->n < ARRAY_SIZE(c->v) && (e = rows_next(r)) == 1) {
+        struct chain *one = &c->v[c->n];
+        e = 0;
+        if (rd->args.s1.ptr && !str_eq(rd->args.s1, col_str(r, 0)))
+            continue;
+        *one = (struct chain){ col_keep(r, 0, rd->a), col_i64(r, 1) };
+        c->n += one->next != 0;
+    }
+    return e < 0 ? e : 0;
+}
+
+static struct chain *newest(struct chains *c)
+{
+    struct chain *best = NULL;
+
+    for (size_t i = 0; i < c->n; i++)
+        if (c->v[i].next && (!best || c->v[i].next > best->next))
+            best = &c->v[i];
+    return best;
+}
+
+static int add_changes(struct read *rd, struct rows *r, struct str section, uint64_t id, uint32_t *left)
+{
+    struct str delta = col_keep(r, 2, rd->a);
     struct one_change *all;
     size_t n;
-    uint64_t id = col_u64(r, 0);
-    int e = delta.ptr ? keep(rd, col_str(r, 1), &section) : -ENOBUFS;
+    int e = delta.ptr ? split(rd->a, delta, &all, &n) : -ENOBUFS;
 
-    if (e == 0)
-        e = split(rd->a, delta, &all, &n);
     if (e < 0)
         return e;
     for (size_t i = n; i-- > 0 && *left > 0;) {
@@ -127,33 +160,36 @@ static int add_changes(struct read *rd, struct rows *r, uint32_t *left)
         struct fact_change *c = read__row(rd, sizeof(*c));
         if (!c)
             return -ENOBUFS;
-        *c = (struct fact_change){ change_id, col_u64(r, 2), section, all[i].key, all[i].before, all[i].after };
+        *c = (struct fact_change){ change_id, col_u64(r, 1), section, all[i].key, all[i].before, all[i].after };
         --*left;
     }
     return 0;
 }
 
-static int run_changes(struct db *db, struct read *rd)
+static int step_chain(struct db *db, struct read *rd, struct chain *c, uint32_t *left)
 {
     AUTO(rows_done) struct rows *r = NULL;
-    uint32_t left = rd->args.limit;
-    /* The delta that holds the last change of the page before may have more. */
-    int64_t newest = rd->args.from ? (int64_t)(rd->args.from >> PLACE_BITS) : INT64_MAX;
-    int e;
+    int64_t id = c->next;
+    int e = db_query(db, "SELECT prev_id, at, delta FROM fact_delta WHERE id = ?", VALS(V_INT(id)), &r);
 
-    /* Ids first, out of the index alone: sorting must not drag the deltas along. */
-    if (rd->args.s1.ptr)
-        e = db_query(db,
-                     "SELECT id, section, at, delta FROM fact_delta WHERE host_id = ? AND section = ? AND id <= ?"
-                     " ORDER BY id DESC LIMIT ?",
-                     VALS(V_INT(rd->args.id), V_TEXT(rd->args.s1), V_INT(newest), V_INT((int64_t)left + 1)), &r);
-    else
-        e = db_query(db,
-                     "SELECT id, section, at, delta FROM fact_delta WHERE id IN (SELECT id FROM fact_delta WHERE host_id = ?"
-                     " AND id <= ? ORDER BY id DESC LIMIT ?) ORDER BY id DESC",
-                     VALS(V_INT(rd->args.id), V_INT(newest), V_INT((int64_t)left + 1)), &r);
-    while (e == 0 && left > 0 && (e = rows_next(r)) == 1)
-        e = add_changes(rd, r, &left);
+    if (e == 0)
+        e = rows_next(r);
+    c->next = e == 1 ? col_i64(r, 0) : 0; /* not there: retention has been here */
+    /* The delta that holds the last change of the page before may have more. */
+    if (e == 1 && (!rd->args.from || (uint64_t)id <= rd->args.from >> PLACE_BITS))
+        e = add_changes(rd, r, c->section, (uint64_t)id, left);
+    return e;
+}
+
+static int run_changes(struct db *db, struct read *rd)
+{
+    struct chains chains = { 0 };
+    uint32_t left = rd->args.limit;
+    struct chain *c;
+    int e = open_chains(db, rd, &chains);
+
+    while (e >= 0 && left > 0 && (c = newest(&chains)))
+        e = step_chain(db, rd, c, &left);
     return e < 0 ? e : 0;
 }
 

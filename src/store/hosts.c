@@ -86,6 +86,8 @@ void store_put_seen(struct store *s, const struct seen_row *r)
 
 /* -- start-up */
 
+enum { RESET_ABOVE = 1 << 20 }; /* resetting for every row would give the memory back and ask for it again */
+
 static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, struct seen_row *seen)
 {
     *h = (struct host_row){
@@ -127,7 +129,8 @@ int store_load_hosts(struct store *s, void (*fn)(void *ctx, const struct host_ro
         struct seen_row seen;
         host_from_row(r, a, &h, &seen);
         fn(ctx, &h, &seen);
-        arena_reset(a);
+        if (arena_used(a) > RESET_ABOVE)
+            arena_reset(a);
         e = 0;
     }
     return e < 0 ? store__err(err, e, "read the hosts in", s->path, db) : 0;

@@ -74,6 +74,8 @@ CREATE TABLE fact_head (
     received_at BIGINT  NOT NULL,
     n_rows      BIGINT  NOT NULL,
     n_unfolded  INTEGER NOT NULL,
+    last_id     BIGINT  NOT NULL, -- newest fact_delta of this section, 0: none; the chain starts here
+    before_id   BIGINT  NOT NULL, -- the one before it
     PRIMARY KEY (host_id, section)
 ) WITHOUT ROWID;
 CREATE TABLE fact_body (
@@ -83,14 +85,16 @@ CREATE TABLE fact_body (
     body      BYTEA  NOT NULL
 );
 CREATE UNIQUE INDEX fact_body_key ON fact_body (host_id, section);
+-- Appended only. No index by section: a chain from fact_head.last_id through prev_id, which ends where retention has been, saves
+-- every check-in a random page.
 CREATE TABLE fact_delta (
     id      INTEGER NOT NULL PRIMARY KEY,
+    prev_id BIGINT  NOT NULL,
     host_id BIGINT  NOT NULL,
     section TEXT    NOT NULL,
     at      BIGINT  NOT NULL,
     delta   BYTEA   NOT NULL
 );
-CREATE INDEX fact_delta_key ON fact_delta (host_id, section, id);
 
 CREATE TABLE job (
     id               INTEGER NOT NULL PRIMARY KEY,

@@ -1,0 +1,266 @@
+/* bench/store_speed.c - rows a second and load times of the store alone: store_speed [DIR]. Figures: docs/performance.md.
+ *
+ * Everything goes through store.h as the server does it: one unit a turn, the next as soon as the loop comes round, at most 16 on
+ * their way; each figure ends when the last ticket is back. */
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "store/store.h"
+
+enum { HOSTS = 10000, WINDOW = 16 };
+
+static sem_t woken;
+static struct store *s;
+
+static void wake(void *ctx)
+{
+    (void)ctx;
+    sem_post(&woken);
+}
+
+static void open_store(const char *path)
+{
+    struct err err;
+    const struct store_conf conf = { .path = path, .wake = wake };
+
+    if (store_open(&conf, &s, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+}
+
+static void turn(uint64_t on_their_way)
+{
+    store_seal(s);
+    store_poll(s);
+    while (store_newest(s) - store_committed(s) > on_their_way) {
+        sem_wait(&woken);
+        store_poll(s);
+    }
+}
+
+static double cpu_s(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static usec_t start_us;
+static double start_cpu;
+
+static void begin(void)
+{
+    start_us = clock_mono(&clock_real);
+    start_cpu = cpu_s();
+}
+
+static void report(const char *what, uint64_t n)
+{
+    double took = (double)(clock_mono(&clock_real) - start_us) / 1e6, cpu = cpu_s() - start_cpu;
+    struct store_stats st;
+    store_stats(s, &st);
+    printf("%-44s %8lu in %7.1f ms  %9.0f/s  cpu %7.1f ms (%.2f us each)\n", what, (unsigned long)n, took * 1e3,
+           (double)n / took, cpu * 1e3, cpu * 1e6 / (double)n);
+}
+
+static void put_hosts(void)
+{
+    struct str addresses[] = { STR("192.0.2.10"), STR("2001:db8::10") };
+    struct kv labels[] = { { STR("role"), STR("web") }, { STR("site"), STR("north") } };
+
+    begin();
+    for (uint64_t i = 1; i <= HOSTS; i++) {
+        char name[32];
+        struct host_row h = { .id = i, .state = HOST_APPROVED, .dialect = STR("native"), .created_at = 1700000000000000 };
+        snprintf(name, sizeof(name), "host-%05lu", (unsigned long)i);
+        snprintf(h.uuid, sizeof(h.uuid), "018bcfe5-6800-7000-8000-%012lx", (unsigned long)i);
+        memcpy(h.fingerprint, &i, sizeof(i));
+        h.name = str_of(name);
+        h.csr_pem = STR("-----BEGIN CERTIFICATE REQUEST-----\nMIGdMFECAQAwHjEcMBoGA1UEAwwTbXVzdGVyLWFnZW50LWVucm9sbDAqMAUGAytl"
+                        "cAMhAEx3tq0qXcD1g0m8y3m6mKq0d1vFrS7w5d3y3m6mKq0doAAwBQYDK2VwA0EA\n-----END CERTIFICATE REQUEST-----\n");
+        h.claims = (struct host_claims){ .hostname = h.name, .machine_id = str_of(h.uuid), .os = STR("Debian GNU/Linux 12"),
+                                         .kernel = STR("6.1.0-18-amd64"), .arch = STR("x86_64"),
+                                         .agent_version = STR("0.1.0"), .addresses = { addresses, 2 }, .cpu_cores = 4,
+                                         .memory_bytes = 1ull << 33, .disk_bytes = 1ull << 38 };
+        h.labels = (struct kv_list){ labels, 2 };
+        store_put_host(s, &h);
+        if (i % 100 == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    report("hosts put, 100 a unit", HOSTS);
+}
+
+static void put_seen(int a_unit, uint64_t n)
+{
+    char what[64];
+
+    begin();
+    for (uint64_t i = 1; i <= n; i++) {
+        store_put_seen(s, &(struct seen_row){ i * 7919 % HOSTS + 1, 42, i, i });
+        if (i % (uint64_t)a_unit == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    snprintf(what, sizeof(what), "seen put, %d a unit", a_unit);
+    report(what, n);
+}
+
+static const char *const sections[] = { "os", "cpu", "memory", "filesystems", "interfaces", "listeners" };
+
+static void put_full(void)
+{
+    AUTO(buf_done) struct buf body = BUF(1 << 20);
+    struct fact_row rows[20];
+    char keys[20][32];
+
+    for (int i = 0; i < 20; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "tcp/0.0.0.0:%d", 8000 + i);
+        rows[i] = (struct fact_row){ str_of(keys[i]), STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":812}") };
+    }
+    body_make(rows, 20, &body, NULL);
+    struct fact_head h = { .status = SECTION_OK, .received_at = 1 };
+    body_digest(buf_as_str(&body), &h.digest);
+    begin();
+    for (uint64_t i = 1; i <= HOSTS; i++) {
+        h.host_id = i;
+        for (size_t k = 0; k < ARRAY_SIZE(sections); k++) {
+            h.section = str_of(sections[k]);
+            store_put_facts_full(s, &h, buf_as_str(&body), false);
+        }
+        if (i % 20 == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    report("sections in full (20 rows), 120 a unit", HOSTS * ARRAY_SIZE(sections));
+}
+
+static void put_deltas(int a_unit, uint64_t n)
+{
+    struct fact_row row = { STR("tcp/0.0.0.0:8000"), STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":9123}") };
+    struct section_delta d = { .rows = &row, .n_rows = 1 };
+    AUTO(buf_done) struct buf delta = BUF(1 << 16);
+    char what[64];
+
+    delta_encode(&d, &delta);
+    begin();
+    for (uint64_t i = 1; i <= n; i++) {
+        struct fact_head h = { .host_id = i * 7919 % HOSTS + 1, .section = STR("listeners"), .status = SECTION_OK, .received_at = i };
+        store_put_facts_delta(s, &h, buf_as_str(&delta));
+        store_put_seen(s, &(struct seen_row){ h.host_id, 42, i, i });
+        if (i % (uint64_t)a_unit == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    snprintf(what, sizeof(what), "check-ins (delta and seen), %d a unit", a_unit);
+    report(what, n);
+}
+
+static void put_tasks(void)
+{
+    begin();
+    for (uint64_t i = 1; i <= HOSTS; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "host-%05lu", (unsigned long)i);
+        store_put_task(s, &(struct task_row){ .id = i, .job_id = 1, .host_id = i, .host_name = str_of(name),
+                                              .state = TASK_QUEUED, .created_at = 1700000000000000 });
+    }
+    turn(0);
+    report("tasks put, all in one unit", HOSTS);
+    begin();
+    for (uint64_t i = 1; i <= HOSTS; i++) {
+        store_put_output(s, &(struct output_frame){ i, STREAM_STDOUT, 0, STR("hello\n") });
+        store_put_task(s, &(struct task_row){ .id = i, .job_id = 1, .host_id = i, .host_name = STR("host-00000"),
+                                              .state = TASK_DONE, .outcome = OUTCOME_EXITED, .stdout_bytes = 6,
+                                              .finished_at = 1700000000000000 });
+        if (i % 100 == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    report("tasks ended with output, 100 a unit", HOSTS);
+}
+
+static void put_output(void)
+{
+    static char chunk[64 << 10];
+    enum { N = 2000 };
+
+    begin();
+    for (uint64_t i = 0; i < N; i++) {
+        store_put_output(s, &(struct output_frame){ 999999, STREAM_STDOUT, i * sizeof(chunk), str_bytes(chunk, sizeof(chunk)) });
+        if (i % 8 == 7)
+            turn(WINDOW);
+    }
+    turn(0);
+    report("output frames of 64 KiB, 8 a unit", N);
+}
+
+static uint64_t n_loaded;
+
+static void on_host(void *ctx, const struct host_row *h, const struct seen_row *seen)
+{
+    (void)ctx;
+    (void)h;
+    (void)seen;
+    n_loaded++;
+}
+
+static void on_head(void *ctx, const struct fact_head *h)
+{
+    (void)ctx;
+    (void)h;
+    n_loaded++;
+}
+
+static void load(const char *path)
+{
+    struct err err;
+
+    begin();
+    store_close(s);
+    s = NULL;
+    printf("%-44s             %7.1f ms\n", "close", (double)(clock_mono(&clock_real) - start_us) / 1e3);
+    begin();
+    open_store(path);
+    report("open", 1);
+    begin();
+    n_loaded = 0;
+    store_load_hosts(s, on_host, NULL, &err);
+    report("hosts loaded", n_loaded);
+    begin();
+    n_loaded = 0;
+    store_load_fact_heads(s, on_head, NULL, &err);
+    report("section heads loaded", n_loaded);
+    struct store_next next;
+    begin();
+    store_load_next(s, &next, &err);
+    report("next ids", 1);
+}
+
+int main(int argc, char **argv)
+{
+    AUTO_FREE char *dir = xasprintf("%s/store-speed-XXXXXX", argc > 1 ? argv[1] : "/tmp");
+
+    if (!mkdtemp(dir))
+        return 1;
+    AUTO_FREE char *path = xasprintf("%s/muster.db", dir);
+    sem_init(&woken, 0, 0);
+    open_store(path);
+    put_hosts();
+    put_seen(1, 2000);
+    put_seen(100, 200000);
+    put_full();
+    put_deltas(100, 400000);
+    put_tasks();
+    put_output();
+    load(path);
+    store_close(s);
+    return fd_remove_tree(dir) < 0;
+}
