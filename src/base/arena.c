@@ -1,6 +1,7 @@
 /* base/arena.c - see arena.h.
  *
- *   chunks:  [ 4 KiB ] <- [ 8 KiB ] <- [ 16 KiB ]      the newest is filled; large objects get a chunk of their own
+ *   chunks:  [ 4 KiB ] <- [ 8 KiB ] <- [ 16 KiB ]      the newest is filled; large objects get a chunk of
+ * their own
  *
  * The cap counts bytes handed out. Memory held is at most about a third more: what a chunk's end is too
  * short for never exceeds a quarter of it. */

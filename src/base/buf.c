@@ -1,4 +1,5 @@
-/* base/buf.c - see buf.h. The allocation is always one byte larger than what it may hold, for a C string's NUL. */
+/* base/buf.c - see buf.h. The allocation is always one byte larger than what it may hold, for a C string's
+ * NUL. */
 #include "base/buf.h"
 
 #include <assert.h>

@@ -51,7 +51,7 @@ static inline struct str buf_as_str(const struct buf *b)
 {
     return str_bytes(b->ptr, b->len);
 }
-/* Content as C string: NUL-terminates (not counted). Needs room for one byte: else "" is returned. */
+/* Content as C string: NUL-terminates (not counted; the buffer keeps a byte for it beyond its maximum). */
 const char *buf_as_cstr(struct buf *b);
 
 #endif

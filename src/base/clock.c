@@ -1,4 +1,5 @@
-/* base/clock.c - see clock.h. Own calendar arithmetic: no time zone files, no locks, the same on every machine. */
+/* base/clock.c - see clock.h. Own calendar arithmetic: no time zone files, no locks, the same on every
+ * machine. */
 #include "base/clock.h"
 
 #include <errno.h>
@@ -38,7 +39,9 @@ static usec_t hand_mono(const struct clock *c)
 
 struct clock clock_hand(usec_t wall)
 {
-    return (struct clock){ .wall = hand_wall, .monotonic = hand_mono, .hand_wall = wall, .hand_mono = USEC_PER_DAY };
+    return (struct clock){
+        .wall = hand_wall, .monotonic = hand_mono, .hand_wall = wall, .hand_mono = USEC_PER_DAY
+    };
 }
 
 void clock_turn(struct clock *c, usec_t by)
@@ -78,8 +81,8 @@ void clock_format(usec_t wall, int fraction, char *dst)
     int year, month, day;
     date_of((int64_t)(wall / USEC_PER_DAY), &year, &month, &day);
     unsigned s = (unsigned)(wall / USEC_PER_SEC % 86400), us = (unsigned)(wall % USEC_PER_SEC);
-    int n = snprintf(dst, CLOCK_TEXT_MAX, "%04d-%02d-%02dT%02u:%02u:%02u", year, month, day, s / 3600, s / 60 % 60,
-                     s % 60);
+    int n = snprintf(dst, CLOCK_TEXT_MAX, "%04d-%02d-%02dT%02u:%02u:%02u", year, month, day, s / 3600,
+                     s / 60 % 60, s % 60);
     if (n < 0 || n >= CLOCK_TEXT_MAX)
         return;
     if (fraction >= 6)

@@ -47,8 +47,8 @@ static void map_put(struct conf_map *m, struct str key, struct str value)
 static int parse_bool(struct str s, bool *ret)
 {
     static const struct name names[] = {
-        { 1, "true" }, { 1, "yes" }, { 1, "on" }, { 1, "1" }, { 0, "false" }, { 0, "no" }, { 0, "off" }, { 0, "0" },
-        NAMES_END,
+        { 1, "true" }, { 1, "yes" }, { 1, "on" }, { 1, "1" }, { 0, "false" },
+        { 0, "no" },   { 0, "off" }, { 0, "0" },  NAMES_END,
     };
     int v = name_value(names, s);
     if (v < 0)
@@ -74,7 +74,8 @@ static int bad_range(struct err *err, const struct conf_row *row, const char *so
     return bad_value(err, row, source, "config.range", want);
 }
 
-static int parse_number(const struct conf_row *row, struct str s, uint64_t *ret, const char *source, struct err *err)
+static int parse_number(const struct conf_row *row, struct str s, uint64_t *ret, const char *source,
+                        struct err *err)
 {
     int r;
     const char *want;
@@ -160,8 +161,8 @@ static int store(struct conf *c, size_t i, struct str s, bool whole, const char 
 }
 
 /* A value that a stronger origin has already set is still checked, so that a bad line never hides. */
-static int apply(struct conf *c, size_t i, struct str s, bool whole, enum conf_origin origin, const char *source,
-                 struct err *err)
+static int apply(struct conf *c, size_t i, struct str s, bool whole, enum conf_origin origin,
+                 const char *source, struct err *err)
 {
     const struct conf_row *row = &c->table->rows[i];
     bool is_many = row->type == CONF_MAP || row->type == CONF_LIST;
@@ -265,7 +266,8 @@ static int unknown_key(struct err *err, const char *source, struct str name)
     return -EINVAL;
 }
 
-/* True if some pair is a member of the map @name: then its "k=v,k=v" form, which commas can bend, is left out. */
+/* True if some pair is a member of the map @name: then its "k=v,k=v" form, which commas can bend, is left
+ * out. */
 static bool has_members(const struct kv *kvs, size_t n, struct str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -380,7 +382,8 @@ static void flag_table_init(struct flag_table *f, const struct conf_table *t)
         int val = strcmp(row->name, "help") == 0      ? OPT_HELP
                   : strcmp(row->name, "version") == 0 ? OPT_VERSION
                                                       : OPT_ROW + (int)i;
-        *vec_add(&f->longs) = (struct option){ row->name, is_bool ? optional_argument : required_argument, NULL, val };
+        *vec_add(&f->longs) =
+            (struct option){ row->name, is_bool ? optional_argument : required_argument, NULL, val };
         if (is_bool) {
             char *no = xasprintf("no-%s", row->name);
             *vec_add(&f->names) = no;
@@ -475,8 +478,8 @@ int conf_set(struct conf *c, const char *name, struct str value, enum conf_origi
     struct str key;
     ptrdiff_t i = find_row(c->table, str_of(name));
     if (i >= 0)
-        return apply(c, (size_t)i, value.ptr ? value : STR(""), origin == CONF_FROM_FILE || origin == CONF_FROM_ENV,
-                     origin, source, err);
+        return apply(c, (size_t)i, value.ptr ? value : STR(""),
+                     origin == CONF_FROM_FILE || origin == CONF_FROM_ENV, origin, source, err);
     i = find_map(c->table, str_of(name), &key);
     if (i < 0)
         return unknown_key(err, source, str_of(name));

@@ -69,17 +69,21 @@ struct conf {
     const struct conf_table *table;
     void *options;
     uint8_t *origin;     /* enum conf_origin per row */
-    const char **source; /* "file:12" is not known here: the file's name, or the variable */
+    const char **source; /* the file's name, the variable or the flag; copies, NULL for a default unset */
 };
 
 /* Defaults into @options (zeroed first). Release with conf_done(), which frees the strings in @options. */
 void conf_init(struct conf *c, const struct conf_table *table, void *options);
 void conf_done(struct conf *c);
 /* Each 0, or -EINVAL and @err (slug "config.unknown_key", "config.bad_value", "config.range"; path = name). */
+/* In a file "log.level" and "log_level" are the row "log-level"; "labels.role" is a member of the CONF_MAP row "labels".
+ * A value whose row a stronger origin has set already is checked and then left, so the order of calls is free. */
 int conf_file(struct conf *c, const char *path, const struct kv *kvs, size_t n, struct err *err);
+/* An empty variable counts as unset. */
 int conf_env(struct conf *c, struct err *err);
 /* Parses flags with getopt_long (permuting off: stops at the first word that is no flag). Sets @*ret_first to
- * its index. Secrets in argv are overwritten with 'x'. Outcomes: CONF_HELP, CONF_VERSION when asked for. */
+ * its index. Secrets in argv are overwritten with 'x'. Outcomes: CONF_HELP, CONF_VERSION when asked for: -h, --help,
+ * -V and --version are understood without a row. Not reentrant (getopt). */
 enum { CONF_OK = 0, CONF_HELP, CONF_VERSION };
 int conf_flags(struct conf *c, int argc, char **argv, int *ret_first, struct err *err);
 /* One value by name, as from a flag. */

@@ -16,7 +16,10 @@ void conf__number(enum conf_type type, uint64_t v, char *dst, size_t size)
         const char *text;
     } durations[] = { { 86400000000ULL, "d" }, { 3600000000ULL, "h" }, { 60000000ULL, "m" },
                       { 1000000ULL, "s" },     { 1000ULL, "ms" },      { 1, "us" } },
-      sizes[] = { { 1ULL << 40, "TiB" }, { 1ULL << 30, "GiB" }, { 1ULL << 20, "MiB" }, { 1ULL << 10, "KiB" },
+      sizes[] = { { 1ULL << 40, "TiB" },
+                  { 1ULL << 30, "GiB" },
+                  { 1ULL << 20, "MiB" },
+                  { 1ULL << 10, "KiB" },
                   { 1, "" } };
     if (type == CONF_DURATION) {
         for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
@@ -68,7 +71,8 @@ static int put_value(const struct conf *c, size_t i, struct buf *out)
     case CONF_MAP:
     case CONF_LIST:
         for (size_t k = 0; k < m->n && r == 0; k++)
-            r = buf_printf(out, "%s%s%s%s", k ? "," : "", m->v[k].key, m->v[k].key[0] ? "=" : "", m->v[k].value);
+            r = buf_printf(out, "%s%s%s%s", k ? "," : "", m->v[k].key, m->v[k].key[0] ? "=" : "",
+                           m->v[k].value);
         return r;
     }
     return 0;
@@ -98,7 +102,8 @@ int conf_dump(const struct conf *c, bool with_origin, struct buf *out)
     return 0;
 }
 
-int conf_diff(const struct conf *a, const struct conf *b, struct buf *ret_changed, struct buf *ret_need_restart)
+int conf_diff(const struct conf *a, const struct conf *b, struct buf *ret_changed,
+              struct buf *ret_need_restart)
 {
     for (size_t i = 0; i < a->table->n_rows; i++) {
         const struct conf_row *row = &a->table->rows[i];
@@ -351,7 +356,8 @@ int conf_man(const struct conf_table *t, struct buf *out)
         *p = (char)toupper((unsigned char)*p);
     /* daemons are for the administrator (section 8), the rest for everybody */
     bool is_daemon = str_ends(str_of(t->program), STR("d")) || str_ends(str_of(t->program), STR("agent"));
-    buf_printf(&b, ".TH %s %d \"\" \"Muster %s\" \"Muster\"\n.SH NAME\n", title, is_daemon ? 8 : 1, MUSTER_VERSION);
+    buf_printf(&b, ".TH %s %d \"\" \"Muster %s\" \"Muster\"\n.SH NAME\n", title, is_daemon ? 8 : 1,
+               MUSTER_VERSION);
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, " \\- ");
     put_roff(&b, str_of(t->summary));
@@ -363,8 +369,10 @@ int conf_man(const struct conf_table *t, struct buf *out)
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, "\\fR: ");
     put_roff(&b, str_of(t->summary));
-    buf_cstr(&b, ".\nA value given as a flag wins over one from the environment, which wins over the configuration\n"
-                 "file, which wins over the default.\n.SH OPTIONS\n");
+    buf_cstr(
+        &b,
+        ".\nA value given as a flag wins over one from the environment, which wins over the configuration\n"
+        "file, which wins over the default.\n.SH OPTIONS\n");
     int r = walk(t, man_group, man_row, &b);
     man_env(t, &b);
     return r < 0 ? r : buf_str(out, buf_as_str(&b));

@@ -1,5 +1,5 @@
-/* base/crypto.c - see crypto.h. libcrypto failing on valid arguments means it is out of memory or misinstalled;
- * nothing sensible can follow, so those abort like xmalloc() does. */
+/* base/crypto.c - see crypto.h. libcrypto failing on valid arguments means it is out of memory or
+ * misinstalled; nothing sensible can follow, so those abort like xmalloc() does. */
 #include "base/crypto.h"
 
 #include <crypt.h>
@@ -86,8 +86,8 @@ void sha256_free(struct sha256_state *st)
 void hmac_sha256(struct str key, struct str s, uint8_t ret[SHA256_LEN])
 {
     unsigned n = 0;
-    must(HMAC(the_sha256(), key.len ? key.ptr : "", (int)key.len, (const uint8_t *)(s.len ? s.ptr : ""), s.len,
-              ret, &n) != NULL);
+    must(HMAC(the_sha256(), key.len ? key.ptr : "", (int)key.len, (const uint8_t *)(s.len ? s.ptr : ""),
+              s.len, ret, &n) != NULL);
 }
 
 void ed25519_keypair(uint8_t pub[32], uint8_t sec[32])
@@ -123,7 +123,8 @@ int ed25519_verify(const uint8_t pub[32], struct str msg, const uint8_t sig[64])
     return is_ok ? 0 : -EBADMSG;
 }
 
-/* @ret gets what crypt() makes of @password under @setting. struct crypt_data is 32 KiB: on the heap, and wiped. */
+/* @ret gets what crypt() makes of @password under @setting. struct crypt_data is 32 KiB: on the heap, and
+ * wiped. */
 static int crypt_into(struct str password, const char *setting, char ret[PASSWORD_HASH_MAX])
 {
     if (password.len > PASSWORD_MAX || str_has_nul(password))

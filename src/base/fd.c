@@ -127,7 +127,8 @@ int fd_sync_parent(const char *path)
 
 static int write_synced(const char *path, struct str s, mode_t mode)
 {
-    /* a left-over of a crash would make O_EXCL fail; O_EXCL is there so that a planted link is never followed */
+    /* a left-over of a crash would make O_EXCL fail; O_EXCL is there so that a planted link is never followed
+     */
     if (unlink(path) < 0 && errno != ENOENT)
         return -errno;
     AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

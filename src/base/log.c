@@ -22,12 +22,13 @@ enum {
     VALUE_MAX_BYTES = 4 << 10,
     RING_TEXT_MAX = 1000, /* times 2000 lines: 2 MB at the very most */
     REPEATS_PER_S = 20,
-    REPEAT_SLOTS = 64, /* a slug whose place is taken by another starts to count anew: it errs towards printing */
+    REPEAT_SLOTS =
+        64, /* a slug whose place is taken by another starts to count anew: it errs towards printing */
 };
 
 static const struct name level_names[] = {
-    { LOG_ERROR, "ERROR" }, { LOG_WARN, "WARN" }, { LOG_INFO, "INFO" }, { LOG_DEBUG, "DEBUG" },
-    { LOG_TRACE, "TRACE" }, NAMES_END,
+    { LOG_ERROR, "ERROR" }, { LOG_WARN, "WARN" },   { LOG_INFO, "INFO" },
+    { LOG_DEBUG, "DEBUG" }, { LOG_TRACE, "TRACE" }, NAMES_END,
 };
 
 struct ring_line {
@@ -84,7 +85,10 @@ int log_level_parse(struct str s, enum log_level *ret)
 int log_format_parse(struct str s, enum log_format *ret)
 {
     static const struct name names[] = {
-        { LOG_PRETTY, "pretty" }, { LOG_JSON, "json" }, { LOG_COMPACT, "compact" }, NAMES_END,
+        { LOG_PRETTY, "pretty" },
+        { LOG_JSON, "json" },
+        { LOG_COMPACT, "compact" },
+        NAMES_END,
     };
     int v = name_value(names, s);
     if (v < 0)
@@ -182,7 +186,8 @@ static void put_json(struct buf *b, const struct event *e)
 {
     char stamp[CLOCK_TEXT_MAX];
     clock_format(e->wall, 6, stamp);
-    buf_printf(b, "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":", stamp, name_of(level_names, (int)e->level));
+    buf_printf(b, "{\"timestamp\":\"%s\",\"level\":\"%s\",\"message\":", stamp,
+               name_of(level_names, (int)e->level));
     put_json_str(b, str_of(e->msg));
     buf_cstr(b, ",\"target\":");
     put_json_str(b, str_of(e->target));
@@ -362,7 +367,8 @@ int log_open(const struct log_conf *conf, struct err *err)
     pthread_mutex_lock(&g.lock);
     int r = 0;
     if (conf->file)
-        r = log_file__open(&fresh, conf->file, (int)conf->rotation, conf->retention_days, clock_wall(g.clock), err);
+        r = log_file__open(&fresh, conf->file, (int)conf->rotation, conf->retention_days, clock_wall(g.clock),
+                           err);
     if (r == 0) {
         log_file__done(&g.file);
         g.file = fresh;

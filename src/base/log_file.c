@@ -43,7 +43,8 @@ static int open_fd(struct log_file *f)
     return 0;
 }
 
-/* True for "2026-11-21" and "2026-11-21-17", perhaps followed by ".1" (see rotate()); the day's end in @*ret. */
+/* True for "2026-11-21" and "2026-11-21-17", perhaps followed by ".1" (see rotate()); the day's end in @*ret.
+ */
 static bool parse_suffix(struct str s, usec_t *ret_end)
 {
     char text[32];
@@ -64,7 +65,8 @@ static void delete_old(const struct log_file *f, usec_t now)
     if (!f->retention_days)
         return;
     const char *slash = strrchr(f->path, '/');
-    AUTO_FREE char *dir = slash ? xstrndup(f->path, slash == f->path ? 1 : (size_t)(slash - f->path)) : xstrdup(".");
+    AUTO_FREE char *dir =
+        slash ? xstrndup(f->path, slash == f->path ? 1 : (size_t)(slash - f->path)) : xstrdup(".");
     struct str base = str_of(slash ? slash + 1 : f->path);
     DIR *d = opendir(dir);
     if (!d)
@@ -82,7 +84,8 @@ static void delete_old(const struct log_file *f, usec_t now)
     closedir(d);
 }
 
-/* Moves the file away under its period's name. A name that is taken (the clock stepped back) gets .1, .2, ... */
+/* Moves the file away under its period's name. A name that is taken (the clock stepped back) gets .1, .2, ...
+ */
 static void rotate(struct log_file *f, usec_t now)
 {
     char stamp[CLOCK_TEXT_MAX];
@@ -92,7 +95,8 @@ static void rotate(struct log_file *f, usec_t now)
     if (f->rotation == LOG_ROTATE_HOURLY)
         stamp[10] = '-'; /* the 'T' */
     for (int i = 0; i < 100; i++) {
-        AUTO_FREE char *to = i ? xasprintf("%s.%s.%d", f->path, stamp, i) : xasprintf("%s.%s", f->path, stamp);
+        AUTO_FREE char *to =
+            i ? xasprintf("%s.%s.%d", f->path, stamp, i) : xasprintf("%s.%s", f->path, stamp);
         if (renameat2(AT_FDCWD, f->path, AT_FDCWD, to, RENAME_NOREPLACE) == 0 || errno != EEXIST)
             break;
     }

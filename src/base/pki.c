@@ -116,8 +116,8 @@ static bool is_allowed_key(const EVP_PKEY *key)
     size_t n = 0;
     if (is_ed25519(key))
         return true;
-    return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof(group), &n) &&
-           strcmp(group, "prime256v1") == 0;
+    return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+           EVP_PKEY_get_group_name(key, group, sizeof(group), &n) && strcmp(group, "prime256v1") == 0;
 }
 
 static int spki_of(const EVP_PKEY *key, uint8_t ret[SHA256_LEN])
@@ -295,7 +295,8 @@ char *pki_csr_new(const char *key_pem, const char *name, struct err *err)
     AUTO(BIO_free_all) BIO *bio = BIO_new(BIO_s_mem());
     if (!key || !req || !subject || !bio || !X509_REQ_set_version(req, X509_REQ_VERSION_1) ||
         !X509_REQ_set_subject_name(req, subject) || !X509_REQ_set_pubkey(req, key) ||
-        !X509_REQ_sign(req, key, is_ed25519(key) ? NULL : EVP_sha256()) || PEM_write_bio_X509_REQ(bio, req) <= 0) {
+        !X509_REQ_sign(req, key, is_ed25519(key) ? NULL : EVP_sha256()) ||
+        PEM_write_bio_X509_REQ(bio, req) <= 0) {
         fail(err, -EINVAL, "csr.make", "cannot make the certificate request");
         return NULL;
     }
@@ -313,7 +314,8 @@ static int csr_key(struct str pem, EVP_PKEY **ret, struct err *err)
         return fail(err, -EBADMSG, "csr.bad", "the certificate request cannot be read");
     EVP_PKEY *key = X509_REQ_get0_pubkey(req);
     if (!key || !is_allowed_key(key))
-        return fail(err, -EINVAL, "csr.bad", "the key of the certificate request is neither Ed25519 nor P-256");
+        return fail(err, -EINVAL, "csr.bad",
+                    "the key of the certificate request is neither Ed25519 nor P-256");
     if (X509_REQ_verify(req, key) != 1)
         return fail(err, -EBADMSG, "csr.bad", "the certificate request is not signed by its own key");
     EVP_PKEY_up_ref(key);
@@ -380,8 +382,8 @@ int pki_cert_read(struct str pem, struct pki_cert *ret, struct err *err)
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
     size_t n = (size_t)ASN1_STRING_length(serial);
     EVP_PKEY *key = X509_get0_pubkey(cert);
-    if (n * 2 + 1 > sizeof(c.serial) || !key || spki_of(key, c.spki_sha256) < 0 || read_uri(cert, c.uri) < 0 ||
-        read_time(X509_get0_notBefore(cert), &c.not_before) < 0 ||
+    if (n * 2 + 1 > sizeof(c.serial) || !key || spki_of(key, c.spki_sha256) < 0 ||
+        read_uri(cert, c.uri) < 0 || read_time(X509_get0_notBefore(cert), &c.not_before) < 0 ||
         read_time(X509_get0_notAfter(cert), &c.not_after) < 0)
         return fail(err, -EBADMSG, "cert.bad", "the certificate says something we do not accept");
     hex_encode(ASN1_STRING_get0_data(serial), n, c.serial);

@@ -1,5 +1,5 @@
-/* base/queue.c - see queue.h. A list under a mutex: the reader takes all of it at once, so the lock is held for a
- * few instructions on either side. */
+/* base/queue.c - see queue.h. A list under a mutex: the reader takes all of it at once, so the lock is held
+ * for a few instructions on either side. */
 #include "base/queue.h"
 
 #include <assert.h>

@@ -245,8 +245,14 @@ static int to_scaled(struct str s, const struct unit *units, uint64_t *ret)
 int str_to_duration_us(struct str s, uint64_t *ret_us)
 {
     static const struct unit units[] = {
-        { "", 1000000 },          { "s", 1000000 },         { "ms", 1000 },           { "us", 1 },
-        { "m", 60 * 1000000ULL }, { "h", 3600 * 1000000ULL }, { "d", 86400 * 1000000ULL }, { NULL, 0 },
+        { "", 1000000 },
+        { "s", 1000000 },
+        { "ms", 1000 },
+        { "us", 1 },
+        { "m", 60 * 1000000ULL },
+        { "h", 3600 * 1000000ULL },
+        { "d", 86400 * 1000000ULL },
+        { NULL, 0 },
     };
     return to_scaled(s, units, ret_us);
 }
@@ -254,10 +260,21 @@ int str_to_duration_us(struct str s, uint64_t *ret_us)
 int str_to_size(struct str s, uint64_t *ret_bytes)
 {
     static const struct unit units[] = {
-        { "", 1 },           { "b", 1 },          { "k", 1ULL << 10 },  { "kb", 1ULL << 10 },
-        { "kib", 1ULL << 10 }, { "m", 1ULL << 20 }, { "mb", 1ULL << 20 }, { "mib", 1ULL << 20 },
-        { "g", 1ULL << 30 }, { "gb", 1ULL << 30 }, { "gib", 1ULL << 30 }, { "t", 1ULL << 40 },
-        { "tb", 1ULL << 40 }, { "tib", 1ULL << 40 }, { NULL, 0 },
+        { "", 1 },
+        { "b", 1 },
+        { "k", 1ULL << 10 },
+        { "kb", 1ULL << 10 },
+        { "kib", 1ULL << 10 },
+        { "m", 1ULL << 20 },
+        { "mb", 1ULL << 20 },
+        { "mib", 1ULL << 20 },
+        { "g", 1ULL << 30 },
+        { "gb", 1ULL << 30 },
+        { "gib", 1ULL << 30 },
+        { "t", 1ULL << 40 },
+        { "tb", 1ULL << 40 },
+        { "tib", 1ULL << 40 },
+        { NULL, 0 },
     };
     return to_scaled(s, units, ret_bytes);
 }

@@ -255,8 +255,8 @@ size_t utf8_columns(struct str s)
 /* C0, DEL, C1, and the marks that reorder a line on screen (a name could show as another one). */
 static bool is_control(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
-           (c >= 0x2028 && c <= 0x2029) || (c >= 0x2066 && c <= 0x2069);
+    return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x200e || c == 0x200f ||
+           (c >= 0x202a && c <= 0x202e) || (c >= 0x2028 && c <= 0x2029) || (c >= 0x2066 && c <= 0x2069);
 }
 
 int text_printable(struct buf *dst, struct str s)

@@ -23,8 +23,8 @@ struct uuid uuid_v4(void)
 
 struct uuid uuid_v7(usec_t wall)
 {
-    /* The last one's milliseconds and 12-bit counter in one word (RFC 9562 section 6.2, method 1). A clock that
-     * stepped back a little is carried forward by counting; one that stepped back far is believed. */
+    /* The last one's milliseconds and 12-bit counter in one word (RFC 9562 section 6.2, method 1). A clock
+     * that stepped back a little is carried forward by counting; one that stepped back far is believed. */
     static _Atomic uint64_t last_word;
     enum { SLACK_MS = 1000 };
     struct uuid u;

@@ -1,7 +1,7 @@
 /* codec/json.c - see json.h. The writer is in json_write.c.
  *
- * jansson reads into its own heap; what it would take is estimated before it starts (a scan that counts brackets and
- * commas), so that a peer's document costs no more than the arena it was given. */
+ * jansson reads into its own heap; what it would take is estimated before it starts (a scan that counts
+ * brackets and commas), so that a peer's document costs no more than the arena it was given. */
 #include "codec/json.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@ static int refuse(struct err *err, int code, const char *slug, const char *text)
     return err_set(err, code, slug, "%s", text);
 }
 
-/* Counts values (an upper bound) and the deepest nesting; strings are skipped, syntax is jansson's to judge. */
+/* Counts values (an upper bound) and the deepest nesting; strings are skipped, syntax is jansson's to judge.
+ */
 static void measure(struct str text, size_t *ret_values, size_t *ret_depth)
 {
     size_t values = 1, depth = 0, deepest = 0;
@@ -137,7 +138,8 @@ static int syntax_error(struct err *err, const json_error_t *e)
     case json_error_null_byte_in_key:
         return err_set(err, -EINVAL, "json.utf8", "a string contains a NUL (line %d)", e->line);
     default:
-        return err_set(err, -EINVAL, "json.syntax", "%.*s (line %d, column %d)", STR_FMT(what), e->line, e->column);
+        return err_set(err, -EINVAL, "json.syntax", "%.*s (line %d, column %d)", STR_FMT(what), e->line,
+                       e->column);
     }
 }
 
@@ -145,14 +147,14 @@ int json_parse(struct arena *a, struct str text, size_t max_bytes, struct node *
 {
     size_t values, depth;
     if (text.len > max_bytes)
-        return err_set(err, -EMSGSIZE, "json.too_large", "the JSON text has %zu bytes, at most %zu are allowed", text.len,
-                       max_bytes);
+        return err_set(err, -EMSGSIZE, "json.too_large",
+                       "the JSON text has %zu bytes, at most %zu are allowed", text.len, max_bytes);
     if (!utf8_is_valid(text))
         return refuse(err, -EINVAL, "json.utf8", "the text is not valid UTF-8");
     measure(text, &values, &depth);
     if (depth > LIMIT_JSON_DEPTH)
-        return err_set(err, -EINVAL, "json.depth", "the JSON text nests %zu deep, at most %d are allowed", depth,
-                       LIMIT_JSON_DEPTH);
+        return err_set(err, -EINVAL, "json.depth", "the JSON text nests %zu deep, at most %d are allowed",
+                       depth, LIMIT_JSON_DEPTH);
     if (values > arena_left(a) / sizeof(struct node))
         return refuse(err, -ENOBUFS, "json.too_large", "the JSON text has too many values");
     json_error_t e;

@@ -176,7 +176,7 @@ void jw_f64(struct jw *w, double v)
         return;
     }
     if (v == 0)
-        v = 0; /* "-0" would be read back as the integer 0 */
+        v = 0;                                      /* "-0" would be read back as the integer 0 */
     for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back as the same */
         n = snprintf(text, sizeof(text), "%.*g", digits, v);
         if (strtod(text, NULL) == v)

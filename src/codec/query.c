@@ -1,4 +1,5 @@
-/* codec/query.c - see query.h. A query becomes the same tree as JSON and goes through the same record walker. */
+/* codec/query.c - see query.h. A query becomes the same tree as JSON and goes through the same record walker.
+ */
 #include "codec/query.h"
 
 #include <errno.h>
@@ -111,7 +112,8 @@ static const struct field *field_of(const struct record *rec, struct str key, st
     return NULL;
 }
 
-/* Puts one pair of a map field under its node. "k" without '=' has an empty value; a repeated key's last one counts. */
+/* Puts one pair of a map field under its node. "k" without '=' has an empty value; a repeated key's last one
+ * counts. */
 static int add_map_pair(struct arena *a, struct node *map, struct str key, struct str value)
 {
     if (!key.ptr) {
@@ -141,11 +143,14 @@ static int add_items(struct arena *a, struct node *list, struct str value)
     return 0;
 }
 
-static int add_param(struct arena *a, struct node *root, const struct record *rec, const struct kv *kv, bool *ret_again)
+static int add_param(struct arena *a, struct node *root, const struct record *rec, const struct kv *kv,
+                     bool *ret_again)
 {
     struct str rest = STR_NONE;
     const struct field *f = field_of(rec, kv->key, &rest);
-    enum node_type type = f && f->type == FT_MAP ? NODE_MAP : f && f->type == FT_STR_LIST ? NODE_LIST : NODE_STR;
+    enum node_type type = f && f->type == FT_MAP        ? NODE_MAP
+                          : f && f->type == FT_STR_LIST ? NODE_LIST
+                                                        : NODE_STR;
     struct str name = f ? str_of(f->name) : kv->key;
     struct node *n = member(root, name);
     *ret_again = n && type == NODE_STR;
@@ -204,8 +209,8 @@ int url_encode(struct buf *out, struct str s)
     int r = 0;
     for (size_t i = 0; i < s.len && r == 0; i++) {
         char c = s.ptr[i];
-        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                        c == '.' || c == '_' || c == '~';
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                        c == '-' || c == '.' || c == '_' || c == '~';
         r = is_plain ? buf_char(out, c) : buf_printf(out, "%%%02X", (unsigned char)c);
     }
     if (r < 0)

@@ -40,8 +40,8 @@ static void put_place(const struct place *p, struct buf *out)
 }
 
 /* Notes an error; always false, so that a caller can return it. */
-__attribute__((format(printf, 4, 5))) static bool bad(struct walk *w, const struct place *at, const char *slug,
-                                                      const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static bool bad(struct walk *w, const struct place *at,
+                                                      const char *slug, const char *fmt, ...)
 {
     struct record_errors *errs = w->errs;
     errs->n_total++;
@@ -146,15 +146,16 @@ static bool in_range(const struct field *f, struct whole v, int64_t low, uint64_
         low = f->min_value;
         high = f->max_value > 0 ? (uint64_t)f->max_value : 0;
         if (f->max_value < 0)
-            return v.is_negative && v.magnitude >= 0 - (uint64_t)f->max_value && v.magnitude <= 0 - (uint64_t)low;
+            return v.is_negative && v.magnitude >= 0 - (uint64_t)f->max_value &&
+                   v.magnitude <= 0 - (uint64_t)low;
     }
     if (v.is_negative)
         return low < 0 && v.magnitude <= 0 - (uint64_t)low;
     return v.magnitude <= high && (low <= 0 || v.magnitude >= (uint64_t)low);
 }
 
-static bool get_whole(struct walk *w, const struct place *at, const struct field *f, const struct node *n, int64_t low,
-                      uint64_t high, struct whole *ret)
+static bool get_whole(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                      int64_t low, uint64_t high, struct whole *ret)
 {
     bool is_wide = f->type == FT_I64 || f->type == FT_U64;
     int r = to_whole(n, is_wide, ret);
@@ -170,7 +171,8 @@ static int64_t signed_of(struct whole v)
     return v.is_negative ? (int64_t)(0 - v.magnitude) : (int64_t)v.magnitude;
 }
 
-static bool get_f64(struct walk *w, const struct place *at, const struct field *f, const struct node *n, double *ret)
+static bool get_f64(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                    double *ret)
 {
     double v;
     if (n->type == NODE_INT)
@@ -185,7 +187,8 @@ static bool get_f64(struct walk *w, const struct place *at, const struct field *
     return true;
 }
 
-static bool get_time(struct walk *w, const struct place *at, const struct field *f, const struct node *n, usec_t *ret)
+static bool get_time(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                     usec_t *ret)
 {
     if (f->type == FT_TIME) {
         if (n->type != NODE_STR)
@@ -225,7 +228,8 @@ static bool get_duration(struct walk *w, const struct place *at, const struct fi
     return true;
 }
 
-static bool get_enum(struct walk *w, const struct place *at, const struct field *f, const struct node *n, int *ret)
+static bool get_enum(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                     int *ret)
 {
     if (n->type != NODE_STR)
         return bad_type(w, at, "a string");
@@ -296,8 +300,8 @@ static bool get_split_list(struct walk *w, const struct place *at, const struct 
     struct str part;
     while (ret->n < n && str_cut(&s, ',', &part)) {
         if (part.len > each_max(f))
-            return bad(w, at, "field.too_long", "has an element of %zu bytes, at most %zu are allowed", part.len,
-                       each_max(f));
+            return bad(w, at, "field.too_long", "has an element of %zu bytes, at most %zu are allowed",
+                       part.len, each_max(f));
         ret->v[ret->n++] = part;
     }
     return true;
@@ -341,8 +345,8 @@ static bool get_map(struct walk *w, const struct place *at, const struct field *
         struct kv *kv = &ret->v[ret->n++];
         kv->key = c->key;
         if (c->key.len > each_max(f))
-            is_ok = bad(w, &here, "field.too_long", "the key has %zu bytes, at most %zu are allowed", c->key.len,
-                        each_max(f));
+            is_ok = bad(w, &here, "field.too_long", "the key has %zu bytes, at most %zu are allowed",
+                        c->key.len, each_max(f));
         is_ok &= get_str(w, &here, c, each_max(f), &kv->value);
     }
     return is_ok;
@@ -351,7 +355,8 @@ static bool get_map(struct walk *w, const struct place *at, const struct field *
 static bool get_record(struct walk *w, const struct place *at, const struct record *rec, const struct node *n,
                        void *obj);
 
-static bool get_list(struct walk *w, const struct place *at, const struct field *f, const struct node *n, void *member)
+static bool get_list(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                     void *member)
 {
     if (n->type != NODE_LIST)
         return bad_type(w, at, "a list");
@@ -378,7 +383,8 @@ static bool get_list(struct walk *w, const struct place *at, const struct field 
 
 /* -- records */
 
-static bool get_value(struct walk *w, const struct place *at, const struct field *f, const struct node *n, void *member)
+static bool get_value(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                      void *member)
 {
     struct whole v;
     switch (f->type) {
@@ -449,7 +455,8 @@ static bool is_empty_text(const struct field *f, const struct node *n)
     return f->type == FT_STR && n->type == NODE_STR && n->s.len == 0;
 }
 
-static bool get_member(struct walk *w, const struct place *at, const struct field *f, const struct node *n, void *obj)
+static bool get_member(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
+                       void *obj)
 {
     if (n->type == NODE_NULL) {
         if (f->flags & FIELD_REQUIRED)
@@ -506,8 +513,8 @@ int record_decode(const struct record *rec, struct arena *a, const struct node *
     return get_record(&w, NULL, rec, n, obj) ? 0 : -EINVAL;
 }
 
-int record_decode_json(const struct record *rec, struct arena *a, struct str text, size_t max_bytes, void *obj,
-                       struct record_errors *errs, struct err *err)
+int record_decode_json(const struct record *rec, struct arena *a, struct str text, size_t max_bytes,
+                       void *obj, struct record_errors *errs, struct err *err)
 {
     *errs = (struct record_errors){ 0 };
     memset(obj, 0, rec->size);
@@ -521,8 +528,8 @@ int record_decode_json(const struct record *rec, struct arena *a, struct str tex
         return 0;
     /* errors of quarantined rows come first in the list at times; any of them is a fair first one to name */
     if (errs->n_total > 1)
-        err_set(err, -EINVAL, errs->v[0].slug, "%s%s%s (and %zu more)", errs->v[0].path, errs->v[0].path[0] ? " " : "",
-                errs->v[0].text, errs->n_total - 1);
+        err_set(err, -EINVAL, errs->v[0].slug, "%s%s%s (and %zu more)", errs->v[0].path,
+                errs->v[0].path[0] ? " " : "", errs->v[0].text, errs->n_total - 1);
     else
         err_set(err, -EINVAL, errs->v[0].slug, "%s%s%s", errs->v[0].path, errs->v[0].path[0] ? " " : "",
                 errs->v[0].text);

@@ -10,7 +10,8 @@ static const void *member_of(const struct field *f, const void *obj)
     return (const char *)obj + f->offset;
 }
 
-/* Empty string or list, zero number or time, false, first enum value, a struct all of whose members are empty. */
+/* Empty string or list, zero number or time, false, first enum value, a struct all of whose members are
+ * empty. */
 static bool is_empty(const struct field *f, const void *obj)
 {
     const void *p = member_of(f, obj);
@@ -60,11 +61,46 @@ static void write_bytes(struct str s, struct jw *w)
     jw_str(w, buf_as_str(&b));
 }
 
+/* 0 is "never" for the two times: null. */
+static void write_usec(enum field_type type, usec_t t, struct jw *w)
+{
+    if (type == FT_DURATION && t % USEC_PER_SEC)
+        jw_f64(w, (double)t / 1e6);
+    else if (type == FT_DURATION)
+        jw_u64(w, t / USEC_PER_SEC);
+    else if (t == 0)
+        jw_null(w);
+    else if (type == FT_TIME_MS)
+        jw_u64(w, t / USEC_PER_MS);
+    else
+        write_time(t, w);
+}
+
+static void write_list(const struct field *f, const struct any_list *list, struct jw *w)
+{
+    jw_list(w);
+    for (size_t i = 0; i < list->n; i++) {
+        if (f->type == FT_STR_LIST)
+            jw_str(w, ((const struct str *)list->v)[i]);
+        else
+            record_write(f->sub, (const char *)list->v + i * f->sub->size, w);
+    }
+    jw_end_list(w);
+}
+
+static void write_map(const struct kv_list *map, struct jw *w)
+{
+    jw_map(w);
+    for (size_t i = 0; i < map->n; i++) {
+        jw_key_str(w, map->v[i].key);
+        jw_str(w, map->v[i].value);
+    }
+    jw_end_map(w);
+}
+
 static void write_value(const struct field *f, const void *obj, struct jw *w)
 {
     const void *p = member_of(f, obj);
-    const struct any_list *list = p;
-    usec_t t;
     switch (f->type) {
     case FT_STR:
         jw_str(w, *(const struct str *)p);
@@ -88,25 +124,9 @@ static void write_value(const struct field *f, const void *obj, struct jw *w)
         jw_f64(w, *(const double *)p);
         break;
     case FT_TIME:
-        t = *(const usec_t *)p;
-        if (t)
-            write_time(t, w);
-        else
-            jw_null(w);
-        break;
     case FT_TIME_MS:
-        t = *(const usec_t *)p;
-        if (t)
-            jw_u64(w, t / USEC_PER_MS);
-        else
-            jw_null(w);
-        break;
     case FT_DURATION:
-        t = *(const usec_t *)p;
-        if (t % USEC_PER_SEC)
-            jw_f64(w, (double)t / 1e6);
-        else
-            jw_u64(w, t / USEC_PER_SEC);
+        write_usec(f->type, *(const usec_t *)p, w);
         break;
     case FT_ENUM:
         jw_cstr(w, name_of(f->names, *(const int *)p));
@@ -115,33 +135,17 @@ static void write_value(const struct field *f, const void *obj, struct jw *w)
         write_bytes(((const struct bytes *)p)->b, w);
         break;
     case FT_JSON:
-        if (is_empty(f, obj))
-            jw_null(w);
-        else
-            jw_raw(w, ((const struct json_text *)p)->text);
-        break;
-    case FT_STR_LIST:
-        jw_list(w);
-        for (size_t i = 0; i < list->n; i++)
-            jw_str(w, ((const struct str *)list->v)[i]);
-        jw_end_list(w);
+        jw_raw(w, is_empty(f, obj) ? STR("null") : ((const struct json_text *)p)->text);
         break;
     case FT_MAP:
-        jw_map(w);
-        for (size_t i = 0; i < list->n; i++) {
-            jw_key_str(w, ((const struct kv *)list->v)[i].key);
-            jw_str(w, ((const struct kv *)list->v)[i].value);
-        }
-        jw_end_map(w);
+        write_map(p, w);
         break;
     case FT_SUB:
         record_write(f->sub, p, w);
         break;
+    case FT_STR_LIST:
     case FT_LIST:
-        jw_list(w);
-        for (size_t i = 0; i < list->n; i++)
-            record_write(f->sub, (const char *)list->v + i * f->sub->size, w);
-        jw_end_list(w);
+        write_list(f, p, w);
         break;
     }
 }
@@ -339,8 +343,8 @@ static void schema_enum(const struct field *f, struct jw *w)
 }
 
 /* @keyword: "items" or "additionalProperties"; the elements are strings. */
-static void schema_strings(const struct field *f, const char *type, const char *keyword, const char *max_keyword,
-                           struct jw *w)
+static void schema_strings(const struct field *f, const char *type, const char *keyword,
+                           const char *max_keyword, struct jw *w)
 {
     schema_type(f, type, w);
     jw_key(w, max_keyword);

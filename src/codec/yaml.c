@@ -1,5 +1,5 @@
-/* codec/yaml.c - see yaml.h. Events, not libyaml's document tree: aliases are refused as they come, and nothing is
- * held that our caps do not cover. */
+/* codec/yaml.c - see yaml.h. Events, not libyaml's document tree: aliases are refused as they come, and
+ * nothing is held that our caps do not cover. */
 #include "codec/yaml.h"
 
 #include <assert.h>
@@ -206,8 +206,8 @@ int yaml_parse(struct arena *a, struct str text, size_t max_bytes, struct node *
     if (max_bytes > LIMIT_YAML_BYTES)
         max_bytes = LIMIT_YAML_BYTES;
     if (text.len > max_bytes)
-        return err_set(err, -EMSGSIZE, "yaml.too_large", "the YAML text has %zu bytes, at most %zu are allowed", text.len,
-                       max_bytes);
+        return err_set(err, -EMSGSIZE, "yaml.too_large",
+                       "the YAML text has %zu bytes, at most %zu are allowed", text.len, max_bytes);
     yaml_parser_t p;
     if (!yaml_parser_initialize(&p))
         abort();

@@ -25,7 +25,9 @@ static const struct conf_row rows[] = {
     { .name = "label", .type = CONF_MAP, .offset = offsetof(struct options, labels) },
     { .name = "allow", .type = CONF_LIST, .offset = offsetof(struct options, users) },
 };
-static const struct conf_table table = { "fuzzd", "", "fuzz", rows, ARRAY_SIZE(rows), sizeof(struct options) };
+static const struct conf_table table = {
+    "fuzzd", "", "fuzz", rows, ARRAY_SIZE(rows), sizeof(struct options)
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

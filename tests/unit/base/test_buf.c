@@ -90,12 +90,9 @@ static void reserve_and_commit_and_consume(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_maximum_is_exact),
-        cmocka_unit_test(a_refused_append_changes_nothing),
-        cmocka_unit_test(all_zero_holds_nothing),
-        cmocka_unit_test(long_printf_fits_to_the_byte),
-        cmocka_unit_test(integers_have_their_byte_order),
-        cmocka_unit_test(reserve_and_commit_and_consume),
+        cmocka_unit_test(the_maximum_is_exact),           cmocka_unit_test(a_refused_append_changes_nothing),
+        cmocka_unit_test(all_zero_holds_nothing),         cmocka_unit_test(long_printf_fits_to_the_byte),
+        cmocka_unit_test(integers_have_their_byte_order), cmocka_unit_test(reserve_and_commit_and_consume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,23 +27,61 @@ static const struct name formats[] = { { 0, "pretty" }, { 1, "json" }, NAMES_END
 static const struct conf_row rows[] = {
     { .name = "dev", .type = CONF_BOOL, .offset = AT(dev), .env = "T_DEV", .help = "development mode" },
     { .name = "color", .type = CONF_BOOL, .offset = AT(color), .value = "true", .help = "use colour" },
-    { .name = "workers", .letter = 'w', .type = CONF_U32, .offset = AT(workers), .value = "4", .min = 1, .max = 64,
-      .env = "T_WORKERS", .flags = CONF_RELOAD, .help = "threads", .group = "Speed" },
-    { .name = "cache", .type = CONF_SIZE, .offset = AT(cache), .value = "10MiB", .min = 1024, .max = 1 << 30,
-      .group = "Speed", .help = "how much is kept in memory before the oldest goes, counting every byte once" },
-    { .name = "heartbeat", .type = CONF_DURATION, .offset = AT(heartbeat), .value = "10s", .help = "interval" },
-    { .name = "listen", .letter = 'l', .type = CONF_STR, .offset = AT(listen), .value = "127.0.0.1:8120",
-      .env = "T_LISTEN", .env_alt = "T_LISTEN_ADDR", .arg = "ADDR:PORT", .help = "where to listen" },
-    { .name = "token", .type = CONF_STR, .offset = AT(token), .env = "T_TOKEN", .flags = CONF_IS_SECRET,
+    { .name = "workers",
+      .letter = 'w',
+      .type = CONF_U32,
+      .offset = AT(workers),
+      .value = "4",
+      .min = 1,
+      .max = 64,
+      .env = "T_WORKERS",
+      .flags = CONF_RELOAD,
+      .help = "threads",
+      .group = "Speed" },
+    { .name = "cache",
+      .type = CONF_SIZE,
+      .offset = AT(cache),
+      .value = "10MiB",
+      .min = 1024,
+      .max = 1 << 30,
+      .group = "Speed",
+      .help = "how much is kept in memory before the oldest goes, counting every byte once" },
+    { .name = "heartbeat",
+      .type = CONF_DURATION,
+      .offset = AT(heartbeat),
+      .value = "10s",
+      .help = "interval" },
+    { .name = "listen",
+      .letter = 'l',
+      .type = CONF_STR,
+      .offset = AT(listen),
+      .value = "127.0.0.1:8120",
+      .env = "T_LISTEN",
+      .env_alt = "T_LISTEN_ADDR",
+      .arg = "ADDR:PORT",
+      .help = "where to listen" },
+    { .name = "token",
+      .type = CONF_STR,
+      .offset = AT(token),
+      .env = "T_TOKEN",
+      .flags = CONF_IS_SECRET,
       .help = "install token" },
-    { .name = "log-format", .type = CONF_ENUM, .offset = AT(format), .names = formats, .value = "pretty",
+    { .name = "log-format",
+      .type = CONF_ENUM,
+      .offset = AT(format),
+      .names = formats,
+      .value = "pretty",
       .help = "shape of lines" },
-    { .name = "label", .type = CONF_MAP, .offset = AT(labels), .env = "T_LABEL", .help = "label of this host" },
+    { .name = "label",
+      .type = CONF_MAP,
+      .offset = AT(labels),
+      .env = "T_LABEL",
+      .help = "label of this host" },
     { .name = "allow", .type = CONF_LIST, .offset = AT(users), .help = "allowed user" },
     { .name = "hidden", .type = CONF_U32, .offset = AT(workers), .flags = CONF_FLAG_ONLY | CONF_HIDDEN },
 };
-static const struct conf_table table = { "testd", "[OPTION...]", "a server for tests", rows, ARRAY_SIZE(rows),
-                                         sizeof(struct options) };
+static const struct conf_table table = { "testd", "[OPTION...]",    "a server for tests",
+                                         rows,    ARRAY_SIZE(rows), sizeof(struct options) };
 
 static struct options o;
 static struct conf c;
@@ -52,8 +90,8 @@ static struct err err;
 static int setup(void **state)
 {
     (void)state;
-    static const char *const names[] = { "T_DEV", "T_WORKERS", "T_LISTEN", "T_LISTEN_ADDR", "T_TOKEN", "T_TOKEN_FILE",
-                                         "T_LABEL" };
+    static const char *const names[] = { "T_DEV",   "T_WORKERS",    "T_LISTEN", "T_LISTEN_ADDR",
+                                         "T_TOKEN", "T_TOKEN_FILE", "T_LABEL" };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         unsetenv(names[i]);
     err_reset(&err);
@@ -96,7 +134,9 @@ static void flag_beats_environment_beats_file_in_any_order(void **state)
 {
     (void)state;
     int first;
-    struct kv kvs[] = { { STR("workers"), STR("5") }, { STR("listen"), STR("file") }, { STR("heartbeat"), STR("20s") } };
+    struct kv kvs[] = { { STR("workers"), STR("5") },
+                        { STR("listen"), STR("file") },
+                        { STR("heartbeat"), STR("20s") } };
     setenv("T_WORKERS", "6", 1);
     setenv("T_LISTEN_ADDR", "env", 1);
     assert_int_equal(flags("-w 7 rest --dev", &first), CONF_OK);
@@ -121,20 +161,13 @@ static void bad_values_say_which_and_what_is_wanted(void **state)
     static const struct {
         const char *key, *value, *slug;
     } bad[] = {
-        { "workers", "0", "config.range" },
-        { "workers", "65", "config.range" },
-        { "workers", "many", "config.bad_value" },
-        { "workers", "99999999999999999999", "config.range" },
-        { "cache", "1023", "config.range" },
-        { "cache", "2G", "config.range" },
-        { "cache", "x", "config.bad_value" },
-        { "heartbeat", "soon", "config.bad_value" },
-        { "dev", "maybe", "config.bad_value" },
-        { "log-format", "xml", "config.bad_value" },
-        { "label", "novalue", "config.bad_value" },
-        { "label", "=v", "config.bad_value" },
-        { "nothing", "1", "config.unknown_key" },
-        { "hidden", "1", "config.unknown_key" },
+        { "workers", "0", "config.range" },         { "workers", "65", "config.range" },
+        { "workers", "many", "config.bad_value" },  { "workers", "99999999999999999999", "config.range" },
+        { "cache", "1023", "config.range" },        { "cache", "2G", "config.range" },
+        { "cache", "x", "config.bad_value" },       { "heartbeat", "soon", "config.bad_value" },
+        { "dev", "maybe", "config.bad_value" },     { "log-format", "xml", "config.bad_value" },
+        { "label", "novalue", "config.bad_value" }, { "label", "=v", "config.bad_value" },
+        { "nothing", "1", "config.unknown_key" },   { "hidden", "1", "config.unknown_key" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct kv kv = { str_of(bad[i].key), str_of(bad[i].value) };
@@ -245,8 +278,9 @@ static void the_manual_page_has_its_sections(void **state)
 {
     (void)state;
     AUTO(buf_done) struct buf b = BUF(1 << 16);
-    static const char *const want[] = { ".TH TESTD 8 ", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS",
-                                        ".SH ENVIRONMENT", "T_TOKEN_FILE", "\\-\\-log\\-format" };
+    static const char *const want[] = { ".TH TESTD 8 ",    ".SH NAME",          ".SH SYNOPSIS",
+                                        ".SH DESCRIPTION", ".SH OPTIONS",       ".SH ENVIRONMENT",
+                                        "T_TOKEN_FILE",    "\\-\\-log\\-format" };
     assert_int_equal(conf_man(&table, &b), 0);
     for (size_t i = 0; i < ARRAY_SIZE(want); i++)
         assert_non_null(strstr(buf_as_cstr(&b), want[i]));

@@ -52,12 +52,15 @@ static void ed25519_vector_of_rfc_8032_and_forgeries(void **state)
 {
     (void)state;
     uint8_t sec[32], pub[32], sig[64], want[64];
-    assert_int_equal(hex_decode(STR("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"), sec, 32), 0);
-    assert_int_equal(hex_decode(STR("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"), pub, 32), 0);
-    assert_int_equal(hex_decode(STR("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc"
-                                    "61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
-                                want, 64),
-                     0);
+    assert_int_equal(
+        hex_decode(STR("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"), sec, 32), 0);
+    assert_int_equal(
+        hex_decode(STR("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"), pub, 32), 0);
+    assert_int_equal(
+        hex_decode(STR("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc"
+                       "61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
+                   want, 64),
+        0);
     assert_int_equal(ed25519_sign(sec, STR_NONE, sig), 0);
     assert_memory_equal(sig, want, 64);
     assert_int_equal(ed25519_verify(pub, STR_NONE, sig), 0);

@@ -62,7 +62,8 @@ static void pretty_has_time_level_target_message_fields(void **state)
 {
     (void)state;
     open_with(LOG_PRETTY, 0);
-    log_info("host.approved", "host approved", LOG_CSTR("host", "web \"1\"\n"), LOG_U64("id", 7), LOG_BOOL("new", true));
+    log_info("host.approved", "host approved", LOG_CSTR("host", "web \"1\"\n"), LOG_U64("id", 7),
+             LOG_BOOL("new", true));
     assert_string_equal(last, "2026-11-22T05:56:45.123456Z INFO muster::test: host approved "
                               "host=\"web \\\"1\\\"\\x0A\" id=7 new=true");
 }
@@ -82,9 +83,10 @@ static void json_is_flat(void **state)
     struct err e = { 0 };
     err_set(&e, -5, "disk.full", "no \"room\"");
     log_error("store.failed", "cannot write", LOG_ERR(&e), LOG_STR("raw", STR("\xff\x01\t")));
-    assert_string_equal(last, "{\"timestamp\":\"2026-11-22T05:56:45.123456Z\",\"level\":\"ERROR\","
-                              "\"message\":\"cannot write\",\"target\":\"muster::test\",\"slug\":\"store.failed\","
-                              "\"error\":\"disk.full\",\"why\":\"no \\\"room\\\"\",\"raw\":\"\xef\xbf\xbd\\u0001\\t\"}");
+    assert_string_equal(
+        last, "{\"timestamp\":\"2026-11-22T05:56:45.123456Z\",\"level\":\"ERROR\","
+              "\"message\":\"cannot write\",\"target\":\"muster::test\",\"slug\":\"store.failed\","
+              "\"error\":\"disk.full\",\"why\":\"no \\\"room\\\"\",\"raw\":\"\xef\xbf\xbd\\u0001\\t\"}");
 }
 
 static void a_huge_value_is_cut_and_json_still_closes(void **state)
@@ -184,7 +186,9 @@ static void daily_files_get_the_day_s_name_and_old_ones_go(void **state)
     put_file("d.log.2026-11-20");
     put_file("d.log.notes");
     put_file("other.log.2026-11-01");
-    struct log_conf conf = { .level = LOG_INFO, .file = path, .rotation = LOG_ROTATE_DAILY, .retention_days = 7 };
+    struct log_conf conf = {
+        .level = LOG_INFO, .file = path, .rotation = LOG_ROTATE_DAILY, .retention_days = 7
+    };
     assert_int_equal(log_open(&conf, NULL), 0);
     assert_false(has_file("d.log.2026-11-13"));
     assert_true(has_file("d.log.2026-11-20"));

@@ -125,7 +125,9 @@ static void ca_key_and_certificate_must_belong_together(void **state)
     struct ca a = ca_new(), b = ca_new();
     AUTO_FREE char *key = pki_key_ed25519();
     struct err err = { 0 };
-    struct pki_issue is = { .ca_cert_pem = a.cert, .ca_key_pem = b.key, .common_name = "x", .not_after = now };
+    struct pki_issue is = {
+        .ca_cert_pem = a.cert, .ca_key_pem = b.key, .common_name = "x", .not_after = now
+    };
     assert_null(pki_issue_key(&is, key, &err));
     assert_string_equal(err.slug, "ca.key");
     ca_done(&a);

@@ -131,11 +131,15 @@ static void durations_and_sizes_know_their_units(void **state)
     static const struct {
         const char *text;
         uint64_t us;
-    } durations[] = { { "30", 30000000 },         { "30s", 30000000 },         { "5m", 300000000 },
-                      { "1h", 3600000000ULL },    { "7d", 604800000000ULL },   { "250ms", 250000 },
+    } durations[] = { { "30", 30000000 },
+                      { "30s", 30000000 },
+                      { "5m", 300000000 },
+                      { "1h", 3600000000ULL },
+                      { "7d", 604800000000ULL },
+                      { "250ms", 250000 },
                       { "0", 0 } },
-      sizes[] = { { "4096", 4096 },       { "64K", 65536 },        { "10M", 10485760 },
-                  { "10GiB", 10737418240ULL }, { "1G", 1073741824 }, { "2kb", 2048 } };
+      sizes[] = { { "4096", 4096 },     { "64K", 65536 }, { "10M", 10485760 }, { "10GiB", 10737418240ULL },
+                  { "1G", 1073741824 }, { "2kb", 2048 } };
     uint64_t v;
     for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
         assert_int_equal(str_to_duration_us(str_of(durations[i].text), &v), 0);

@@ -28,8 +28,12 @@ static void hex_round_trip_and_refusals(void **state)
 static void base64_vectors_of_rfc_4648(void **state)
 {
     (void)state;
-    static const char *const rows[][2] = { { "", "" },         { "f", "Zg==" },         { "fo", "Zm8=" },
-                                           { "foo", "Zm9v" },  { "foob", "Zm9vYg==" },  { "fooba", "Zm9vYmE=" },
+    static const char *const rows[][2] = { { "", "" },
+                                           { "f", "Zg==" },
+                                           { "fo", "Zm8=" },
+                                           { "foo", "Zm9v" },
+                                           { "foob", "Zm9vYg==" },
+                                           { "fooba", "Zm9vYmE=" },
                                            { "foobar", "Zm9vYmFy" } };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         AUTO(buf_done) struct buf b = BUF(64);
@@ -59,7 +63,8 @@ static void base64_refuses_noise_and_bent_endings(void **state)
 {
     (void)state;
     AUTO(buf_done) struct buf b = BUF(64);
-    static const char *const bad[] = { "A", "AAAAA", "AA A", "AA\nA", "AB", "AA=", "=", "====", "AAA=A", "QR==" };
+    static const char *const bad[] = { "A",   "AAAAA", "AA A", "AA\nA", "AB",
+                                       "AA=", "=",     "====", "AAA=A", "QR==" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(base64_decode(&b, str_of(bad[i])), -EINVAL);
     assert_int_equal(b.len, 0);
@@ -73,10 +78,25 @@ static void base64_refuses_noise_and_bent_endings(void **state)
 static void utf8_is_strict(void **state)
 {
     (void)state;
-    static const char *const good[] = { "", "abc", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xef\xbf\xbf",
-                                        "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
-    static const char *const bad[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80",
-                                       "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xe2\x82" };
+    static const char *const good[] = { "",
+                                        "abc",
+                                        "\xc2\x80",
+                                        "\xe0\xa0\x80",
+                                        "\xed\x9f\xbf",
+                                        "\xef\xbf\xbf",
+                                        "\xf0\x90\x80\x80",
+                                        "\xf4\x8f\xbf\xbf" };
+    static const char *const bad[] = { "\x80",
+                                       "\xc0\xaf",
+                                       "\xc1\xbf",
+                                       "\xc2",
+                                       "\xe0\x9f\xbf",
+                                       "\xed\xa0\x80",
+                                       "\xf0\x8f\xbf\xbf",
+                                       "\xf4\x90\x80\x80",
+                                       "\xf5\x80\x80\x80",
+                                       "\xff",
+                                       "a\xe2\x82" };
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)
         assert_true(utf8_is_valid(str_of(good[i])));
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -99,8 +119,11 @@ static void lossy_replaces_only_what_is_wrong(void **state)
 {
     (void)state;
     AUTO(buf_done) struct buf b = BUF(64);
-    assert_int_equal(utf8_lossy(&b, STR("a\xff" "b\xe2\x82")), 0);
-    assert_true(str_is(buf_as_str(&b), "a\xef\xbf\xbd" "b\xef\xbf\xbd"));
+    assert_int_equal(utf8_lossy(&b, STR("a\xff"
+                                        "b\xe2\x82")),
+                     0);
+    assert_true(str_is(buf_as_str(&b), "a\xef\xbf\xbd"
+                                       "b\xef\xbf\xbd"));
     assert_true(utf8_is_valid(buf_as_str(&b)));
     struct buf small = BUF(3);
     assert_int_equal(utf8_lossy(&small, STR("a\xff")), -ENOBUFS);

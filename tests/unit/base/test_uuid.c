@@ -19,9 +19,12 @@ static void text_and_bytes_agree(void **state)
     assert_int_equal(uuid_parse(STR("00112233-4455-6677-8899-AABBCCDDEEFF"), &u), 0);
     uuid_format(&u, text);
     assert_string_equal(text, "00112233-4455-6677-8899-aabbccddeeff");
-    static const char *const bad[] = { "", "00112233445566778899aabbccddeeff",
-                                       "00112233-4455-6677-8899-aabbccddeef", "00112233-4455-6677-8899-aabbccddeeff0",
-                                       "g0112233-4455-6677-8899-aabbccddeeff", "0011223-34455-6677-8899-aabbccddeeff" };
+    static const char *const bad[] = { "",
+                                       "00112233445566778899aabbccddeeff",
+                                       "00112233-4455-6677-8899-aabbccddeef",
+                                       "00112233-4455-6677-8899-aabbccddeeff0",
+                                       "g0112233-4455-6677-8899-aabbccddeeff",
+                                       "0011223-34455-6677-8899-aabbccddeeff" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(uuid_parse(str_of(bad[i]), &u), -EINVAL);
     uuid_format(&u, text);

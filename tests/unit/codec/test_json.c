@@ -39,7 +39,8 @@ static int parse(struct str s)
 static void every_kind_of_value_comes_and_goes(void **state)
 {
     (void)state;
-    struct str text = STR("{\"b\":true,\"a\":[1,-2.5,null,false,\"x\\n\\u00e9\",{}],\"n\":9007199254740993,\"e\":1e100}");
+    struct str text =
+        STR("{\"b\":true,\"a\":[1,-2.5,null,false,\"x\\n\\u00e9\",{}],\"n\":9007199254740993,\"e\":1e100}");
     assert_int_equal(parse(text), 0);
     assert_int_equal(root->n, 4);
     assert_true(str_is(root->child->key, "b")); /* the order of the text */
@@ -164,9 +165,10 @@ static void the_writer_looks_after_commas_and_escapes(void **state)
     jw_end_list(&w);
     jw_end_map(&w);
     assert_int_equal(jw_done(&w), 0);
-    assert_string_equal(buf_as_cstr(&b),
-                        "{\"s\":\"\\\"\\\\/\\b\\u0001\\u007f\xef\xbf\xbd\xe2\x82\xac\",\"big\":\"9007199254740993\","
-                        "\"max\":9007199254740992,\"neg\":\"-9007199254740993\",\"l\":[0.1,null,0,true,null,[],{\"x\":1}]}");
+    assert_string_equal(
+        buf_as_cstr(&b),
+        "{\"s\":\"\\\"\\\\/\\b\\u0001\\u007f\xef\xbf\xbd\xe2\x82\xac\",\"big\":\"9007199254740993\","
+        "\"max\":9007199254740992,\"neg\":\"-9007199254740993\",\"l\":[0.1,null,0,true,null,[],{\"x\":1}]}");
 }
 
 static void pretty_indents_by_two(void **state)

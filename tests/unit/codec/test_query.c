@@ -47,7 +47,8 @@ static void pairs_are_decoded_in_order_and_repeats_kept(void **state)
 static void bad_escapes_nul_and_bytes_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "a=%", "a=%4", "a=%4g", "a=%zz", "a=%00", "%00=a", "a=%ff", "a=%c3", "a=%2" };
+    static const char *const bad[] = { "a=%",   "a=%4",  "a=%4g", "a=%zz", "a=%00",
+                                       "%00=a", "a=%ff", "a=%c3", "a=%2" };
     struct kv_list q;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(query_parse(a, str_of(bad[i]), &q), -EINVAL);
@@ -91,7 +92,8 @@ static void a_query_fills_a_record(void **state)
     (void)state;
     struct filter f;
     struct record_errors errs;
-    assert_int_equal(decode("limit=5&follow=true&status=a,b&status=c&label=role=web&label.zone=x&other=1", &f, &errs), 0);
+    assert_int_equal(
+        decode("limit=5&follow=true&status=a,b&status=c&label=role=web&label.zone=x&other=1", &f, &errs), 0);
     assert_true(f.limit == 5 && f.follow && f.status.n == 3 && f.label.n == 2);
     assert_true(str_is(f.label.v[0].key, "role") && str_is(f.label.v[0].value, "web"));
     assert_true(str_is(f.label.v[1].key, "zone") && str_is(f.label.v[1].value, "x"));
@@ -132,9 +134,12 @@ static void encoding_is_undone_by_decoding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        t(pairs_are_decoded_in_order_and_repeats_kept), t(bad_escapes_nul_and_bytes_are_refused),
-        t(the_number_of_parameters_is_exact),           t(a_query_fills_a_record),
-        t(path_segments_cannot_climb),                  t(encoding_is_undone_by_decoding),
+        t(pairs_are_decoded_in_order_and_repeats_kept),
+        t(bad_escapes_nul_and_bytes_are_refused),
+        t(the_number_of_parameters_is_exact),
+        t(a_query_fills_a_record),
+        t(path_segments_cannot_climb),
+        t(encoding_is_undone_by_decoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

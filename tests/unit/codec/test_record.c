@@ -45,7 +45,8 @@ static const struct field port_fields[] = {
     F_U32(struct port, port, "port", .min_value = 1, .max_value = 65535),
 };
 static const struct record port_record = RECORD(port, port_fields);
-static const struct field life_fields[] = { F_DURATION(struct life, timeout, "timeout", .max_value = 3600000000) };
+static const struct field life_fields[] = { F_DURATION(struct life, timeout, "timeout",
+                                                       .max_value = 3600000000) };
 static const struct record life_record = RECORD(life, life_fields);
 static const struct field all_fields[] = {
     F_STR(struct all, name, "name", 5, .flags = FIELD_REQUIRED, .help = "what it is called"),
@@ -105,7 +106,8 @@ static void everything_goes_round(void **state)
 {
     (void)state;
     assert_int_equal(decode(full), 0);
-    assert_true(o.i64 == INT64_MIN && o.u64 == UINT64_MAX && o.wait == 90 * USEC_PER_SEC && o.at_ms == 1500000);
+    assert_true(o.i64 == INT64_MIN && o.u64 == UINT64_MAX && o.wait == 90 * USEC_PER_SEC &&
+                o.at_ms == 1500000);
     assert_true(o.raw.b.len == 3 && o.tags.n == 2 && o.ports.n == 1 && o.ports.v[0].port == 22);
     assert_true(o.life.timeout == 300 * USEC_PER_SEC);
     AUTO(buf_done) struct buf b = BUF(4096);
@@ -160,7 +162,8 @@ static void each_wrong_value_names_its_path_and_slug(void **state)
         { "\"name\":\"x\",\"labels\":{\"k\":\"vvvvv\"}", "labels.k", "field.too_long" },
         { "\"name\":\"x\",\"lifecycle\":{\"timeout\":\"61m\"}", "lifecycle.timeout", "field.range" },
         { "\"name\":\"x\",\"lifecycle\":[]", "lifecycle", "field.type" },
-        { "\"name\":\"x\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\",\"port\":0}]", "ports[1].port", "field.range" },
+        { "\"name\":\"x\",\"ports\":[{\"name\":\"a\"},{\"name\":\"b\",\"port\":0}]", "ports[1].port",
+          "field.range" },
         { "\"name\":\"x\",\"ports\":[{\"port\":1}]", "ports[0].name", "field.required" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -178,10 +181,11 @@ static void each_wrong_value_names_its_path_and_slug(void **state)
 static void limits_are_exact(void **state)
 {
     (void)state;
-    assert_int_equal(decode("{\"name\":\"12345\",\"i32\":-2147483648,\"u32\":4294967295,\"any\":\"012345678901234567\","
-                            "\"raw\":\"AAAAAA==\",\"tags\":[\"abc\",\"d\"],\"wait\":\"250ms\","
-                            "\"lifecycle\":{\"timeout\":\"60m\"},\"ports\":[{\"name\":\"12345678\",\"port\":65535}]}"),
-                     0);
+    assert_int_equal(
+        decode("{\"name\":\"12345\",\"i32\":-2147483648,\"u32\":4294967295,\"any\":\"012345678901234567\","
+               "\"raw\":\"AAAAAA==\",\"tags\":[\"abc\",\"d\"],\"wait\":\"250ms\","
+               "\"lifecycle\":{\"timeout\":\"60m\"},\"ports\":[{\"name\":\"12345678\",\"port\":65535}]}"),
+        0);
     assert_int_equal(o.any.text.len, 20);
     assert_true(o.wait == 250000);
 }
@@ -208,7 +212,8 @@ static void all_errors_are_counted_32_kept_and_unknown_keys_only_counted(void **
 static void a_bad_row_is_quarantined_alone(void **state)
 {
     (void)state;
-    assert_int_equal(decode("{\"name\":\"x\",\"rows\":[{\"name\":\"a\"},{\"name\":7},5,{\"name\":\"d\",\"port\":9}]}"), 0);
+    assert_int_equal(
+        decode("{\"name\":\"x\",\"rows\":[{\"name\":\"a\"},{\"name\":7},5,{\"name\":\"d\",\"port\":9}]}"), 0);
     assert_int_equal(o.rows.n, 2);
     assert_true(str_is(o.rows.v[1].name, "d"));
     assert_int_equal(errs.n_quarantined, 2);
@@ -231,14 +236,17 @@ static void yaml_words_become_what_their_field_is(void **state)
 {
     (void)state;
     struct node *n;
-    assert_int_equal(yaml_parse(a, STR("name: 5\non: true\nu32: 7\nf64: 1.5\nwait: 5m\ntags: a,b\nports:\n- {name: x, port: 1}"),
-                                1000, &n, &err),
-                     0);
+    assert_int_equal(
+        yaml_parse(
+            a, STR("name: 5\non: true\nu32: 7\nf64: 1.5\nwait: 5m\ntags: a,b\nports:\n- {name: x, port: 1}"),
+            1000, &n, &err),
+        0);
     assert_int_equal(record_decode(&all_record, a, n, &o, &errs), 0);
     assert_true(str_is(o.name, "5") && o.on && o.u32 == 7 && o.f64 == 1.5 && o.wait == 300 * USEC_PER_SEC);
     assert_true(o.tags.n == 2 && o.ports.n == 1);
     assert_int_equal(yaml_parse(a, STR("name: x\nu32: '7'"), 1000, &n, &err), 0);
-    assert_int_equal(record_decode(&all_record, a, n, &o, &errs), -EINVAL); /* quoted: it says it is a string */
+    assert_int_equal(record_decode(&all_record, a, n, &o, &errs),
+                     -EINVAL); /* quoted: it says it is a string */
 }
 
 static void out_only_omit_and_null_follow_the_table(void **state)
@@ -251,7 +259,9 @@ static void out_only_omit_and_null_follow_the_table(void **state)
     assert_int_equal(jw_done(&w), 0);
     assert_null(strstr(buf_as_cstr(&b), "i32"));
     assert_non_null(strstr(buf_as_cstr(&b), "\"secret\":null"));
-    assert_non_null(strstr(buf_as_cstr(&b), "\"at\":null,\"atMs\":null,\"wait\":0,\"role\":\"viewer\",\"raw\":\"\",\"any\":null"));
+    assert_non_null(
+        strstr(buf_as_cstr(&b),
+               "\"at\":null,\"atMs\":null,\"wait\":0,\"role\":\"viewer\",\"raw\":\"\",\"any\":null"));
     struct node *n;
     assert_int_equal(json_parse(a, buf_as_str(&b), b.len, &n, &err), 0);
 }
@@ -260,9 +270,25 @@ static void cells_are_for_people_and_keep_secrets(void **state)
 {
     (void)state;
     assert_int_equal(decode(full), 0);
-    static const char *const want[] = { "web", "(secret)", "yes", "0", "7", "-9223372036854775808", "18446744073709551615",
-                                        "0.5", "5s", "56y", "1m", "admin", "3 bytes", "{\"x\":[1]}", "a,b", "k=v", "...",
-                                        "1", "0" };
+    static const char *const want[] = { "web",
+                                        "(secret)",
+                                        "yes",
+                                        "0",
+                                        "7",
+                                        "-9223372036854775808",
+                                        "18446744073709551615",
+                                        "0.5",
+                                        "5s",
+                                        "56y",
+                                        "1m",
+                                        "admin",
+                                        "3 bytes",
+                                        "{\"x\":[1]}",
+                                        "a,b",
+                                        "k=v",
+                                        "...",
+                                        "1",
+                                        "0" };
     for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
         AUTO(buf_done) struct buf b = BUF(256);
         assert_int_equal(record_cell(&all_fields[i], &o, o.at + 5 * USEC_PER_SEC, &b), 0);

@@ -40,7 +40,10 @@ static int parse(struct str s)
 static void maps_lists_and_scalars_become_the_tree(void **state)
 {
     (void)state;
-    assert_int_equal(parse(STR("# comment\nlisten: 127.0.0.1:8120\nlog:\n  level: \"info\"\nlist: [a, 'b']\nnone:\nn: 5\n")), 0);
+    assert_int_equal(
+        parse(
+            STR("# comment\nlisten: 127.0.0.1:8120\nlog:\n  level: \"info\"\nlist: [a, 'b']\nnone:\nn: 5\n")),
+        0);
     assert_int_equal(root->type, NODE_MAP);
     assert_int_equal(root->n, 5);
     const struct node *n = node_get(root, "listen");
@@ -118,10 +121,11 @@ static void flattening_joins_names_and_lists(void **state)
     (void)state;
     struct kv *kv;
     size_t n;
-    static const char *const want[][2] = { { "log.level", "info" },          { "log.file.name", "x" },
-                                           { "labels", "role=web,zone=a,b" }, { "labels.role", "web" },
-                                           { "labels.zone", "a,b" },          { "allow", "root,adm" },
-                                           { "port", "8120" } };
+    static const char *const want[][2] = {
+        { "log.level", "info" },  { "log.file.name", "x" }, { "labels", "role=web,zone=a,b" },
+        { "labels.role", "web" }, { "labels.zone", "a,b" }, { "allow", "root,adm" },
+        { "port", "8120" }
+    };
     assert_int_equal(parse(STR("log: {level: info, file: {name: x}}\nlabels: {role: web, zone: 'a,b'}\n"
                                "allow: [root, adm]\nport: 8120\nnothing: ~\nempty: {}\n")),
                      0);
