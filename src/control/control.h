@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "control/admission.h"
 #include "control/link.h"
 #include "fleet/policy.h"
 #include "fleet/presence.h"
@@ -22,6 +23,7 @@
 
 struct control;
 
+/* Zero in a duration, limit or rate means its default (in brackets). */
 struct control_conf {
     const struct clock *clock;
     struct store *store;              /* open; owned by the caller */
@@ -33,7 +35,9 @@ struct control_conf {
     usec_t job_deadline;              /* 1 h */
     uint64_t output_cap_bytes;        /* 64 MiB */
     uint32_t max_running_tasks;       /* per host, 16 */
-    uint32_t enroll_per_s;            /* global limit for valid install tokens */
+    uint32_t enroll_per_s;            /* global limit for valid install tokens, 200; 1000 with is_dev */
+    usec_t away_limit;                /* an unfinished task of a host away for this long (and past the deadline) is lost, 24 h */
+    struct admission_conf admission;  /* control/admission.h has the defaults */
     struct retention retention;
     bool is_dev;
     /* Off-loop work (password hashing): @work on a pool thread, then @done on the loop. */

@@ -91,7 +91,7 @@ void token_list(struct control *c, void (*fn)(void *ctx, const struct token_view
 /* -- hosts.c */
 /* By uuid or name, any state. 0; -ENOENT host.unknown; -EEXIST host.ambiguous. */
 int host_find(struct control *c, struct str name_or_uuid, struct host_view *ret, struct err *err);
-void host_view_of(struct control *c, struct host_id id, struct host_view *ret); /* id must be live */
+bool host_view_of(struct control *c, struct host_id id, struct host_view *ret); /* false: there is no such host (any more) */
 /* Visits in name order; @fn returns false to stop. @state 0: all. @sel NULL: all. */
 void host_list(struct control *c, enum host_state state, const struct selector *sel, bool (*fn)(void *ctx, const struct host_view *h),
                void *ctx);
@@ -133,6 +133,7 @@ void checkin_alive(struct control *c, struct link_id link);
 /* A numbered message: true if it is new (the caller then hands its content in, in the same turn), false for a repeat. Acks go out by
  * themselves after commit either way. */
 bool checkin_seq(struct control *c, struct link_id link, uint64_t seq);
+/* Rows' json: the caller has checked that each is one JSON object. Unknown sections are left out. @deltas' rows may be sorted. */
 void checkin_inventory(struct control *c, struct link_id link, const struct section_delta *deltas, size_t n);
 void checkin_agent_event(struct control *c, struct link_id link, struct str slug, struct str message, usec_t at);
 /* A renewal over the live link: answered by link_ops->renewed. */
@@ -175,6 +176,9 @@ typedef void (*inventory_fn)(void *ctx, int result, const struct err *err, const
 void inventory_ask(struct control *c, const struct principal *p, struct str host, struct str section, inventory_fn done, void *ctx);
 void inventory_answer(struct control *c, struct link_id link, uint64_t request_id, const struct section_delta *d);
 
+/* The store's word (its drift callback) that a folded section does not have its digest: asks the host for it in full. */
+void inventory_drift(struct control *c, uint64_t host_id, struct str section);
+
 /* -- users.c */
 typedef void (*verb_fn)(void *ctx, int result, const struct err *err);
 void user_create(struct control *c, const struct principal *p, struct str name, enum role_level role, struct str password,
@@ -208,6 +212,7 @@ struct sub_event {
 };
 typedef void (*sub_fn)(void *ctx, const struct sub_event *e);
 /* Topics: all events; all audit rows; one job (task changes, output, end). Returns a subscription id. */
+/* topic_job: 0 when the job is not open (any more): nothing will come, read the store. After SUB_JOB_END the subscription is gone. */
 uint64_t topic_events(struct control *c, sub_fn fn, void *ctx);
 uint64_t topic_audit(struct control *c, sub_fn fn, void *ctx);
 uint64_t topic_job(struct control *c, uint64_t job_id, sub_fn fn, void *ctx);

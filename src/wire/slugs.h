@@ -38,6 +38,7 @@
     X("token.used_up", 401, 16)                                                                    \
     X("token.expired", 401, 16)                                                                    \
     X("token.revoked", 401, 16)                                                                    \
+    X("install_token.unknown", 404, 5)                                                             \
     X("enroll.rate_limited", 429, 8)                                                               \
     X("enroll.full", 503, 8)                                                                       \
     X("csr.bad", 400, 3)                                                                           \
@@ -47,6 +48,9 @@
     X("job.finished", 409, 9)                                                                      \
     X("job.no_targets", 400, 3)                                                                    \
     X("job.too_large", 413, 8)                                                                     \
+    X("job.not_open", 409, 9)                                                                      \
+    X("job.input_offset", 409, 11)                                                                 \
+    X("job.input_full", 429, 8)                                                                    \
     X("job.key_reused", 409, 6)                                                                    \
     X("task.unknown", 404, 5)                                                                      \
     X("user.unknown", 404, 5)                                                                      \

@@ -1,0 +1,207 @@
+/* control/authn.c - credential -> principal. Loop thread.
+ *
+ * A credential that is presented and bad never falls back to a weaker proof (local socket, dev): it is refused. */
+#include <unistd.h>
+
+#include "base/text.h"
+
+#include "control/core.h"
+
+/* A refused credential is an audit row, but not a million of them: one a second and address. */
+static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *verb, const char *slug,
+                  const char *text, struct err *err)
+{
+    struct details d = { 0 };
+    c->stats.logins_failed++;
+    if (admission_take(c->admission, 'f', str_of(peer->addr), &c->conf.admission.auth_failure, control__mono(c), NULL))
+        audit__row(c, who, peer->addr, verb, STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
+    return err_set(err, -EACCES, slug, "%s", text);
+}
+
+static int by_token(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err)
+{
+    uint8_t hash[SHA256_LEN];
+    struct api_token *t = NULL;
+    const struct user *u = NULL;
+
+    if (api_token_has_shape(bearer)) {
+        api_token_hash(bearer, hash);
+        HASH_FIND(hh, c->api_tokens, hash, SHA256_LEN, t);
+    }
+    if (!t)
+        return refuse(c, peer, "", "auth.token", "auth.bad_credential", "this API token is not known here", err);
+    if (t->is_revoked)
+        return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked", err);
+    if (t->expires_at && t->expires_at <= control__wall(c))
+        return refuse(c, peer, t->name, "auth.token", "auth.expired", "this API token has expired: log in again", err);
+    if (t->user_id) {
+        u = user__by_id(c, t->user_id);
+        if (!u || u->is_disabled)
+            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled", "this user is disabled", err);
+    }
+
+    int scope = name_value(role_level_names, str_of(t->scope));
+    enum role_level role = scope > ROLE_NONE ? (enum role_level)scope : ROLE_NONE;
+    if (u && u->role < role)
+        role = u->role;
+    *ret = (struct principal){ .kind = PRINCIPAL_TOKEN, .role = role, .user_id = t->user_id, .token_id = t->id };
+    snprintf(ret->name, sizeof(ret->name), "%s%s", u ? "" : "token:", u ? u->name : t->name);
+
+    usec_t now = control__mono(c);
+    if (now - t->used_mono >= USEC_PER_MIN) {
+        t->used_mono = now;
+        t->last_used = control__wall(c);
+        api_token__put(c, t);
+    }
+    return 0;
+}
+
+int authn_operator(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err)
+{
+    *ret = (struct principal){ 0 };
+    if (bearer.ptr)
+        return by_token(c, bearer, peer, ret, err);
+    if (peer->is_unix && (peer->uid == 0 || peer->uid == geteuid())) {
+        *ret = (struct principal){ .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN };
+        if (peer->uid == 0)
+            snprintf(ret->name, sizeof(ret->name), "local:root");
+        else
+            snprintf(ret->name, sizeof(ret->name), "local:%u", peer->uid);
+        return 0;
+    }
+    if (c->conf.is_dev && peer->is_loopback_dev) {
+        *ret = (struct principal){ .kind = PRINCIPAL_DEV, .role = ROLE_ADMIN, .name = "dev" };
+        return 0;
+    }
+    return err_set(err, -EACCES, "auth.required", "this needs a credential: Authorization: Bearer em_live_...");
+}
+
+/* -- login */
+struct login {
+    struct control *c;
+    char *user, *password, *token_name, *peer;
+    char hash[PASSWORD_HASH_MAX];
+    usec_t ttl;
+    bool is_known;
+    int verdict;
+    login_fn done;
+    void *ctx;
+    struct login_result result;
+    char token[API_TOKEN_MAX];
+};
+
+static void login_free(struct login *l)
+{
+    free(l->user);
+    secret_free(l->password);
+    free(l->token_name);
+    free(l->peer);
+    secret_wipe(l, sizeof(*l));
+    free(l);
+}
+
+static void login_tell(struct control *c, void *arg)
+{
+    struct login *l = arg;
+    if (c)
+        l->done(l->ctx, &l->result);
+    login_free(l);
+}
+
+static void login_work(void *arg)
+{
+    struct login *l = arg;
+    l->verdict = password_verify(str_of(l->password), l->hash);
+}
+
+static void login_refused(struct control *c, struct login *l, const char *slug, const char *text)
+{
+    const struct peer_info peer = { .addr = l->peer };
+    l->result.result = refuse(c, &peer, l->user, "auth.login", slug, text, &l->result.err);
+    commit_after(c, login_tell, l);
+}
+
+static void login_granted(struct control *c, struct login *l, const struct user *u)
+{
+    struct details d = { 0 };
+    usec_t expires = control__wall(c) + (l->ttl ? l->ttl : 12 * USEC_PER_HOUR);
+    struct api_token *t = api_token__new(c, u->id, str_of(l->token_name && *l->token_name ? l->token_name : "login"),
+                                         name_of(role_level_names, (int)u->role), expires, u->name, l->token);
+    audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL, details_u64(&d, "api_token", t->id));
+    l->result = (struct login_result){
+        .token = l->token, .token_id = t->id, .user = l->user, .role = u->role, .expires_at = expires
+    };
+    commit_after(c, login_tell, l);
+}
+
+static void login_done(void *arg)
+{
+    struct login *l = arg;
+    struct control *c = l->c;
+    c->n_hashing--;
+    const struct user *u = user__by_name(c, str_of(l->user));
+    if (!l->is_known || !u || l->verdict < 0)
+        login_refused(c, l, "auth.bad_credential", "user name or password is wrong");
+    else if (u->is_disabled)
+        login_refused(c, l, "auth.disabled", "this user is disabled");
+    else if (control_refuses_writes(c, &l->result.err)) {
+        l->result.result = -EAGAIN;
+        commit_after(c, login_tell, l);
+    } else {
+        login_granted(c, l, u);
+    }
+}
+
+/* An unknown user costs the same time as a wrong password. */
+void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
+                 const struct peer_info *peer, login_fn done, void *ctx)
+{
+    enum { HASHING_MAX = 16 };
+    usec_t now = control__mono(c), wait = USEC_PER_SEC;
+    struct login *l = xnew0(struct login);
+    user = str_sub(user, 0, LIMIT_NAME);
+    *l = (struct login){ .c = c, .ttl = ttl, .done = done, .ctx = ctx, .user = str_dup(user), .peer = xstrdup(peer->addr),
+                         .token_name = str_dup(str_sub(token_name, 0, LIMIT_NAME)) };
+
+    bool is_let_in = c->n_hashing < HASHING_MAX &&
+                     admission_take(c->admission, 'l', str_of(peer->addr), &c->conf.admission.login, now, &wait) &&
+                     admission_take(c->admission, 'u', user, &c->conf.admission.login, now, &wait);
+    if (!is_let_in) {
+        l->result.result = err_set(&l->result.err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
+                                   (unsigned long long)(wait / USEC_PER_SEC + 1));
+        commit_after(c, login_tell, l);
+        return;
+    }
+    const struct user *u = user__by_name(c, user);
+    l->is_known = u != NULL && password.len <= 1024;
+    l->password = str_dup(str_sub(password, 0, 1024));
+    snprintf(l->hash, sizeof(l->hash), "%s", l->is_known ? u->password_hash : c->dummy_hash);
+    c->n_hashing++;
+    c->conf.offload(c->conf.offload_ctx, login_work, login_done, l);
+}
+
+/* -- hosts */
+int authn_host(struct control *c, struct str uuid, const uint8_t key[SHA256_LEN], struct str cert_serial, struct principal *ret,
+               struct err *err)
+{
+    struct host *h = host__by_uuid(c, uuid);
+    *ret = (struct principal){ 0 };
+    if (!h || memcmp(h->fingerprint, key, SHA256_LEN) != 0) {
+        log_info("host.unknown", "a certificate of ours names no host", LOG_STR("uuid", str_sub(uuid, 0, 64)),
+                 LOG_STR("serial", cert_serial));
+        return err_set(err, -EACCES, "host.unknown", "this host is not known here (any more): enrol again with a new key");
+    }
+    switch ((enum host_state)h->state) {
+    case HOST_REVOKED:
+        return err_set(err, -EACCES, "host.revoked", "this host was revoked");
+    case HOST_REJECTED:
+        return err_set(err, -EACCES, "host.rejected", "this host was rejected");
+    case HOST_PENDING:
+        return err_set(err, -EACCES, "host.pending", "this host waits for an operator");
+    case HOST_APPROVED:
+        break;
+    }
+    *ret = (struct principal){ .kind = PRINCIPAL_HOST, .host_id = h->id };
+    snprintf(ret->name, sizeof(ret->name), "host:%s", h->name);
+    return 0;
+}

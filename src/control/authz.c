@@ -1,0 +1,37 @@
+/* control/authz.c - may this principal do that here? fleet/policy.c answers; refusals are audited. Loop thread. */
+#include "control/core.h"
+
+int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err)
+{
+    char key[160];
+    usec_t wait = 0;
+
+    if (policy_allows(p->role, v)) {
+        snprintf(key, sizeof(key), "%d:%s", (int)p->kind, p->name);
+        if (admission_take(c->admission, 'o', str_of(key), &c->conf.admission.operators, control__mono(c), &wait))
+            return 0;
+        return err_set(err, -EBUSY, "rate.limited", "too many calls: try again in %llu ms",
+                       (unsigned long long)(wait / USEC_PER_MS + 1));
+    }
+    err_set(err, -EACCES, "auth.denied", "%s is %s here; %s needs %s", p->name, name_of(role_level_names, (int)p->role),
+            name_of(verb_names, (int)v), name_of(role_level_names, (int)policy_needs(v)));
+    struct details d = { 0 };
+    details_str(&d, "role", str_of(name_of(role_level_names, (int)p->role)));
+    if (admission_take(c->admission, 'd', str_of(p->name), &(struct rate){ 10, 100 }, control__mono(c), NULL))
+        audit_emit(c, p, NULL, v, target, "denied", "auth.denied", &d.list);
+    return -EACCES;
+}
+
+bool control_refuses_writes(struct control *c, struct err *err)
+{
+    struct err why = { 0 };
+    if (c->is_stopping) {
+        err_set(err, -EAGAIN, "server.stopping", "the server is stopping");
+        return true;
+    }
+    if (store_health(c->store, &why) < 0) {
+        err_set(err, -EAGAIN, "store.unavailable", "the database takes no writes now: %s", why.text);
+        return true;
+    }
+    return false;
+}
