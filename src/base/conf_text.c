@@ -155,7 +155,10 @@ static const char *arg_of(const struct conf_row *row)
 /* Sentence, choices and default of a row. */
 static void put_sentence(const struct conf_row *row, struct buf *out)
 {
-    buf_cstr(out, row->help ? row->help : "");
+    struct str help = str_of(row->help);
+    if (str_ends(help, STR("."))) /* the page adds its own, behind the default */
+        help.len--;
+    buf_str(out, help);
     if (row->type == CONF_ENUM) {
         buf_cstr(out, " (one of ");
         conf__names(row, out);
@@ -206,7 +209,7 @@ static int help_row(const struct conf_row *row, struct buf *out)
         buf_cstr(&left, "      ");
     const char *arg = arg_of(row);
     bool is_on = row->type == CONF_BOOL && row->value && strcmp(row->value, "true") == 0;
-    buf_printf(&left, "--%s%s%s%s", is_on ? "no-" : "", row->name, arg ? " " : "", arg ? arg : "");
+    buf_printf(&left, "--%s%s%s%s", is_on ? "[no-]" : "", row->name, arg ? " " : "", arg ? arg : "");
     put_sentence(row, &text);
     int r = buf_str(out, buf_as_str(&left));
     if (r == 0)
@@ -236,10 +239,26 @@ static bool has_row(const struct conf_table *t, const char *name)
     return false;
 }
 
+static bool has_letter(const struct conf_table *t, char letter)
+{
+    for (size_t i = 0; i < t->n_rows; i++)
+        if (t->rows[i].letter == letter)
+            return true;
+    return false;
+}
+
 /* What every program understands without a row of its own. */
 static const struct conf_row builtin_rows[] = {
-    { .name = "help", .type = CONF_BOOL, .flags = CONF_FLAG_ONLY, .help = "show this help and exit" },
-    { .name = "version", .type = CONF_BOOL, .flags = CONF_FLAG_ONLY, .help = "show the version and exit" },
+    { .name = "help",
+      .letter = 'h',
+      .type = CONF_BOOL,
+      .flags = CONF_FLAG_ONLY,
+      .help = "show this help and exit" },
+    { .name = "version",
+      .letter = 'V',
+      .type = CONF_BOOL,
+      .flags = CONF_FLAG_ONLY,
+      .help = "show the version and exit" },
 };
 
 typedef int (*row_fn)(const struct conf_row *row, struct buf *out);
@@ -260,9 +279,13 @@ static int walk(const struct conf_table *t, heading_fn on_group, row_fn on_row, 
     }
     if (r == 0)
         r = on_group("Help", out);
-    for (size_t i = 0; i < ARRAY_SIZE(builtin_rows) && r == 0; i++)
-        if (!has_row(t, builtin_rows[i].name))
-            r = on_row(&builtin_rows[i], out);
+    for (size_t i = 0; i < ARRAY_SIZE(builtin_rows) && r == 0; i++) {
+        struct conf_row row = builtin_rows[i];
+        if (has_letter(t, row.letter))
+            row.letter = 0;
+        if (!has_row(t, row.name))
+            r = on_row(&row, out);
+    }
     return r;
 }
 
@@ -306,9 +329,10 @@ static int man_row(const struct conf_row *row, struct buf *out)
 {
     const char *arg = arg_of(row);
     buf_cstr(out, ".TP\n");
+    bool is_on = row->type == CONF_BOOL && row->value && strcmp(row->value, "true") == 0;
     if (row->letter)
         buf_printf(out, "\\fB\\-%c\\fR, ", row->letter);
-    buf_cstr(out, "\\fB\\-\\-");
+    buf_printf(out, "\\fB\\-\\-%s", is_on ? "[no\\-]" : "");
     put_roff(out, str_of(row->name));
     buf_cstr(out, "\\fR");
     if (arg) {
@@ -321,10 +345,10 @@ static int man_row(const struct conf_row *row, struct buf *out)
     put_sentence(row, &text);
     put_roff(out, buf_as_str(&text));
     if (row->env)
-        buf_printf(out, "\nAlso \\fB%s\\fR in the environment.", row->env);
+        buf_printf(out, ".\nAlso \\fB%s\\fR in the environment", row->env);
     if (row->flags & CONF_RELOAD)
-        buf_cstr(out, "\nRead again on SIGHUP.");
-    return buf_char(out, '\n');
+        buf_cstr(out, ".\nRead again on SIGHUP");
+    return buf_cstr(out, ".\n");
 }
 
 static void man_env(const struct conf_table *t, struct buf *out)
