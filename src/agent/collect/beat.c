@@ -53,7 +53,8 @@ int collect_beat(struct beat_state *st, const char *root, struct heartbeat *ret)
     /* idle may step back by a tick when a processor goes offline */
     if (st->cpu_total && now.total > st->cpu_total && now.idle >= st->cpu_idle) {
         uint64_t total = now.total - st->cpu_total, idle = now.idle - st->cpu_idle;
-        ret->cpu_pct = idle >= total ? 0 : 100.0 * (double)(total - idle) / (double)total;
+        /* the share first: 100 * a / a may round to more than 100 */
+        ret->cpu_pct = idle >= total ? 0 : 100.0 * ((double)(total - idle) / (double)total);
     }
     st->cpu_total = now.total;
     st->cpu_idle = now.idle;

@@ -1,0 +1,5 @@
+/* fuzz: collect
+ * /proc/cpuinfo. */
+#include "fuzz_collect.h"
+
+FUZZ_FILE("/proc/cpuinfo", SECTION_CPU)
