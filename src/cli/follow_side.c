@@ -102,8 +102,7 @@ static void away_done(void *ctx, const struct err *err, int status, struct str b
             continue;
         t->is_offline = false;
         for (const struct node *n = list->child; n && !t->is_offline; n = n->next)
-            t->is_offline = t->host_id && str_is(node_text(n, "id"), t->host_id) &&
-                            str_is(node_text(n, "status"), "disconnected");
+            t->is_offline = t->host_id && str_is(node_text(n, "id"), t->host_id) && node_u64(n, "connected_at") == 0;
     }
     maybe_give_up(f);
 }
@@ -128,7 +127,7 @@ static void tasks_done(void *ctx, const struct err *err, int status, struct str 
         again(f);
         return;
     }
-    side_send(f, "GET", STR("/api/v1/agents?status=disconnected&limit=10000"), away_done);
+    side_send(f, "GET", STR("/api/v1/agents?connected=false&limit=10000"), away_done);
 }
 
 void follow__offline_tick(void *ctx)

@@ -71,8 +71,9 @@ static void event(void *ctx, const char *name, const char *id, struct str data)
     arena_reset(g->arena);
     if (json_parse(g->arena, data, data.len, &root, NULL) < 0 || root->type != NODE_MAP)
         return;
-    if (strcmp(name, "lagged") == 0) {
-        cli_note(g->cli, "%llu rows were too fast for us and are not shown", (unsigned long long)node_u64(root, "missed"));
+    if (strcmp(name, "gap") == 0) {
+        cli_note(g->cli, "rows %llu to %llu are no longer kept", (unsigned long long)node_u64(root, "from"),
+                 (unsigned long long)node_u64(root, "to"));
         return;
     }
     int rc = put_line(g, root, &out);
