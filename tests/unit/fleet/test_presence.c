@@ -1,0 +1,109 @@
+/* tests/unit/fleet/test_presence.c - the promises of fleet/presence.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fleet/presence.h"
+
+#define S USEC_PER_SEC
+
+static void rules_come_from_the_heartbeat_with_a_floor(void **state)
+{
+    (void)state;
+    struct presence_rules r = presence_rules_for(10 * S);
+    assert_int_equal(r.late_after, 20 * S);
+    assert_int_equal(r.lost_after, 40 * S);
+    r = presence_rules_for(1 * S);
+    assert_int_equal(r.late_after, 5 * S);
+    assert_int_equal(r.lost_after, 15 * S);
+    r = presence_rules_for(USEC_NEVER);
+    assert_int_equal(r.late_after, USEC_NEVER);
+}
+
+static void presence_by_age_one_under_exact_one_over(void **state)
+{
+    (void)state;
+    struct presence_rules r = { 20, 40 };
+    assert_int_equal(presence_at(&r, 0, true, 1000), PRESENCE_NEVER);
+    assert_int_equal(presence_at(&r, 100, true, 119), PRESENCE_ONLINE);
+    assert_int_equal(presence_at(&r, 100, true, 120), PRESENCE_LATE);
+    assert_int_equal(presence_at(&r, 100, false, 119), PRESENCE_ONLINE);
+    assert_int_equal(presence_at(&r, 100, false, 139), PRESENCE_LATE);
+    assert_int_equal(presence_at(&r, 100, false, 140), PRESENCE_LOST);
+    assert_int_equal(presence_at(&r, 100, true, 1000000), PRESENCE_LATE); /* the link lives: stuck, not gone */
+    assert_int_equal(presence_at(&r, 100, false, 50), PRESENCE_ONLINE);   /* the clock went back */
+}
+
+/* Between now and presence_next() nothing changes; at presence_next() something does. */
+static void next_is_exactly_when_the_answer_changes(void **state)
+{
+    (void)state;
+    static const struct presence_rules rules[] = { { 20, 40 }, { 5, 15 }, { 30, 30 }, { 40, 20 } };
+    for (size_t k = 0; k < sizeof(rules) / sizeof(rules[0]); k++)
+        for (int has_link = 0; has_link < 2; has_link++)
+            for (usec_t last = 0; last <= 100; last += 50)
+                for (usec_t now = 0; now < 250; now++) {
+                    enum presence p = presence_at(&rules[k], last, has_link, now);
+                    usec_t next = presence_next(&rules[k], last, has_link, now);
+                    usec_t end = next == USEC_NEVER ? 1000 : next;
+                    assert_true(next > now);
+                    for (usec_t t = now; t < end; t++)
+                        assert_int_equal(presence_at(&rules[k], last, has_link, t), p);
+                    if (next != USEC_NEVER)
+                        assert_int_not_equal(presence_at(&rules[k], last, has_link, next), p);
+                }
+}
+
+static void the_guides_words(void **state)
+{
+    (void)state;
+    assert_string_equal(presence_status(PRESENCE_ONLINE, 0), "ready");
+    assert_string_equal(presence_status(PRESENCE_ONLINE, 1), "busy");
+    assert_string_equal(presence_status(PRESENCE_LATE, 1), "stale");
+    assert_string_equal(presence_status(PRESENCE_LOST, 1), "disconnected");
+    assert_string_equal(presence_status(PRESENCE_NEVER, 0), "disconnected");
+}
+
+static void the_interval_stretches_only_above_the_rate(void **state)
+{
+    (void)state;
+    assert_int_equal(presence_interval(10 * S, 0, 2000), 10 * S);
+    assert_int_equal(presence_interval(10 * S, 20000, 2000), 10 * S);
+    assert_true(presence_interval(10 * S, 20001, 2000) > 10 * S);
+    assert_int_equal(presence_interval(10 * S, 100000, 2000), 50 * S);
+    assert_int_equal(presence_interval(10 * S, 100000, 0), 10 * S);
+    for (uint64_t n = 1; n < 200000; n = n * 3 + 1) {
+        usec_t every = presence_interval(S, n, 1500);
+        assert_true(n * S <= every * 1500); /* never more than asked for */
+        assert_int_equal(every % USEC_PER_MS, 0);
+    }
+    assert_true(presence_interval(S, UINT64_MAX, 1) > S);
+}
+
+static void reconnect_slots_bring_so_many_a_second(void **state)
+{
+    (void)state;
+    int in_second[10] = { 0 };
+    for (uint64_t i = 0; i < 1000; i++)
+        in_second[presence_reconnect_slot(i, 1000, 100) / S]++;
+    for (int k = 0; k < 10; k++)
+        assert_int_equal(in_second[k], 100);
+    assert_int_equal(presence_reconnect_slot(5, 10, 0), 0);
+    assert_int_equal(presence_reconnect_slot(5, 0, 10), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_come_from_the_heartbeat_with_a_floor),
+        cmocka_unit_test(presence_by_age_one_under_exact_one_over),
+        cmocka_unit_test(next_is_exactly_when_the_answer_changes),
+        cmocka_unit_test(the_guides_words),
+        cmocka_unit_test(the_interval_stretches_only_above_the_rate),
+        cmocka_unit_test(reconnect_slots_bring_so_many_a_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
