@@ -55,15 +55,6 @@ static void on_drift(void *ctx, uint64_t host_id, struct str section)
     inventory_drift(ctx, host_id, section);
 }
 
-/* A hash of nothing anybody knows: what an unknown user's password is compared with. */
-static int make_dummy_hash(struct control *c)
-{
-    uint8_t random[24];
-    for (size_t i = 0; i < sizeof(random); i++)
-        random[i] = (uint8_t)('a' + rand_below(26));
-    return password_hash(str_bytes(random, sizeof(random)), c->dummy_hash);
-}
-
 int control_open(const struct control_conf *conf, struct control **ret, struct err *err)
 {
     static bool has_key;
@@ -86,9 +77,6 @@ int control_open(const struct control_conf *conf, struct control **ret, struct e
     int r = load(c, err);
     if (r < 0)
         return r;
-    r = make_dummy_hash(c);
-    if (r < 0)
-        return err_set(err, r, "internal", "passwords cannot be hashed here: %m");
     store_on_drift(c->store, on_drift, c);
     struct details d = { 0 };
     details_str(details_str(&d, "version", STR(MUSTER_VERSION)), "fleet", str_of(c->fleet));

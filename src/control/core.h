@@ -235,7 +235,6 @@ struct control {
     struct api_token *api_tokens, *api_token_ids;
     struct token *tokens, *token_ids;
     uint32_t n_hashing; /* passwords in the pool */
-    char dummy_hash[PASSWORD_HASH_MAX];
 
     VEC(struct parked) parked;
     size_t parked_head, parked_ticketed;
