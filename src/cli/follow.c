@@ -138,18 +138,18 @@ static void on_output(struct follow *f, const struct node *n)
     name_track(t);
     if (t->state == TRACK_WAITING)
         t->state = TRACK_RUNNING;
-    uint64_t end = v.offset + v.data.b.len;
-    if (end <= t->shown[stream])
+    size_t skip;
+    enum piece place = piece_place(t->shown[stream], v.offset, v.data.b.len, &skip);
+    if (place == PIECE_OLD)
         return; /* shown before the break */
-    if (v.offset > t->shown[stream] && t->asked[stream] < v.offset) {
+    if (place == PIECE_AHEAD && t->asked[stream] < v.offset) {
         t->asked[stream] = v.offset; /* something was left out: once, ask for what is stored */
         stream_again(f->stream);
         return;
     }
-    if (v.offset > t->shown[stream])
+    if (place == PIECE_AHEAD)
         follow__missing(f, t, stream, v.offset - t->shown[stream]);
-    size_t skip = v.offset < t->shown[stream] ? (size_t)(t->shown[stream] - v.offset) : 0;
-    t->shown[stream] = end;
+    t->shown[stream] = v.offset + v.data.b.len;
     follow__show(f, t, stream, str_sub(v.data.b, skip, v.data.b.len));
 }
 

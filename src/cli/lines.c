@@ -47,6 +47,17 @@ void lines_flush(struct lines *l, line_fn fn, void *ctx)
     buf_reset(&l->part);
 }
 
+enum piece piece_place(uint64_t shown, uint64_t offset, size_t len, size_t *ret_skip)
+{
+    *ret_skip = 0;
+    if (offset > shown)
+        return PIECE_AHEAD;
+    if (len <= shown - offset)
+        return PIECE_OLD;
+    *ret_skip = (size_t)(shown - offset);
+    return PIECE_NEW;
+}
+
 /* Length of a colour sequence at the start of @s, or 0. */
 static size_t color_len(struct str s)
 {
