@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -22,16 +23,49 @@ static _Thread_local struct {
     bool is_born; /* a session is being made: its frame buffer is the one large allocation */
 } framebuf;
 
+/* A session's two HPACK rings (1 KiB each) are allocated and, with tables of size 0, never written: only a peer that fills
+ * the table before it has seen our SETTINGS touches one. On the heap they would sit between things in use and be resident
+ * with them; here they are addresses without memory. Blocks come back through a list that is kept elsewhere, so that being
+ * free does not touch them either. */
+enum { RING_BYTES = 1024, RINGS_MAX = 256 << 10 };
+static _Thread_local struct {
+    uint8_t *base; /* reserved once, never given back; MAP_FAILED: there is none */
+    size_t used;
+    VEC(uint8_t *) free;
+} rings;
+
+static void *ring_alloc(void)
+{
+    if (rings.free.n > 0)
+        return rings.free.v[--rings.free.n];
+    if (!rings.base)
+        rings.base = mmap(NULL, (size_t)RING_BYTES * RINGS_MAX, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (rings.base == MAP_FAILED || rings.used == RINGS_MAX)
+        return NULL;
+    return rings.base + RING_BYTES * rings.used++;
+}
+
+static bool is_ring(const void *p)
+{
+    return rings.base && rings.base != MAP_FAILED && (const uint8_t *)p >= rings.base &&
+           (const uint8_t *)p < rings.base + (size_t)RING_BYTES * RINGS_MAX;
+}
+
 static void *mem_malloc(size_t n, void *ctx)
 {
+    void *p = framebuf.is_born && n == RING_BYTES ? ring_alloc() : NULL;
+
     (void)ctx;
-    return xmalloc(n ? n : 1);
+    return p ? p : xmalloc(n ? n : 1);
 }
 
 static void mem_free(void *p, void *ctx)
 {
     (void)ctx;
-    if (p != framebuf.shared || !p)
+    if (is_ring(p))
+        *vec_add(&rings.free) = p;
+    else if (p != framebuf.shared || !p)
         free(p);
 }
 
@@ -318,6 +352,16 @@ static struct h2 *h2_new(struct conn *c, bool is_client)
                   : nghttp2_session_server_new3(&h->ng, callbacks(), h, options(), &mem);
     framebuf.is_born = false;
     assert(r == 0);
+    if (is_client) {
+        /* A client session is born with its preface in the frame buffer, the one time something waits there: taken out
+         * before another session can write over it, and sent by us. */
+        const uint8_t *magic;
+        ssize_t n = nghttp2_session_mem_send(h->ng, &magic);
+
+        assert(n == NGHTTP2_CLIENT_MAGIC_LEN && memcmp(magic, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN) == 0);
+        (void)n;
+        h->owes_magic = true;
+    }
     nghttp2_settings_entry iv[] = {
         { NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0 },
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, is_client ? 0 : LIMIT_H2_STREAMS },
@@ -391,6 +435,11 @@ static size_t on_output(struct conn *c, uint8_t *dst, size_t room)
         h->may_plain = false;
         memcpy(dst, not_h2, sizeof(not_h2) - 1);
         return sizeof(not_h2) - 1;
+    }
+    if (h->owes_magic) {
+        memcpy(dst, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+        done = NGHTTP2_CLIENT_MAGIC_LEN;
+        h->owes_magic = false;
     }
     /* A frame is at most 16 KiB and a header, and is always copied whole. */
     while (room - done > FRAMEBUF_MAX) {

@@ -39,7 +39,7 @@ struct h2 {
     nghttp2_session *ng;
     struct call *calls;
     uint32_t n_calls;
-    bool is_client, is_draining, is_dead, has_settings, is_bad_magic, may_plain;
+    bool is_client, is_draining, is_dead, has_settings, is_bad_magic, may_plain, owes_magic;
     const struct grpc_server_ops *ops; /* server */
     struct grpc_client *client;        /* client; NULL once freed */
     struct h2_head *head;
