@@ -1,6 +1,7 @@
 /* cli/api.c - see api.h. Streams are in stream.c. */
 #include "cli/api.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ static int make_tls(struct cli *cli)
     AUTO_FREE char *uri = t->fleet ? xasprintf("spiffe://%s/server", t->fleet) : NULL;
     struct tls_client_conf conf = { .ca_pem = t->ca, .alpn = alpn };
     if (t->pin) {
-        (void)hex_decode(str_of(t->pin), pin, sizeof(pin)); /* pin_parse() has checked it */
+        int r = hex_decode(str_of(t->pin), pin, sizeof(pin));
+        assert(r == 0); /* pin_parse() has checked it */
         conf.pin = pin;
         conf.ca_pem = NULL; /* the pin names the same CA and survives a renewed certificate of it */
         conf.expect_uri = uri;

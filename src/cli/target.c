@@ -138,13 +138,20 @@ static char *dup_or_null(const char *s)
     return s && *s ? xstrdup(s) : NULL;
 }
 
-static void borrow(struct target *t, const struct context *x)
+static int borrow(struct target *t, const struct context *x, struct err *err)
 {
-    t->pin = dup_or_null(x->pin);
+    if (x->pin && *x->pin) {
+        t->pin = pin_parse(x->pin, err);
+        if (!t->pin) {
+            err_prefix(err, "context %s", x->name);
+            return -EINVAL;
+        }
+    }
     t->ca = dup_or_null(x->ca);
     t->fleet = dup_or_null(x->fleet);
     t->token = dup_or_null(x->token);
     t->context = dup_or_null(x->name);
+    return 0;
 }
 
 static int from_context(struct target *t, const struct context *x, struct err *err)
@@ -152,10 +159,7 @@ static int from_context(struct target *t, const struct context *x, struct err *e
     if (!x->server)
         return err_set(err, -EINVAL, "config.bad", "context %s names no server", x->name);
     int r = target_parse(t, x->server, err);
-    if (r < 0)
-        return r;
-    borrow(t, x);
-    return 0;
+    return r < 0 ? r : borrow(t, x, err);
 }
 
 /* The context that already knows this address, the current one first. */
@@ -178,9 +182,7 @@ static int from_server(struct target *t, const char *server, struct contexts *c,
     if (r < 0)
         return r;
     const struct context *x = context_of(c, t->url);
-    if (x)
-        borrow(t, x);
-    return 0;
+    return x ? borrow(t, x, err) : 0;
 }
 
 static int choose(struct target *t, const struct target_wish *w, struct contexts *c, struct err *err)

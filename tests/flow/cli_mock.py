@@ -140,11 +140,18 @@ class Common(socketserver.ThreadingMixIn):
 class Mock(Common, socketserver.TCPServer):
     allow_reuse_address = True
 
-    def __init__(self, addr=("127.0.0.1", 0)):
+    def __init__(self, addr=("127.0.0.1", 0), tls=None):
         super().__init__(addr, Handler)
+        self.tls = tls
         self.begin()
 
-    url = property(lambda s: f"http://127.0.0.1:{s.server_address[1]}")
+    def finish_request(self, request, client_address):
+        """The handshake belongs to the connection's own thread: a client that gives up must not stop the others."""
+        if self.tls:
+            request = self.tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+
+    url = property(lambda s: f"{'https' if s.tls else 'http'}://127.0.0.1:{s.server_address[1]}")
 
 
 class UnixMock(Common, socketserver.UnixStreamServer):

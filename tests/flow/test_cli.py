@@ -1,5 +1,8 @@
 """The command line against a stand-in server that says what each test needs (cli_mock.py); what needs a real one is in the
 other files of this folder."""
+import datetime
+import hashlib
+import ipaddress
 import json
 import os
 import pathlib
@@ -7,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import ssl
 import stat
 import subprocess
 import threading
@@ -15,6 +19,10 @@ import time
 import pytest
 from cli_mock import NOW, Break, Mock, UnixMock, agent, job, output, task, wait_for
 from conftest import BUILD, SLOW
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MUSTER = BUILD / "muster"
 
@@ -215,6 +223,96 @@ def test_a_refused_login_changes_nothing(mock, cli, home):
     mock.routes[("POST", "/api/v1/login")] = lambda h, r: h.error(401, "auth.bad_credential", "wrong user or password")
     r = cli("login", mock.url, "--user", "ann", input="x\n")
     assert r.returncode == 5 and not (home / ".config").exists()
+
+
+# -- TLS: the pin decides
+
+FLEET = "f1"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """A CA, its server's certificate, one of its hosts' (which must not pass for the server), and the CA's pin."""
+    d = tmp_path_factory.mktemp("pki")
+    now = datetime.datetime.utcnow()
+
+    def issue(name, ca=None, eku=None, uri=None):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        c = (x509.CertificateBuilder().subject_name(subject).issuer_name(ca[1].subject if ca else subject).public_key(key.public_key())
+             .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+             .not_valid_after(now + datetime.timedelta(days=20)).add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True))
+        if eku:
+            c = c.add_extension(x509.ExtendedKeyUsage([eku]), critical=False).add_extension(x509.SubjectAlternativeName(
+                [x509.UniformResourceIdentifier(uri), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        cert = c.sign(ca[0] if ca else key, hashes.SHA256())
+        pem = cert.public_bytes(serialization.Encoding.PEM)
+        (d / f"{name}.pem").write_bytes(pem + (ca[1].public_bytes(serialization.Encoding.PEM) if ca else b""))
+        (d / f"{name}.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        return key, cert
+    ca = issue("ca")
+    issue("server", ca, ExtendedKeyUsageOID.SERVER_AUTH, f"spiffe://{FLEET}/server")
+    issue("host", ca, ExtendedKeyUsageOID.CLIENT_AUTH, f"spiffe://{FLEET}/host/x")
+    issue("other", ca, ExtendedKeyUsageOID.SERVER_AUTH, "spiffe://f2/server")
+    der = ca[0].public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return d, "sha256:" + hashlib.sha256(der).hexdigest()
+
+
+@pytest.fixture
+def tls(pki):
+    made = []
+
+    def make(name):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ctx.minimum_version = ssl.TLSVersion.TLSv1_3
+        ctx.load_cert_chain(pki[0] / f"{name}.pem", pki[0] / f"{name}.key")
+        m = Mock(tls=ctx)
+        made.append(m)
+        m.routes[("POST", "/api/v1/login")] = lambda h, r: h.reply(200, {"token": "em_live_s", "token_id": 1, "user": "ann", "role": "admin"})
+        m.routes[("GET", "/api/v1/status")] = {"fleet": FLEET}
+        m.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1)]}
+        return m
+    yield make
+    for m in made:
+        m.close()
+
+
+def test_login_over_tls_checks_the_pin_keeps_the_ca_and_the_fleet(tls, pki, home):
+    m = tls("server")
+    run = lambda *a, **kw: subprocess.run([MUSTER, *a], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env_of(home), timeout=20, **kw)
+    url = m.url.replace("127.0.0.1", "localhost")  # the name does not matter, the key does
+    r = run("login", url, "--pin", pki[1], "--user", "ann", "--name", "t", input="pw\n")
+    assert r.returncode == 0, r.stderr
+    text = (home / ".config/muster/config.yaml").read_text()
+    assert pki[1] in text and "BEGIN CERTIFICATE" in text and f'fleet: "{FLEET}"' in text
+    r = run("hosts", "-o", "name")
+    assert r.returncode == 0 and r.stdout == "web-1\n", r.stderr
+    other = tls("other")  # the right CA, another fleet's name
+    r = run("--server", other.url, "hosts")
+    assert r.returncode == 78  # no context knows this address: nothing vouches for it
+    cfg = home / ".config/muster/config.yaml"
+    cfg.write_text(text.replace(url, other.url))
+    cfg.chmod(0o600)
+    r = run("hosts")
+    assert r.returncode == 5 and "tls." in r.stderr and other.requests == [], r
+
+
+@pytest.mark.parametrize("who,pin", [("server", "sha256:" + "00" * 32), ("host", None)])
+def test_a_wrong_server_never_hears_the_password(tls, pki, home, who, pin):
+    m = tls(who)
+    r = subprocess.run([MUSTER, "login", m.url, "--pin", pin or pki[1], "--user", "ann"], input="pw\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       text=True, env=env_of(home), timeout=20)
+    assert r.returncode == 5 and r.stderr.startswith("muster: tls.") and m.requests == [], r
+    assert not (home / ".config").exists()
+
+
+def test_ca_file_checks_the_name(tls, pki, home):
+    m = tls("server")
+    run = lambda url: subprocess.run([MUSTER, "--ca", pki[0] / "ca.pem", "--server", url, "hosts", "-o", "name"], stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True, env=env_of(home), timeout=20)
+    assert run(m.url).stdout == "web-1\n"
+    r = run(m.url.replace("127.0.0.1", "localhost"))
+    assert r.returncode == 5 and "tls." in r.stderr
 
 
 # -- enrolment, people
