@@ -1,0 +1,408 @@
+/* tests/unit/store/test_facts.c - inventory: current state, folding, history, drift. */
+#include "fixture.h"
+
+enum { KEYS = 20 };
+
+/* A naive copy of one section; values 0: not there. */
+struct naive {
+    int value[KEYS];
+    char keys[KEYS][8], json[KEYS][24];
+    struct fact_digest digest;
+};
+
+static size_t rows_of(struct naive *s, struct fact_row rows[KEYS])
+{
+    size_t n = 0;
+    for (int i = 0; i < KEYS; i++) {
+        if (!s->value[i])
+            continue;
+        snprintf(s->keys[i], sizeof(s->keys[i]), "k%02d", i);
+        snprintf(s->json[i], sizeof(s->json[i]), "{\"v\":%d}", s->value[i]);
+        rows[n++] = (struct fact_row){ str_of(s->keys[i]), str_of(s->json[i]) };
+    }
+    return n;
+}
+
+static void body_of(struct naive *s, struct buf *body)
+{
+    struct fact_row rows[KEYS];
+    size_t n = rows_of(s, rows);
+    assert_int_equal(body_make(rows, n, body, NULL), 0);
+    body_digest(buf_as_str(body), &s->digest);
+}
+
+static void put_full(struct fixture *f, uint64_t host, const char *name, struct naive *s, usec_t at)
+{
+    AUTO(buf_done) struct buf body = BUF(1 << 16);
+    body_of(s, &body);
+    store_put_facts_full(f->s, &(struct fact_head){ .host_id = host, .section = str_of(name), .status = SECTION_OK,
+                                                    .digest = s->digest, .received_at = at }, buf_as_str(&body), false);
+}
+
+/* One key changes or goes. */
+static void put_change(struct fixture *f, uint64_t host, const char *name, struct naive *s, int key, int value, usec_t at)
+{
+    AUTO(buf_done) struct buf delta = BUF(1 << 16), body = BUF(1 << 16);
+    char k[8], j[24];
+    snprintf(k, sizeof(k), "k%02d", key);
+    snprintf(j, sizeof(j), "{\"v\":%d}", value);
+    delta_add(&delta, value ? '+' : '-', str_of(k), value ? str_of(j) : STR_NONE);
+    s->value[key] = value;
+    body_of(s, &body);
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = host, .section = str_of(name), .status = SECTION_OK,
+                                                     .digest = s->digest, .received_at = at }, buf_as_str(&delta));
+}
+
+struct got {
+    struct fixture *f;
+    struct buf body;
+    struct fact_head h;
+    char message[32];
+    size_t n;
+};
+
+static void on_section(void *ctx, const struct fact_head *h, struct str body)
+{
+    struct got *g = ctx;
+    g->n++;
+    g->h = *h;
+    str_copy(h->message, g->message, sizeof(g->message));
+    buf_reset(&g->body);
+    assert_int_equal(buf_str(&g->body, body), 0);
+    assert_int_equal(h->n_rows, body_count(body));
+}
+
+static void on_done(void *ctx, int result)
+{
+    fixture_done(((struct got *)ctx)->f, result);
+}
+
+static void read_now(struct fixture *f, uint64_t host, const char *name, struct got *g)
+{
+    g->f = f;
+    g->n = 0;
+    g->body.max = 1 << 20;
+    fixture_begin(f);
+    store_read_facts(f->s, host, str_of(name), on_section, on_done, g);
+    assert_int_equal(fixture_finish(f), 0);
+}
+
+static void expect(struct fixture *f, uint64_t host, const char *name, struct naive *s)
+{
+    AUTO(buf_done) struct buf want = BUF(1 << 16);
+    struct got g = { 0 };
+    body_of(s, &want);
+    read_now(f, host, name, &g);
+    assert_int_equal(g.n, 1);
+    assert_true(str_eq(buf_as_str(&g.body), buf_as_str(&want)));
+    assert_true(fact_digest_eq(&g.h.digest, &s->digest));
+    buf_done(&g.body);
+}
+
+static void no_drift(void *ctx, uint64_t host_id, struct str section)
+{
+    (void)ctx;
+    fail_msg("drift of %lu %.*s", (unsigned long)host_id, STR_FMT(section));
+}
+
+static void current_is_right_at_every_delta_folded_or_not(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1, 2, 3 } }, other = { .value = { 9 } };
+    store_on_drift(f->s, no_drift, NULL);
+    put_full(f, 1, "packages", &s, 1);
+    put_full(f, 2, "packages", &other, 1);
+    expect(f, 1, "packages", &s);
+    srandom(3);
+    for (usec_t i = 2; i < 120; i++) { /* folds at 32, 64, 96 */
+        put_change(f, 1, "packages", &s, (int)(random() % KEYS), (int)(random() % 4), i);
+        if (random() % 3 == 0)
+            expect(f, 1, "packages", &s);
+    }
+    expect(f, 1, "packages", &s);
+    expect(f, 2, "packages", &other);
+    fixture_reopen(f);
+    expect(f, 1, "packages", &s);
+}
+
+static void a_delta_without_a_base_starts_from_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { 0 };
+    put_change(f, 1, "users", &s, 3, 7, 1);
+    expect(f, 1, "users", &s);
+}
+
+static void an_empty_delta_changes_the_head_only(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct got g = { 0 };
+    put_full(f, 1, "gpus", &s, 1);
+    put_change(f, 1, "gpus", &s, 2, 5, 2);
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 1, .section = STR("gpus"), .status = SECTION_FAILED,
+                                                     .message = STR("no driver"), .digest = s.digest }, STR_NONE);
+    expect(f, 1, "gpus", &s);
+    read_now(f, 1, "gpus", &g);
+    assert_int_equal(g.h.status, SECTION_FAILED);
+    assert_string_equal(g.message, "no driver");
+    buf_done(&g.body);
+}
+
+static void all_sections_of_one_host(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct got g = { 0 };
+    put_full(f, 1, "os", &s, 1);
+    put_full(f, 1, "cpu", &s, 1);
+    put_full(f, 2, "cpu", &s, 1);
+    read_now(f, 1, NULL, &g);
+    assert_int_equal(g.n, 2);
+    read_now(f, 1, "memory", &g);
+    assert_int_equal(g.n, 0);
+    read_now(f, 3, NULL, &g);
+    assert_int_equal(g.n, 0);
+    buf_done(&g.body);
+}
+
+/* -- history */
+
+struct changes {
+    struct fixture *f;
+    uint64_t last_id;
+    size_t n;
+    char text[4096];
+};
+
+static void on_change(void *ctx, const struct fact_change *c)
+{
+    struct changes *g = ctx;
+    size_t at = strlen(g->text);
+    assert_true(g->last_id == 0 || c->id < g->last_id); /* newest first */
+    g->last_id = c->id;
+    g->n++;
+    snprintf(g->text + at, sizeof(g->text) - at, "%lu %.*s %.*s %.*s>%.*s\n", (unsigned long)c->at, STR_FMT(c->section),
+             STR_FMT(c->key), STR_FMT(c->before), STR_FMT(c->after));
+}
+
+static void on_changes_done(void *ctx, int result)
+{
+    fixture_done(((struct changes *)ctx)->f, result);
+}
+
+static void read_changes(struct fixture *f, uint64_t host, const char *section, uint64_t before, uint32_t limit, struct changes *g)
+{
+    *g = (struct changes){ .f = f };
+    fixture_begin(f);
+    store_read_changes(f->s, host, str_of(section), before, limit, on_change, on_changes_done, g);
+    assert_int_equal(fixture_finish(f), 0);
+}
+
+static void history_tells_what_changed_when(void **state)
+{
+    struct fixture *f = *state;
+    struct naive p = { .value = { 1, 2, 3 } }, u = { .value = { 5 } };
+    struct changes g;
+    put_full(f, 1, "packages", &p, 10); /* the first report is no change */
+    put_full(f, 1, "users", &u, 10);
+    put_change(f, 1, "packages", &p, 0, 8, 11);
+    put_change(f, 1, "users", &u, 1, 6, 12);
+    put_change(f, 1, "packages", &p, 1, 0, 13);
+    p.value[2] = 4; /* a full report: the store knows what was there */
+    p.value[0] = 0;
+    p.value[7] = 7;
+    put_full(f, 1, "packages", &p, 14);
+    put_full(f, 1, "packages", &p, 15); /* nothing new */
+    read_changes(f, 1, NULL, 0, 100, &g);
+    assert_string_equal(g.text, "14 packages k07 >{\"v\":7}\n"
+                                "14 packages k02 {\"v\":3}>{\"v\":4}\n"
+                                "14 packages k00 {\"v\":8}>\n"
+                                "13 packages k01 >\n"
+                                "12 users k01 >{\"v\":6}\n"
+                                "11 packages k00 >{\"v\":8}\n");
+    read_changes(f, 1, "users", 0, 100, &g);
+    assert_string_equal(g.text, "12 users k01 >{\"v\":6}\n");
+    expect(f, 1, "packages", &p);
+    read_changes(f, 2, NULL, 0, 100, &g);
+    assert_int_equal(g.n, 0);
+}
+
+static void pages_of_history_join_without_gap_or_double(void **state)
+{
+    struct fixture *f = *state;
+    struct naive p = { .value = { 1 } }, u = { .value = { 1 } };
+    struct changes all, page;
+    char joined[4096] = "";
+    put_full(f, 1, "packages", &p, 1);
+    put_full(f, 1, "users", &u, 1);
+    for (int i = 1; i < 10; i++) {
+        put_change(f, 1, "packages", &p, i, i, (usec_t)i);
+        put_change(f, 1, "users", &u, i, i, (usec_t)i);
+    }
+    for (int i = 0; i < KEYS; i++)
+        p.value[i] = 100 + i;
+    put_full(f, 1, "packages", &p, 50); /* twenty changes in one delta: pages end inside it */
+    read_changes(f, 1, NULL, 0, 1000, &all);
+    assert_int_equal(all.n, 38);
+    for (uint64_t before = 0;;) {
+        read_changes(f, 1, NULL, before, 3, &page);
+        if (page.n == 0)
+            break;
+        size_t at = strlen(joined);
+        snprintf(joined + at, sizeof(joined) - at, "%s", page.text);
+        before = page.last_id;
+    }
+    assert_string_equal(joined, all.text);
+}
+
+static void no_history_keeps_only_what_is_current(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct changes g;
+    put_full(f, 1, "connections", &s, 1);
+    AUTO(buf_done) struct buf body = BUF(1 << 16);
+    s.value[5] = 5;
+    body_of(&s, &body);
+    store_put_facts_full(f->s, &(struct fact_head){ .host_id = 1, .section = STR("connections"), .digest = s.digest }, buf_as_str(&body),
+                         true);
+    expect(f, 1, "connections", &s);
+    read_changes(f, 1, NULL, 0, 100, &g);
+    assert_int_equal(g.n, 0);
+}
+
+static void forgetting_a_host_forgets_its_inventory(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } }, other = { .value = { 2 } };
+    struct got g = { 0 };
+    struct changes c;
+    put_full(f, 1, "os", &s, 1);
+    put_full(f, 2, "os", &other, 1);
+    for (int i = 0; i < 40; i++)
+        put_change(f, 1, "os", &s, i % KEYS, i + 1, 2);
+    put_change(f, 2, "os", &other, 4, 4, 2);
+    store_del_host(f->s, 1);
+    read_now(f, 1, NULL, &g);
+    assert_int_equal(g.n, 0);
+    read_changes(f, 1, NULL, 0, 100, &c);
+    assert_int_equal(c.n, 0);
+    expect(f, 2, "os", &other);
+    read_changes(f, 2, NULL, 0, 100, &c);
+    assert_int_equal(c.n, 1);
+    buf_done(&g.body);
+}
+
+/* -- drift */
+
+struct drifted {
+    int n;
+    uint64_t host_id;
+    char section[32];
+};
+
+static void on_drift(void *ctx, uint64_t host_id, struct str section)
+{
+    struct drifted *d = ctx;
+    d->n++;
+    d->host_id = host_id;
+    str_copy(section, d->section, sizeof(d->section));
+}
+
+static void check_head(void *ctx, const struct fact_head *h)
+{
+    struct naive *s = ctx;
+    assert_int_equal(h->host_id, 7);
+    assert_true(fact_digest_eq(&h->digest, &s->digest));
+    assert_int_equal(h->n_rows, 2);
+}
+
+static void a_digest_that_does_not_add_up_is_told_when_folded(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct drifted d = { 0 };
+    store_on_drift(f->s, on_drift, &d);
+    put_full(f, 7, "os", &s, 1);
+    for (int i = 0; i < 31; i++)
+        put_change(f, 7, "os", &s, 1, i + 1, 2);
+    /* The thirty-second says a digest that is not true. */
+    struct fact_digest lie = { { 1, 2, 3 } };
+    AUTO(buf_done) struct buf delta = BUF(100);
+    delta_add(&delta, '+', STR("k01"), STR("{\"v\":99}"));
+    s.value[1] = 99;
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = lie }, buf_as_str(&delta));
+    fixture_commit(f);
+    store_poll(f->s);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.host_id, 7);
+    assert_string_equal(d.section, "os");
+    AUTO(buf_done) struct buf body = BUF(1 << 16);
+    body_of(&s, &body);
+    expect(f, 7, "os", &s); /* the recorded digest is the true one */
+    fixture_reopen(f);
+    assert_int_equal(store_load_fact_heads(f->s, check_head, &s, NULL), 0);
+}
+
+static void a_delta_that_cannot_be_read_is_drift_and_not_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct drifted d = { 0 };
+    store_on_drift(f->s, on_drift, &d);
+    put_full(f, 7, "os", &s, 1);
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = { { 4 } } }, STR("rubbish"));
+    struct got g = { 0 };
+    read_now(f, 7, "os", &g);
+    assert_int_equal(g.n, 1);
+    assert_int_equal(g.h.n_rows, 1); /* the last good base */
+    buf_done(&g.body);
+    for (int i = 0; i < 31; i++)
+        put_change(f, 7, "os", &s, 1, i + 1, 2);
+    fixture_commit(f);
+    store_poll(f->s);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(store_health(f->s, NULL), 0);
+    put_full(f, 7, "os", &s, 3);
+    expect(f, 7, "os", &s);
+}
+
+static void a_large_delta_is_folded_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct drifted d = { 0 };
+    AUTO(buf_done) struct buf delta = BUF(1 << 20);
+    char key[16], *big = xmalloc(8000);
+    memset(big, 'j', 8000);
+    store_on_drift(f->s, on_drift, &d);
+    for (int i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        assert_int_equal(delta_add(&delta, '+', str_of(key), str_bytes(big, 8000)), 0);
+    }
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os") }, buf_as_str(&delta));
+    fixture_commit(f);
+    store_poll(f->s);
+    assert_int_equal(d.n, 1); /* its digest was zero: only folding could know */
+    free(big);
+}
+
+#define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(current_is_right_at_every_delta_folded_or_not),
+        T(a_delta_without_a_base_starts_from_nothing),
+        T(an_empty_delta_changes_the_head_only),
+        T(all_sections_of_one_host),
+        T(history_tells_what_changed_when),
+        T(pages_of_history_join_without_gap_or_double),
+        T(no_history_keeps_only_what_is_current),
+        T(forgetting_a_host_forgets_its_inventory),
+        T(a_digest_that_does_not_add_up_is_told_when_folded),
+        T(a_delta_that_cannot_be_read_is_drift_and_not_the_end),
+        T(a_large_delta_is_folded_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
