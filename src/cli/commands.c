@@ -26,7 +26,7 @@ const struct conf_row global_rows[] = {
     { "json", 0, CONF_BOOL, O(json), .group = G, .help = "print the server's JSON" },
     { "output", 'o', CONF_ENUM, O(output), .value = "table", .names = format_names, .arg = "FORM", .group = G,
       .help = "how to print" },
-    { "color", 0, CONF_BOOL, O(color), .value = "true", .group = G, .help = "no colours, as with NO_COLOR" },
+    { "color", 0, CONF_BOOL, O(color), .value = "true", .group = G, .help = "colours on a terminal; NO_COLOR in the environment turns them off too" },
 };
 #undef O
 #undef G

@@ -195,19 +195,26 @@ void table_write(const struct table *t, bool color, bool all_columns, struct buf
 
 /* -- one object */
 
+/* "memory_bytes" is "memory": its value says "2.0 GiB". */
 static void put_label(const char *name, size_t indent, struct buf *out)
 {
-    size_t width = 0;
+    struct str s = str_of(name), unit = STR("_bytes");
+    size_t width = str_ends(s, unit) ? s.len - unit.len : s.len;
     pad(out, indent);
-    for (; *name; name++, width++)
-        buf_char(out, *name == '_' ? ' ' : (char)tolower((unsigned char)*name));
+    for (size_t i = 0; i < width; i++)
+        buf_char(out, name[i] == '_' ? ' ' : (char)tolower((unsigned char)name[i]));
     buf_char(out, ':');
     pad(out, width + indent + 1 < 24 ? 24 - width - indent - 1 : 1);
 }
 
-static bool says_nothing(struct str s)
+/* What is not there, none, or not so: one object has many of those. */
+static bool says_nothing(const struct field *f, struct str s)
 {
-    return s.len == 0 || str_is(s, "-");
+    static const char *const zeros[] = { "0", "0 B", "0s" };
+    bool is_zero = false;
+    for (size_t i = 0; i < ARRAY_SIZE(zeros); i++)
+        is_zero |= str_is(s, zeros[i]) && (is_number(f->type) || f->type == FT_DURATION);
+    return s.len == 0 || str_is(s, "-") || is_zero || (f->type == FT_BOOL && str_is(s, "no"));
 }
 
 static void put_value(const struct field *f, const void *obj, usec_t now, struct buf *out)
@@ -244,8 +251,7 @@ static void put_object(const struct record *rec, const void *obj, usec_t now, si
             continue;
         }
         put_value(f, obj, now, &b);
-        bool is_zero = is_number(f->type) && (str_is(buf_as_str(&b), "0") || str_is(buf_as_str(&b), "0 B"));
-        if (says_nothing(buf_as_str(&b)) || (is_zero && indent))
+        if (says_nothing(f, buf_as_str(&b)))
             continue;
         put_label(f->name[0] ? f->name : heading_of(f), indent, out);
         (void)buf_str(out, buf_as_str(&b));

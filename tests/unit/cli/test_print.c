@@ -133,7 +133,7 @@ static void an_object_is_lines_without_the_empty_and_the_secret_ones(void **stat
     assert_true(str_find(buf_as_str(&out), STR("hush")) < 0);
     assert_true(str_find(buf_as_str(&out), STR("status")) < 0);
     assert_true(str_find(buf_as_str(&out), STR("name:")) == 0);
-    assert_true(str_find(buf_as_str(&out), STR("\npart:\n  disk bytes:")) > 0);
+    assert_true(str_find(buf_as_str(&out), STR("\npart:\n  disk:")) > 0);
     assert_true(str_find(buf_as_str(&out), STR("3.0 MiB\n")) > 0);
     assert_true(str_find(buf_as_str(&out), STR("last seen:")) > 0 && str_find(buf_as_str(&out), STR("ago)\n")) > 0);
 }
