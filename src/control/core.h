@@ -58,9 +58,11 @@ struct timer *timers_pop(struct timers *ts, usec_t now);
 void timers_done(struct timers *ts);
 
 /* -- hosts */
+/* Half a digest tells apart what a host sends by chance or by mistake; the store checks the whole when it folds. */
+enum { MARK_LEN = SHA256_LEN / 2 };
 struct section_mark {
     uint8_t section, status;
-    uint8_t digest[SHA256_LEN];
+    uint8_t digest[MARK_LEN];
 };
 struct link {
     uint64_t id;
@@ -90,7 +92,8 @@ struct host {
     const char *dialect;     /* interned */
     struct host_claims *claims;
     struct kv_list *labels;  /* operator's; never NULL */
-    char *decided_by, *clone_note, *peer, *cert_serial; /* NULL: none */
+    const char *decided_by;  /* interned; NULL: nobody */
+    char *clone_note, *peer, *cert_serial; /* NULL: none */
     usec_t created_at, decided_at, cert_not_after;
     usec_t last_seen, last_beat; /* wall */
     usec_t seen_mono, saved_mono, grace_mono;

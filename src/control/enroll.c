@@ -65,8 +65,8 @@ static void decide(struct control *c, struct host *h, enum host_state to, const 
     h->state = (uint8_t)to;
     c->n_pending += h->state == HOST_PENDING;
     h->decided_at = control__wall(c);
-    free(h->decided_by);
-    h->decided_by = xstrdup(by);
+    intern__put(c, h->decided_by);
+    h->decided_by = intern__get(c, str_of(by));
     host__timer(c, h);
 }
 

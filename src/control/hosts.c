@@ -182,7 +182,7 @@ static void load_one(void *ctx, const struct host_row *r, const struct seen_row 
     h->labels = kv__pack(&r->labels, c->scratch);
     h->created_at = r->created_at;
     h->decided_at = r->decided_at;
-    h->decided_by = text__dup_or_null(r->decided_by);
+    h->decided_by = r->decided_by.len ? intern__get(c, r->decided_by) : NULL;
     h->cert_serial = text__dup_or_null(r->cert_serial);
     h->cert_not_after = r->cert_not_after;
     h->token_id = r->token_id;
@@ -237,7 +237,7 @@ static void host_free(struct control *c, struct host *h)
     intern__put(c, h->dialect);
     free(h->labels);
     free(h->name);
-    free(h->decided_by);
+    intern__put(c, h->decided_by);
     free(h->clone_note);
     free(h->peer);
     free(h->cert_serial);

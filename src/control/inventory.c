@@ -16,6 +16,11 @@ static struct section_mark *mark_of(const struct host *h, uint8_t section)
     return NULL;
 }
 
+static bool is_digest(const struct section_mark *m, const struct fact_digest *d)
+{
+    return m && memcmp(m->digest, d->b, MARK_LEN) == 0;
+}
+
 static void set_mark(struct host *h, uint8_t section, enum section_status status, const struct fact_digest *digest)
 {
     struct section_mark *m = mark_of(h, section);
@@ -25,7 +30,7 @@ static void set_mark(struct host *h, uint8_t section, enum section_status status
         m->section = section;
     }
     m->status = (uint8_t)status;
-    memcpy(m->digest, digest->b, SHA256_LEN);
+    memcpy(m->digest, digest->b, MARK_LEN);
 }
 
 /* -- start */
@@ -90,7 +95,7 @@ void inventory__hello(struct control *c, struct link *l, const struct section_de
         const struct section_mark *m = section >= 0 ? mark_of(l->host, (uint8_t)section) : NULL;
         if (section < 0 || section == SECTION_CONNECTIONS)
             continue;
-        if (!m || memcmp(m->digest, sections[i].digest.b, SHA256_LEN) != 0)
+        if (!is_digest(m, &sections[i].digest))
             differing |= 1u << section;
     }
     ask_resync(c, l, differing);
@@ -188,8 +193,12 @@ static void take_section(struct control *c, struct link *l, const struct section
         return; /* newer agents may know more; connections come by question only */
     const struct section_mark *m = mark_of(h, (uint8_t)section);
     struct fact_digest recorded = { 0 };
-    if (m)
-        memcpy(recorded.b, m->digest, SHA256_LEN);
+    if (is_digest(m, &d->base))
+        recorded = d->base;
+    else if (is_digest(m, &d->digest))
+        recorded = d->digest;
+    else if (m)
+        memset(&recorded, 0xff, sizeof(recorded)); /* neither: something else */
     arena_reset(c->scratch);
     struct fact_head head = {
         .host_id = h->id,
@@ -219,7 +228,7 @@ static void take_section(struct control *c, struct link *l, const struct section
     }
     if (d->full)
         l->resync_asked &= ~(1u << section);
-    bool is_first = !m, is_same = m && memcmp(m->digest, d->digest.b, SHA256_LEN) == 0 && m->status == (uint8_t)d->status;
+    bool is_first = !m, is_same = is_digest(m, &d->digest) && m->status == (uint8_t)d->status;
     set_mark(h, (uint8_t)section, d->status, &d->digest);
     if (!is_first && !is_same)
         changed(c, h, section);

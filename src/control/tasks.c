@@ -70,7 +70,7 @@ static bool is_active(uint8_t state)
     return state == TASK_ACCEPTED || state == TASK_RUNNING;
 }
 
-/* State and everything that counts it; no row. */
+/* State and everything that counts it; no row. From 0: a task made or loaded, which the caller listed unless it is done. */
 void task__move(struct control *c, struct task *t, enum task_state to)
 {
     struct host *h = t->host;
@@ -80,10 +80,10 @@ void task__move(struct control *c, struct task *t, enum task_state to)
     if (h) {
         h->n_inflight += (uint32_t)is_inflight(t->state) - (uint32_t)is_inflight(from);
         h->n_active += (uint32_t)is_active(t->state) - (uint32_t)is_active(from);
-        if (to == TASK_DONE && from != TASK_DONE)
+        if (to == TASK_DONE && from && from != TASK_DONE)
             DL_DELETE(h->tasks, t);
     }
-    if (to == TASK_DONE && from != TASK_DONE)
+    if (to == TASK_DONE && from && from != TASK_DONE)
         c->n_open_tasks--;
 }
 

@@ -1,0 +1,205 @@
+/* tests/unit/control/test_users.c - people, their tokens, and what a bad credential gets. */
+#include "fixture.h"
+
+struct told {
+    int n, result;
+    char slug[48];
+};
+static void on_user(void *ctx, int result, const struct err *err)
+{
+    struct told *t = ctx;
+    t->n++;
+    t->result = result;
+    snprintf(t->slug, sizeof(t->slug), "%s", err ? err->slug : "");
+}
+static struct told add_user(struct fixture *f, const char *name, enum role_level role, const char *password)
+{
+    struct told t = { 0 };
+    user_create(f->c, &f->admin, str_of(name), role, str_of(password), on_user, &t);
+    settle(f);
+    assert_int_equal(t.n, 1);
+    return t;
+}
+static struct told change(struct fixture *f, const struct principal *p, const char *name, const struct user_change *ch)
+{
+    struct told t = { 0 };
+    user_change(f->c, p, str_of(name), ch, on_user, &t);
+    settle(f);
+    assert_int_equal(t.n, 1);
+    return t;
+}
+struct logged_in {
+    int n, result;
+    char slug[48], token[40];
+};
+static void on_login(void *ctx, const struct login_result *r)
+{
+    struct logged_in *l = ctx;
+    l->n++;
+    l->result = r->result;
+    snprintf(l->slug, sizeof(l->slug), "%s", r->err.slug);
+    snprintf(l->token, sizeof(l->token), "%s", r->token ? r->token : "");
+}
+static struct logged_in login(struct fixture *f, const char *name, const char *password, const char *addr)
+{
+    struct logged_in l = { 0 };
+    const struct peer_info peer = { .addr = addr };
+    authn_login(f->c, str_of(name), str_of(password), STR("cli"), 0, &peer, on_login, &l);
+    settle(f);
+    assert_int_equal(l.n, 1);
+    return l;
+}
+static int who(struct fixture *f, const char *bearer, struct principal *p)
+{
+    const struct peer_info peer = { .addr = "192.0.2.5" };
+    f->err = (struct err){ 0 };
+    return authn_operator(f->c, str_of(bearer), &peer, p, &f->err);
+}
+
+static void a_login_gives_a_token_that_is_that_user(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    assert_int_equal(add_user(f, "alice", ROLE_OPERATOR, "correct horse").result, 0);
+    struct logged_in l = login(f, "alice", "correct horse", "192.0.2.5");
+    assert_int_equal(l.result, 0);
+    assert_int_equal(strlen(l.token), 35);
+    assert_int_equal(who(f, l.token, &p), 0);
+    assert_int_equal(p.role, ROLE_OPERATOR);
+    assert_string_equal(p.name, "alice");
+    restart(f);
+    assert_int_equal(who(f, l.token, &p), 0);
+    clock_turn(&f->clock, 12 * USEC_PER_HOUR);
+    assert_int_equal(who(f, l.token, &p), -EACCES);
+    assert_slug(f, "auth.expired");
+}
+
+static void a_wrong_password_and_an_unknown_user_are_told_alike(void **state)
+{
+    struct fixture *f = *state;
+    add_user(f, "alice", ROLE_OPERATOR, "correct horse");
+    assert_string_equal(login(f, "alice", "wrong", "192.0.2.5").slug, "auth.bad_credential");
+    assert_string_equal(login(f, "nobody", "wrong", "192.0.2.5").slug, "auth.bad_credential");
+}
+
+static void logins_are_limited_per_address_and_per_name(void **state)
+{
+    struct fixture *f = *state;
+    add_user(f, "alice", ROLE_OPERATOR, "correct horse");
+    for (int i = 0; i < 10; i++)
+        assert_string_equal(login(f, "nobody", "x", "192.0.2.5").slug, "auth.bad_credential");
+    assert_string_equal(login(f, "alice", "correct horse", "192.0.2.5").slug, "rate.limited");
+    assert_string_equal(login(f, "nobody", "x", "192.0.2.6").slug, "rate.limited");
+    assert_int_equal(login(f, "alice", "correct horse", "192.0.2.6").result, 0);
+}
+
+static void what_is_presented_and_bad_is_refused_and_what_is_absent_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct peer_info local = { .addr = "unix", .is_unix = true, .uid = geteuid() };
+    assert_int_equal(authn_operator(f->c, STR_NONE, &local, &p, &f->err), 0);
+    assert_int_equal(p.role, ROLE_ADMIN);
+    assert_int_equal(authn_operator(f->c, STR("em_live_xxxxxxxxxxxxxxxxxxxxxxxxxxx"), &local, &p, &f->err), -EACCES);
+    assert_slug(f, "auth.bad_credential");
+    local.uid = 12345;
+    assert_int_equal(authn_operator(f->c, STR_NONE, &local, &p, &f->err), -EACCES);
+    assert_slug(f, "auth.required");
+    struct peer_info dev = { .addr = "127.0.0.1", .is_loopback_dev = true };
+    assert_int_equal(authn_operator(f->c, STR_NONE, &dev, &p, &f->err), -EACCES); /* not in --dev */
+}
+
+static void bad_credentials_are_written_down_but_not_a_thousand_times(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    uint64_t before = control_stats(f->c)->audit_rows;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(who(f, "em_live_xxxxxxxxxxxxxxxxxxxxxxxxxxx", &p), -EACCES);
+    assert_int_equal(control_stats(f->c)->audit_rows - before, 5);
+    assert_int_equal(control_stats(f->c)->logins_failed, 1000);
+}
+
+static void a_token_does_no_more_than_its_user(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct api_token_row row;
+    char text[36];
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    add_user(f, "op", ROLE_OPERATOR, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("vic"), text, &row, &f->err), -EACCES);
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("op"), text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(p.role, ROLE_OPERATOR);
+    /* The user shrinks, the token with it. */
+    assert_int_equal(change(f, &f->admin, "op", &(struct user_change){ .has_role = true, .role = ROLE_VIEWER }).result, 0);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(p.role, ROLE_VIEWER);
+    assert_int_equal(change(f, &f->admin, "op", &(struct user_change){ .has_disabled = true, .disabled = true }).result, 0);
+    assert_int_equal(who(f, text, &p), -EACCES);
+    assert_slug(f, "auth.disabled");
+    assert_int_equal(api_token_revoke(f->c, &f->admin, row.id, &row, &f->err), 0);
+    assert_true(row.is_revoked);
+    assert_int_equal(who(f, text, &p), -EACCES);
+    assert_slug(f, "auth.bad_credential");
+    assert_int_equal(api_token_revoke(f->c, &f->admin, 999, &row, &f->err), -ENOENT);
+}
+
+static void the_last_admin_stays(void **state)
+{
+    struct fixture *f = *state;
+    const struct user_change demote = { .has_role = true, .role = ROLE_VIEWER };
+    add_user(f, "root", ROLE_ADMIN, "correct horse");
+    assert_string_equal(change(f, &f->admin, "root", &demote).slug, "user.last_admin");
+    add_user(f, "second", ROLE_ADMIN, "correct horse");
+    assert_int_equal(change(f, &f->admin, "root", &demote).result, 0);
+}
+
+static void bad_names_passwords_and_doubles_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(add_user(f, "Alice!", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
+    assert_string_equal(add_user(f, "alice", ROLE_VIEWER, "1234567").slug, "password.bad");
+    assert_int_equal(add_user(f, "alice", ROLE_VIEWER, "12345678").result, 0);
+    assert_string_equal(add_user(f, "alice", ROLE_VIEWER, "12345678").slug, "user.exists");
+    assert_string_equal(change(f, &f->admin, "bob", &(struct user_change){ 0 }).slug, "user.unknown");
+    struct told t = { 0 };
+    user_create(f->c, &f->viewer, STR("eve"), ROLE_ADMIN, STR("12345678"), on_user, &t);
+    settle(f);
+    assert_string_equal(t.slug, "auth.denied");
+}
+
+static void ones_own_password_needs_the_old_one(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    struct logged_in l = login(f, "vic", "correct horse", "192.0.2.5");
+    assert_int_equal(who(f, l.token, &p), 0);
+    struct user_change ch = { .has_password = true, .password = STR("new password"), .old_password = STR("wrong") };
+    assert_string_equal(change(f, &p, "vic", &ch).slug, "auth.bad_credential");
+    ch.old_password = STR("correct horse");
+    assert_int_equal(change(f, &p, "vic", &ch).result, 0);
+    assert_int_equal(login(f, "vic", "new password", "192.0.2.5").result, 0);
+    assert_int_equal(login(f, "vic", "correct horse", "192.0.2.5").result, -EACCES);
+    add_user(f, "other", ROLE_VIEWER, "correct horse");
+    assert_string_equal(change(f, &p, "other", &ch).slug, "auth.denied");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_login_gives_a_token_that_is_that_user),
+        T(a_wrong_password_and_an_unknown_user_are_told_alike),
+        T(logins_are_limited_per_address_and_per_name),
+        T(what_is_presented_and_bad_is_refused_and_what_is_absent_is_asked_for),
+        T(bad_credentials_are_written_down_but_not_a_thousand_times),
+        T(a_token_does_no_more_than_its_user),
+        T(the_last_admin_stays),
+        T(bad_names_passwords_and_doubles_are_refused),
+        T(ones_own_password_needs_the_old_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
