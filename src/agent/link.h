@@ -1,0 +1,49 @@
+/* agent/link.h - the one connection to the server: enrolment where needed, mutual TLS, one gRPC stream, and again after every break.
+ *
+ *   waiting -> asking (no certificate, expired, or refused) -> waiting
+ *           -> connecting -> greeting (Hello sent) -> up -> waiting
+ *
+ * Memory does not grow with attempts: everything made for one is freed before the next. Loop thread. docs/internals/links.md. */
+#ifndef MUSTER_AGENT_LINK_H
+#define MUSTER_AGENT_LINK_H
+
+#include "agent/enroll.h"
+#include "agent/hub.h"
+#include "agent/state.h"
+
+struct link_conf {
+    struct loop *loop;
+    struct state *state;
+    struct hub *hub;                   /* NULL: only enrol */
+    const char *host;
+    uint16_t port;
+    const struct install_token *token; /* NULL: none */
+    const char *ca_pem;                /* trusted before enrolment when there is no token; NULL */
+    const struct conf_map *labels;     /* lent; may change its content */
+    const char *root;
+};
+struct link_ops {
+    /* A certificate was received and written (also when it is renewed). */
+    void (*enrolled)(void *ctx);
+    /* The link came up. */
+    void (*up)(void *ctx);
+    /* It makes no sense to go on: @code is the exit code (5 denied, 78 configuration), @err says why. The link is quiet from here. */
+    void (*over)(void *ctx, int code, const struct err *err);
+    void *ctx;
+};
+struct link;
+struct link *link_new(const struct link_conf *conf, const struct link_ops *ops);
+void link_free(struct link *l);
+DEFINE_AUTO(struct link *, link_free)
+/* Starts; callbacks come from the loop. */
+void link_start(struct link *l);
+/* How the hub reaches it. */
+struct hub_ops link_hub_ops(struct link *l);
+
+/* How long to wait before attempt @n (1: the first again): 1 s doubling to 60 s, by @random (any value) 20 % more or less. */
+usec_t link_backoff(uint32_t n, uint64_t random);
+
+/* "name", "name:port", "[v6]:port" -> host (malloced) and port (@def when not said). 0 or -EINVAL and @err. */
+int address_parse(struct str s, uint16_t def, char **ret_host, uint16_t *ret_port, struct err *err);
+
+#endif
