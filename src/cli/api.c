@@ -227,7 +227,9 @@ int api_call(struct cli *cli, const char *method, const char *target, struct str
     if (rc != RC_OK)
         return rc;
     struct call c = { .loop = cli->loop, .reply = ret };
-    struct http_client_req req = { .method = method, .target = target, .body = body, .done = call_done, .ctx = &c };
+    struct http_client_req req = {
+        .method = method, .target = target, .body = body, .done = call_done, .ctx = &c
+    };
     req.n_headers = api_headers(cli, &req.headers);
     http_client_send(cli->http, &req);
     while (!c.is_done)

@@ -1,5 +1,6 @@
-/* cli/api.h - calls to the server's REST surface (docs/wire/native.md): one request to its end, paged lists, and event
- * streams that come back after a break. Loop thread; the plain calls run the loop until the answer is there. */
+/* cli/api.h - calls to the server's REST surface (docs/wire/native.md): one request to its end, paged lists,
+ * and event streams that come back after a break. Loop thread; the plain calls run the loop until the answer
+ * is there. */
 #ifndef MUSTER_CLI_API_H
 #define MUSTER_CLI_API_H
 
@@ -8,8 +9,8 @@
 #include "codec/json.h"
 
 enum {
-    REPLY_MAX = 64 << 20,  /* bytes of one answer */
-    ARENA_MAX = 1 << 30,   /* a list of a large fleet, as a tree */
+    REPLY_MAX = 64 << 20, /* bytes of one answer */
+    ARENA_MAX = 1 << 30,  /* a list of a large fleet, as a tree */
 };
 
 struct reply {
@@ -26,15 +27,15 @@ int api_open(struct cli *cli);
 /* A client of its own for the same server; free with http_client_free(). @reply_timeout 0: the usual. */
 struct http_client *api_client(struct cli *cli, usec_t reply_timeout);
 
-/* One call; @body may be empty. RC_OK with @ret (status 2xx), or an exit code with cli->err written: from the server's
- * error body, or from the failed transport. */
+/* One call; @body may be empty. RC_OK with @ret (status 2xx), or an exit code with cli->err written: from the
+ * server's error body, or from the failed transport. */
 int api_call(struct cli *cli, const char *method, const char *target, struct str body, struct reply *ret);
 /* As api_call, the answer as a tree in @a (@ret_root may be NULL). */
 int api_json(struct cli *cli, struct arena *a, const char *method, const char *target, struct str body,
              const struct node **ret_root);
-/* GETs all pages of a list. @target may have a query; @key is the member that holds the array; @limit 0: everything,
- * else about that many. The items are in @a. With @raw (may be NULL) the answer's own text: of the only page as the
- * server sent it, of several pages joined under @key. */
+/* GETs all pages of a list. @target may have a query; @key is the member that holds the array; @limit 0:
+ * everything, else about that many. The items are in @a. With @raw (may be NULL) the answer's own text: of
+ * the only page as the server sent it, of several pages joined under @key. */
 struct node_list {
     const struct node **v;
     size_t n, cap;
@@ -44,7 +45,8 @@ int api_list(struct cli *cli, struct arena *a, const char *target, const char *k
 void node_list_done(struct node_list *l);
 DEFINE_AUTO_VALUE(struct node_list, node_list_done)
 
-/* Reads an error answer: fills @err with slug and sentence (made safe for a terminal) and returns the exit code for
+/* Reads an error answer: fills @err with slug and sentence (made safe for a terminal) and returns the exit
+ * code for
  * @status. Pure. */
 int api_error(int status, struct str body, struct err *err);
 /* Exit code for a transport error. Pure. */
@@ -57,7 +59,8 @@ void api_path(struct buf *out, ...) __attribute__((sentinel));
 /* Appends '?' or '&', key '=' value, the value percent-encoded; nothing for an empty value. */
 void api_query(struct buf *target, const char *key, struct str value);
 
-/* Members of a tree, forgiving: "" and 0 when absent or of another type (a number may travel as text). Lent. */
+/* Members of a tree, forgiving: "" and 0 when absent or of another type (a number may travel as text). Lent.
+ */
 struct str node_text(const struct node *map, const char *key);
 uint64_t node_u64(const struct node *map, const char *key);
 bool node_true(const struct node *map, const char *key);
@@ -66,21 +69,22 @@ bool node_true(const struct node *map, const char *key);
 struct stream_request {
     const char *method; /* default GET */
     struct buf target;
-    struct str body;        /* lent by the owner until the next prepare */
-    struct str idem_key;    /* Idempotency-Key, or empty; lent likewise */
+    struct str body;     /* lent by the owner until the next prepare */
+    struct str idem_key; /* Idempotency-Key, or empty; lent likewise */
 };
 struct stream_ops {
     /* Before each connection: what to ask for. @again: it is not the first one. */
     void (*prepare)(void *ctx, struct stream_request *rq, bool again);
     void (*event)(void *ctx, const char *event, const char *id, struct str data);
-    /* The stream is over and will not come back: @rc RC_OK when stream_stop() was called, else cli->err says why. */
+    /* The stream is over and will not come back: @rc RC_OK when stream_stop() was called, else cli->err says
+     * why. */
     void (*over)(void *ctx, int rc);
     void (*broken)(void *ctx); /* lost the connection, coming back; may be NULL */
     void *ctx;
 };
 struct stream;
-/* Connects in the next turn. After a break it comes back with 0.5 s to 5 s between tries, for up to @patience (counted
- * from the break); a server that never answered is not waited for. */
+/* Connects in the next turn. After a break it comes back with 0.5 s to 5 s between tries, for up to @patience
+ * (counted from the break); a server that never answered is not waited for. */
 struct stream *stream_open(struct cli *cli, const struct stream_ops *ops, usec_t patience);
 /* No more events, no over(). */
 void stream_free(struct stream *s);

@@ -82,7 +82,8 @@ static char *from_bytes(const struct buf *b, struct err *err)
     if (str_ends(s, STR("\r")))
         s.len--;
     if (s.len == 0 || str_has_nul(s)) {
-        err_set(err, -EINVAL, "password.empty", s.len ? "a password must not contain NUL" : "the password is empty");
+        err_set(err, -EINVAL, "password.empty",
+                s.len ? "a password must not contain NUL" : "the password is empty");
         return NULL;
     }
     return str_dup(s);
@@ -94,7 +95,8 @@ static char *from_file(const char *path, struct err *err)
     bool is_stdin = !path || strcmp(path, "-") == 0;
     int r = fd_read_file(is_stdin ? "/dev/stdin" : path, &b);
     if (r < 0) {
-        err_set(err, r, "password.read", "cannot read the password from %s: %m", is_stdin ? "standard input" : path);
+        err_set(err, r, "password.read", "cannot read the password from %s: %m",
+                is_stdin ? "standard input" : path);
         return NULL;
     }
     return from_bytes(&b, err);

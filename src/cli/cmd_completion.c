@@ -1,5 +1,5 @@
-/* cli/cmd_completion.c - completion scripts, written from the verb table. Host names come from `muster hosts -o name`,
- * asked for at the moment of the Tab. */
+/* cli/cmd_completion.c - completion scripts, written from the verb table. Host names come from `muster hosts
+ * -o name`, asked for at the moment of the Tab. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -51,8 +51,8 @@ static void put_cases(struct buf *b)
         if (c->is_hidden)
             continue;
         (void)str_cut(&rest, ' ', &head);
-        buf_printf(b, "    '%.*s%s%.*s') flags='", STR_FMT(head), is_two ? " " : "", is_two ? (int)rest.len : 0,
-                   is_two ? rest.ptr : "");
+        buf_printf(b, "    '%.*s%s%.*s') flags='", STR_FMT(head), is_two ? " " : "",
+                   is_two ? (int)rest.len : 0, is_two ? rest.ptr : "");
         put_flags(b, c->rows, c->n_rows);
         buf_printf(b, "'; hosts=%d ;;\n", c->takes_host);
     }
@@ -114,7 +114,8 @@ static void bash(struct buf *b)
     first_words(b, " ");
     buf_cstr(b, "\"\n"
                 "  elif [ -n \"$subs\" ]; then list=$subs\n"
-                "  elif [ \"$hosts\" = 1 ] && [ \"${cur#-}\" = \"$cur\" ]; then list=$(muster hosts -o name 2>/dev/null)\n"
+                "  elif [ \"$hosts\" = 1 ] && [ \"${cur#-}\" = \"$cur\" ]; then list=$(muster hosts -o name "
+                "2>/dev/null)\n"
                 "  fi\n"
                 "  case \"$cur\" in -*) list=$flags ;; esac\n"
                 "  COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
@@ -185,8 +186,8 @@ static void fish(struct buf *b)
         fish_quote(b, is_two ? "" : c->summary);
         buf_cstr(b, "'\n");
         if (is_two) {
-            buf_printf(b, "complete -c muster -n '__fish_seen_subcommand_from %.*s' -a %.*s -d '", STR_FMT(head),
-                       STR_FMT(rest));
+            buf_printf(b, "complete -c muster -n '__fish_seen_subcommand_from %.*s' -a %.*s -d '",
+                       STR_FMT(head), STR_FMT(rest));
             fish_quote(b, c->summary);
             buf_cstr(b, "'\n");
         }
@@ -216,7 +217,8 @@ const struct cmd cmd_completion = {
     .group = "Help",
     .usage = "bash|zsh|fish",
     .summary = "print a completion script for a shell",
-    .details = "For bash: source <(muster completion bash). Host names are asked from the server when Tab is pressed.",
+    .details = "For bash: source <(muster completion bash). Host names are asked from the server when Tab is "
+               "pressed.",
     .min_args = 1,
     .max_args = 1,
     .run = completion_run,

@@ -19,7 +19,8 @@ struct token_opts {
 static const struct conf_row token_rows[] = {
     { "uses", 'n', CONF_U32, O(uses), .value = "1", .help = "how many hosts may use it; 0: any number" },
     { "ttl", 0, CONF_DURATION, O(ttl), .value = "24h", .help = "how long it is good for; 0: until revoked" },
-    { "label", 'l', CONF_MAP, O(labels), .arg = "K=V", .help = "label of the hosts that use it; may be repeated" },
+    { "label", 'l', CONF_MAP, O(labels), .arg = "K=V",
+      .help = "label of the hosts that use it; may be repeated" },
     { "auto-approve", 0, CONF_BOOL, O(auto_approve), .help = "hosts with it need no approval" },
     { "note", 0, CONF_STR, O(note), .arg = "TEXT", .help = "what it is for" },
 };
@@ -75,7 +76,8 @@ const struct cmd cmd_token_create = {
     .group = "Enrolment",
     .usage = "[--uses N] [--ttl D] [--label K=V] [--auto-approve]",
     .summary = "make an install token and the line to paste on a host",
-    .details = "The token is CODE@sha256:HEX: the code lets a host ask, the hash lets it recognise this server before it says "
+    .details = "The token is CODE@sha256:HEX: the code lets a host ask, the hash lets it recognise this "
+               "server before it says "
                "anything. With --json it is under the key \"token\".",
     .rows = token_rows,
     .n_rows = ARRAY_SIZE(token_rows),
@@ -87,10 +89,11 @@ static int token_list_run(struct cli *cli, const void *options, const struct arg
 {
     (void)options;
     (void)args;
-    return show_list(cli, &(struct show_list){ .target = "/api/v1/tokens",
-                                               .key = "tokens",
-                                               .rec = &token_view_record,
-                                               .none = "no install tokens. Make one with: muster token create" });
+    return show_list(cli,
+                     &(struct show_list){ .target = "/api/v1/tokens",
+                                          .key = "tokens",
+                                          .rec = &token_view_record,
+                                          .none = "no install tokens. Make one with: muster token create" });
 }
 
 const struct cmd cmd_token_list = {
@@ -106,7 +109,8 @@ const struct cmd cmd_token_list = {
 
 /* Goes on after a failure; the exit code says whether all, some or none went through. */
 static int each(struct cli *cli, const struct args *args, const char *done,
-                int (*one)(struct cli *cli, const void *options, const char *word, struct buf *json), const void *options)
+                int (*one)(struct cli *cli, const void *options, const char *word, struct buf *json),
+                const void *options)
 {
     int failed = 0, last = RC_OK;
     AUTO(buf_done) struct buf json = BUF(PRINT_MAX);
@@ -131,7 +135,8 @@ static int each(struct cli *cli, const struct args *args, const char *done,
 }
 
 /* POST or DELETE; the answer is kept as one line of JSON. */
-static int act(struct cli *cli, const char *method, const struct buf *target, struct str body, struct buf *json)
+static int act(struct cli *cli, const char *method, const struct buf *target, struct str body,
+               struct buf *json)
 {
     AUTO(reply_done) struct reply reply = { 0 };
     AUTO_FREE char *path = str_dup(buf_as_str(target));
@@ -181,7 +186,8 @@ const struct cmd cmd_pending = {
     .group = "Enrolment",
     .usage = "",
     .summary = "list hosts that ask to come in",
-    .details = "Compare the fingerprint with what muster-agent status shows on the host before you approve it. Approve by "
+    .details = "Compare the fingerprint with what muster-agent status shows on the host before you approve "
+               "it. Approve by "
                "hostname, or by id when several claim the same one.",
     .run = pending_run,
 };
@@ -201,7 +207,8 @@ static const struct conf_row reason_rows[] = {
 };
 #undef O
 
-static int decide(struct cli *cli, const struct approve_opts *o, const char *verb, const char *host, struct buf *json)
+static int decide(struct cli *cli, const struct approve_opts *o, const char *verb, const char *host,
+                  struct buf *json)
 {
     AUTO(buf_done) struct buf target = BUF(8 << 10);
     AUTO(buf_done) struct buf body = BUF(16 << 10);

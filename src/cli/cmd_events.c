@@ -21,13 +21,15 @@ struct tail_opts {
 #define O(m) offsetof(struct tail_opts, m)
 static const struct conf_row events_rows[] = {
     { "follow", 'f', CONF_BOOL, O(follow), .help = "stay and show new ones as they come" },
-    { "limit", 'n', CONF_U32, O(limit), .value = "100", .min = 1, .max = 5000, .help = "how many of the last ones" },
+    { "limit", 'n', CONF_U32, O(limit), .value = "100", .min = 1, .max = 5000,
+      .help = "how many of the last ones" },
     { "type", 0, CONF_STR, O(type), .arg = "TYPE", .help = "only this type: host.online, job.finished ..." },
     { "host", 0, CONF_STR, O(host), .arg = "ID", .help = "only of the host with this id" },
 };
 static const struct conf_row audit_rows[] = {
     { "follow", 'f', CONF_BOOL, O(follow), .help = "stay and show new ones as they come" },
-    { "limit", 'n', CONF_U32, O(limit), .value = "100", .min = 1, .max = 5000, .help = "how many of the last ones" },
+    { "limit", 'n', CONF_U32, O(limit), .value = "100", .min = 1, .max = 5000,
+      .help = "how many of the last ones" },
     { "verify", 0, CONF_BOOL, O(verify), .help = "check the hash chain of the whole log instead" },
 };
 #undef O

@@ -41,8 +41,9 @@ static int hosts_run(struct cli *cli, const void *options, const struct args *ar
                               .target = buf_as_cstr(&target),
                               .key = "agents",
                               .rec = &host_view_record,
-                              .none = is_filtered ? "no host matches"
-                                                  : "no hosts yet. Make an install token with: muster token create",
+                              .none = is_filtered
+                                          ? "no host matches"
+                                          : "no hosts yet. Make an install token with: muster token create",
                           });
 }
 
@@ -177,7 +178,8 @@ static int forget_run(struct cli *cli, const void *options, const struct args *a
     const struct forget_opts *o = options;
     AUTO(buf_done) struct buf target = BUF(8 << 10);
     AUTO(reply_done) struct reply reply = { 0 };
-    AUTO_FREE char *question = xasprintf("Forget %s, its inventory and history, and cut its link?", args->v[0]);
+    AUTO_FREE char *question =
+        xasprintf("Forget %s, its inventory and history, and cut its link?", args->v[0]);
     if (!o->yes && !ask_yes(question))
         return cli_fail(cli, RC_FAILED, "stopped", "%s was left as it is", args->v[0]);
     api_path(&target, "agents", args->v[0], NULL);
@@ -195,7 +197,8 @@ const struct cmd cmd_forget = {
     .group = "Fleet",
     .usage = "HOST",
     .summary = "remove a host and what is known of it",
-    .details = "Asks first on a terminal, unless --yes. Its key is forgotten too: coming back, it is a new host that must be "
+    .details = "Asks first on a terminal, unless --yes. Its key is forgotten too: coming back, it is a new "
+               "host that must be "
                "approved. To keep one out, revoke it.",
     .rows = forget_rows,
     .n_rows = ARRAY_SIZE(forget_rows),

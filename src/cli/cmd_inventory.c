@@ -12,8 +12,10 @@ struct inventory_opts {
     uint32_t limit;
 };
 static const struct conf_row inventory_rows[] = {
-    { "history", 0, CONF_BOOL, offsetof(struct inventory_opts, history), .help = "what changed, newest first" },
-    { "limit", 'n', CONF_U32, offsetof(struct inventory_opts, limit), .value = "100", .help = "with --history: how many; 0: all" },
+    { "history", 0, CONF_BOOL, offsetof(struct inventory_opts, history),
+      .help = "what changed, newest first" },
+    { "limit", 'n', CONF_U32, offsetof(struct inventory_opts, limit), .value = "100",
+      .help = "with --history: how many; 0: all" },
 };
 
 /* A cell from any value: text as it is, the rest as JSON. */
@@ -65,7 +67,10 @@ static void write_rows(struct cli *cli, struct arena *a, const struct node *rows
     for (size_t i = 0; i < n; i++) {
         char *up = arena_alloc(a, keys[i].len + 1);
         for (size_t k = 0; up && k < keys[i].len; k++)
-            up[k] = keys[i].ptr[k] == '_' ? ' ' : (char)(keys[i].ptr[k] >= 'a' && keys[i].ptr[k] <= 'z' ? keys[i].ptr[k] - 32 : keys[i].ptr[k]);
+            up[k] = keys[i].ptr[k] == '_'
+                        ? ' '
+                        : (char)(keys[i].ptr[k] >= 'a' && keys[i].ptr[k] <= 'z' ? keys[i].ptr[k] - 32
+                                                                                : keys[i].ptr[k]);
         headings[i] = up ? str_bytes(up, keys[i].len) : keys[i];
     }
     AUTO(table_free) struct table *t = table_named(headings, n);
@@ -102,7 +107,8 @@ static int one_section(struct cli *cli, const char *host, const char *section)
         return cli_fail(cli, RC_FAILED, "server.reply", "the section has no rows");
     struct str status = node_text(root, "status");
     if (!str_is(status, "ok") && status.len)
-        cli_note(cli, "section %s is %.*s: %.*s", section, STR_FMT(status), STR_FMT(node_text(root, "message")));
+        cli_note(cli, "section %s is %.*s: %.*s", section, STR_FMT(status),
+                 STR_FMT(node_text(root, "message")));
     if (!rows->child) {
         cli_note(cli, "section %s has no rows", section);
         return RC_OK;
@@ -145,7 +151,8 @@ const struct cmd cmd_inventory = {
     .group = "Fleet",
     .usage = "HOST [SECTION] [--history]",
     .summary = "show what a host has, or what changed on it",
-    .details = "Without SECTION: the sections and how fresh they are. Section connections is asked from the host at that "
+    .details = "Without SECTION: the sections and how fresh they are. Section connections is asked from the "
+               "host at that "
                "moment. -o wide shows every column.",
     .rows = inventory_rows,
     .n_rows = ARRAY_SIZE(inventory_rows),

@@ -124,7 +124,8 @@ const struct cmd cmd_job = {
     .group = "Work",
     .usage = "ID [--logs] [--follow]",
     .summary = "show a job, its hosts and its output",
-    .details = "--logs prints the output kept so far. --follow prints it and stays until the job ends, then ends as muster run "
+    .details = "--logs prints the output kept so far. --follow prints it and stays until the job ends, then "
+               "ends as muster run "
                "would have; Ctrl-C leaves without touching the job.",
     .rows = job_rows,
     .n_rows = ARRAY_SIZE(job_rows),

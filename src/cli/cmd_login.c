@@ -1,7 +1,7 @@
 /* cli/cmd_login.c - login, logout and the named servers they keep.
  *
- * login trusts a server by its pin only: the hash of its CA's key, shown by `muster status` on the server. The CA that
- * matched is kept beside the pin; the password is sent after the handshake has proved it. */
+ * login trusts a server by its pin only: the hash of its CA's key, shown by `muster status` on the server.
+ * The CA that matched is kept beside the pin; the password is sent after the handshake has proved it. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -19,7 +19,8 @@ struct login_opts {
 };
 #define O(m) offsetof(struct login_opts, m)
 static const struct conf_row login_rows[] = {
-    { "name", 'n', CONF_STR, O(name), .arg = "NAME", .help = "name of the context; without it: the server's host name" },
+    { "name", 'n', CONF_STR, O(name), .arg = "NAME",
+      .help = "name of the context; without it: the server's host name" },
     { "user", 'u', CONF_STR, O(user), .arg = "USER", .help = "who you are there; without it: asked for" },
     { "password-file", 0, CONF_STR, O(password_file), .arg = "FILE",
       .help = "read the password from here; - is standard input" },
@@ -27,16 +28,21 @@ static const struct conf_row login_rows[] = {
 };
 #undef O
 
-/* Points @cli at @url without asking what the configuration says about servers, but for the pin it may know. */
+/* Points @cli at @url without asking what the configuration says about servers, but for the pin it may know.
+ */
 static int aim(struct cli *cli, const char *url, struct contexts *contexts, char **ret_name)
 {
-    struct target_wish w = { .server = url, .server_is_flag = true, .pin = cli->g->pin, .ca_file = cli->g->ca };
+    struct target_wish w = {
+        .server = url, .server_is_flag = true, .pin = cli->g->pin, .ca_file = cli->g->ca
+    };
     if (target_resolve(&cli->target, &w, contexts, &cli->err) < 0)
         return RC_CONFIG;
     secret_free(cli->target.token); /* a login shows a password, not yesterday's token */
     cli->target.token = NULL;
     if (!*ret_name)
-        *ret_name = xstrdup(cli->target.context ? cli->target.context : cli->target.host ? cli->target.host : "local");
+        *ret_name = xstrdup(cli->target.context ? cli->target.context
+                            : cli->target.host  ? cli->target.host
+                                                : "local");
     return RC_OK;
 }
 
@@ -108,8 +114,8 @@ static int keep(struct cli *cli, struct contexts *contexts, const char *name, co
     replace(&contexts->current, xstrdup(name));
     if (contexts_save(contexts, &cli->err) < 0)
         return RC_CONFIG;
-    printf("logged in to %s as %.*s (%.*s); context %s is in use, kept in %s\n", cli->target.url, STR_FMT(user),
-           STR_FMT(node_text(reply, "role")), name, contexts->path);
+    printf("logged in to %s as %.*s (%.*s); context %s is in use, kept in %s\n", cli->target.url,
+           STR_FMT(user), STR_FMT(node_text(reply, "role")), name, contexts->path);
     return RC_OK;
 }
 
@@ -144,7 +150,8 @@ const struct cmd cmd_login = {
     .group = "Servers",
     .usage = "[URL] [--pin sha256:HEX] [--user USER]",
     .summary = "log in to a server and remember it as a context",
-    .details = "The pin is the server's: muster status shows it there. It is checked before the password is sent. What is kept "
+    .details = "The pin is the server's: muster status shows it there. It is checked before the password is "
+               "sent. What is kept "
                "is a token, never the password, in ~/.config/muster/config.yaml (mode 0600).",
     .rows = login_rows,
     .n_rows = ARRAY_SIZE(login_rows),
@@ -171,7 +178,8 @@ static int logout_run(struct cli *cli, const void *options, const struct args *a
     AUTO_FREE char *said = xstrdup(name);
     struct target_wish w = { .context = said };
     bool revoked = false;
-    if (x->token_id && target_resolve(&cli->target, &w, &contexts, &cli->err) >= 0 && api_open(cli) == RC_OK) {
+    if (x->token_id && target_resolve(&cli->target, &w, &contexts, &cli->err) >= 0 &&
+        api_open(cli) == RC_OK) {
         AUTO(buf_done) struct buf target = BUF(256);
         AUTO(reply_done) struct reply reply = { 0 };
         buf_printf(&target, "/api/v1/api-tokens/%llu", (unsigned long long)x->token_id);
@@ -181,8 +189,10 @@ static int logout_run(struct cli *cli, const void *options, const struct args *a
     x->token = NULL;
     x->token_id = 0;
     if (!revoked) {
-        cli_note(cli, "the server could not be told (%s); the token stays good there until it expires or is revoked",
-                 err_is(&cli->err) ? cli->err.text : "its number is not known");
+        cli_note(
+            cli,
+            "the server could not be told (%s); the token stays good there until it expires or is revoked",
+            err_is(&cli->err) ? cli->err.text : "its number is not known");
         err_reset(&cli->err);
     }
     if (contexts_save(&contexts, &cli->err) < 0)
@@ -234,7 +244,8 @@ static int context_list_run(struct cli *cli, const void *options, const struct a
     for (size_t i = 0; i < c.n; i++) {
         const struct context *x = &c.v[i];
         struct context_row row = { .name = str_of(x->name),
-                                   .current = c.current && strcmp(c.current, x->name) == 0 ? STR("yes") : STR("no"),
+                                   .current =
+                                       c.current && strcmp(c.current, x->name) == 0 ? STR("yes") : STR("no"),
                                    .server = str_of(x->server),
                                    .user = str_of(x->user),
                                    .login = x->token ? STR("yes") : STR("no") };

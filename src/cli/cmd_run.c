@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/follow.h"
-#include "cli/show.h"
 #include "cli/pump.h"
+#include "cli/show.h"
 #include "cli/views.h"
 
 struct run_opts {
@@ -24,19 +24,25 @@ struct run_opts {
 static const struct conf_row run_rows[] = {
     { "target", 't', CONF_STR, O(selector), .arg = "SELECTOR",
       .help = "hosts whose labels match: role=web,env!=test,name=web-*" },
-    { "label", 'l', CONF_LIST, O(labels), .arg = "K=V", .help = "hosts with this label; several must all hold" },
+    { "label", 'l', CONF_LIST, O(labels), .arg = "K=V",
+      .help = "hosts with this label; several must all hold" },
     { "all", 'a', CONF_BOOL, O(all), .help = "every host" },
-    { "timeout", 0, CONF_DURATION, O(timeout), .help = "end it this long after its start on the host (exit code 6)" },
+    { "timeout", 0, CONF_DURATION, O(timeout),
+      .help = "end it this long after its start on the host (exit code 6)" },
     { "user", 'u', CONF_STR, O(user), .arg = "USER", .help = "run as this user of the host" },
     { "cwd", 0, CONF_STR, O(cwd), .arg = "DIR", .help = "run in this directory of the host" },
     { "env", 'e', CONF_MAP, O(env), .arg = "K=V", .help = "set a variable; may be repeated" },
     { "stdin", 'i', CONF_BOOL, O(use_stdin), .help = "send our standard input" },
     { "shell", 's', CONF_BOOL, O(shell), .help = "give the words to /bin/sh -c on the host" },
     { "max-parallel", 'p', CONF_U32, O(max_parallel), .help = "at most this many hosts at once; 0: all" },
-    { "detach", 'd', CONF_BOOL, O(detach), .help = "only leave the order; hosts that are away get it when they return" },
-    { "deadline", 0, CONF_DURATION, O(deadline), .help = "how long the order waits for hosts that are away; 1h if not given" },
-    { "grace", 0, CONF_DURATION, O(grace), .help = "between SIGTERM and SIGKILL when it is ended; 10s if not given" },
-    { "wait", 0, CONF_DURATION, O(wait), .value = "10s", .help = "without --detach: how long to wait for hosts that are away" },
+    { "detach", 'd', CONF_BOOL, O(detach),
+      .help = "only leave the order; hosts that are away get it when they return" },
+    { "deadline", 0, CONF_DURATION, O(deadline),
+      .help = "how long the order waits for hosts that are away; 1h if not given" },
+    { "grace", 0, CONF_DURATION, O(grace),
+      .help = "between SIGTERM and SIGKILL when it is ended; 10s if not given" },
+    { "wait", 0, CONF_DURATION, O(wait), .value = "10s",
+      .help = "without --detach: how long to wait for hosts that are away" },
     { "output-cap", 0, CONF_SIZE, O(output_cap), .help = "bytes kept of each stream; 64MiB if not given" },
 };
 #undef O
@@ -238,11 +244,16 @@ const struct cmd cmd_run = {
     .group = "Work",
     .usage = "[HOST...] [OPTION...] -- CMD ARG...",
     .summary = "run a command on hosts and show its output",
-    .details = "The words after -- are the command, exactly: no shell sees them unless --shell is given. Output comes as it "
-               "is produced. For one host it is passed on byte for byte and muster ends with the command's own exit code "
-               "(128 and the number for a signal). For several, each line starts with its host, and muster ends with 0 only "
-               "if all succeeded, 3 if some did, 1 if none did. A host that is not connected is waited for 10 seconds; then "
-               "the job is cancelled, so that nothing runs later by surprise, and muster ends with 6. Ctrl-C cancels; a "
+    .details = "The words after -- are the command, exactly: no shell sees them unless --shell is given. "
+               "Output comes as it "
+               "is produced. For one host it is passed on byte for byte and muster ends with the command's "
+               "own exit code "
+               "(128 and the number for a signal). For several, each line starts with its host, and muster "
+               "ends with 0 only "
+               "if all succeeded, 3 if some did, 1 if none did. A host that is not connected is waited for "
+               "10 seconds; then "
+               "the job is cancelled, so that nothing runs later by surprise, and muster ends with 6. Ctrl-C "
+               "cancels; a "
                "second one leaves.",
     .rows = run_rows,
     .n_rows = ARRAY_SIZE(run_rows),

@@ -147,7 +147,9 @@ static void backup_over(void *ctx, int rc)
 {
     struct backup *b = ctx;
     if (!b->is_done)
-        b->rc = rc == RC_OK ? cli_fail(b->cli, RC_FAILED, "backup", "the server stopped before the copy was whole") : rc;
+        b->rc = rc == RC_OK
+                    ? cli_fail(b->cli, RC_FAILED, "backup", "the server stopped before the copy was whole")
+                    : rc;
     b->is_over = true;
     loop_stop(b->cli->loop);
 }
@@ -186,16 +188,19 @@ static int backup_run(struct cli *cli, const void *options, const struct args *a
     if (rc != RC_OK)
         return rc;
     if (!cli->target.unix_path)
-        return cli_usage(cli, "a backup is made on the server itself: run this there, through its local socket");
+        return cli_usage(cli,
+                         "a backup is made on the server itself: run this there, through its local socket");
     struct backup b = { .cli = cli, .body = BUF(16 << 10) };
     struct jw w = JW(&b.body);
     jw_map(&w);
     jw_key(&w, "path");
     jw_cstr(&w, path);
     jw_end_map(&w);
-    struct stream_ops ops = {
-        .prepare = backup_prepare, .event = backup_event, .over = backup_over, .broken = backup_broken, .ctx = &b
-    };
+    struct stream_ops ops = { .prepare = backup_prepare,
+                              .event = backup_event,
+                              .over = backup_over,
+                              .broken = backup_broken,
+                              .ctx = &b };
     if (jw_done(&w) < 0) {
         buf_done(&b.body);
         return cli_usage(cli, "the path is too long");
@@ -227,7 +232,8 @@ const struct cmd cmd_backup = {
     .group = "Server",
     .usage = "[FILE]",
     .summary = "copy the server's database while it runs",
-    .details = "Runs on the server, through its local socket. FILE must not exist; without one it is named after the time. "
+    .details = "Runs on the server, through its local socket. FILE must not exist; without one it is named "
+               "after the time. "
                "Bring it back with: musterd restore FILE.",
     .max_args = 1,
     .run = backup_run,

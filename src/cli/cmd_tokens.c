@@ -4,7 +4,9 @@
 #include "base/mem.h"
 #include "cli/show.h"
 
-static const struct name role_names[] = { { 0, "own" }, { 1, "viewer" }, { 2, "operator" }, { 3, "admin" }, NAMES_END };
+static const struct name role_names[] = {
+    { 0, "own" }, { 1, "viewer" }, { 2, "operator" }, { 3, "admin" }, NAMES_END
+};
 
 struct api_token_opts {
     struct global_opts g;
@@ -15,7 +17,8 @@ struct api_token_opts {
 };
 #define O(m) offsetof(struct api_token_opts, m)
 static const struct conf_row create_rows[] = {
-    { "role", 'r', CONF_ENUM, O(role), .value = "own", .names = role_names, .help = "what it may do; never more than you" },
+    { "role", 'r', CONF_ENUM, O(role), .value = "own", .names = role_names,
+      .help = "what it may do; never more than you" },
     { "ttl", 0, CONF_DURATION, O(ttl), .help = "how long it is good for; without it: until revoked" },
     { "user", 0, CONF_STR, O(user), .arg = "NAME", .help = "for this user (admins)" },
 };
@@ -81,10 +84,11 @@ static int list_run(struct cli *cli, const void *options, const struct args *arg
 {
     const struct api_token_opts *o = options;
     (void)args;
-    return show_list(cli, &(struct show_list){ .target = o->all ? "/api/v1/api-tokens?all=true" : "/api/v1/api-tokens",
-                                               .key = "tokens",
-                                               .rec = &api_token_view_record,
-                                               .none = "no API tokens" });
+    return show_list(
+        cli, &(struct show_list){ .target = o->all ? "/api/v1/api-tokens?all=true" : "/api/v1/api-tokens",
+                                  .key = "tokens",
+                                  .rec = &api_token_view_record,
+                                  .none = "no API tokens" });
 }
 
 const struct cmd cmd_api_token_list = {

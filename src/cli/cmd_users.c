@@ -1,4 +1,5 @@
-/* cli/cmd_users.c - people and their roles. Passwords come from a file, a pipe or the terminal, never from argv. */
+/* cli/cmd_users.c - people and their roles. Passwords come from a file, a pipe or the terminal, never from
+ * argv. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -21,7 +22,8 @@ static const struct conf_row add_rows[] = {
 static const struct conf_row passwd_rows[] = {
     { "password-file", 0, CONF_STR, O(password_file), .arg = "FILE",
       .help = "read the new password from here; - is standard input" },
-    { "old-password-file", 0, CONF_STR, O(old_password_file), .arg = "FILE", .help = "read the old password from here" },
+    { "old-password-file", 0, CONF_STR, O(old_password_file), .arg = "FILE",
+      .help = "read the old password from here" },
 };
 #undef O
 
@@ -66,7 +68,8 @@ const struct cmd cmd_user_add = {
     .group = "People",
     .usage = "NAME [--role viewer|operator|admin] [--password-file FILE]",
     .summary = "add a user",
-    .details = "The password is asked for on the terminal, or read from a pipe or a file; one trailing newline is cut.",
+    .details = "The password is asked for on the terminal, or read from a pipe or a file; one trailing "
+               "newline is cut.",
     .rows = add_rows,
     .n_rows = ARRAY_SIZE(add_rows),
     .size = sizeof(struct user_opts),
@@ -79,10 +82,11 @@ static int list_run(struct cli *cli, const void *options, const struct args *arg
 {
     (void)options;
     (void)args;
-    return show_list(cli, &(struct show_list){ .target = "/api/v1/users",
-                                               .key = "users",
-                                               .rec = &user_view_record,
-                                               .none = "no users. Add one with: muster user add NAME --role admin" });
+    return show_list(
+        cli, &(struct show_list){ .target = "/api/v1/users",
+                                  .key = "users",
+                                  .rec = &user_view_record,
+                                  .none = "no users. Add one with: muster user add NAME --role admin" });
 }
 
 const struct cmd cmd_user_list = {
@@ -94,7 +98,8 @@ const struct cmd cmd_user_list = {
     .run = list_run,
 };
 
-/* Whether @name is who we are, by password: then the server wants the old one too. Its own name when @name is NULL. */
+/* Whether @name is who we are, by password: then the server wants the old one too. Its own name when @name is
+ * NULL. */
 static int whoami(struct cli *cli, const char *name, char **ret_name, bool *ret_own)
 {
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);

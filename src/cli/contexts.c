@@ -99,8 +99,8 @@ static char *text_of(const struct node *map, const char *key)
 static int read_context(struct contexts *c, const struct node *n, const char *path, struct err *err)
 {
     if (n->type != NODE_MAP || n->key.len == 0 || c->n >= MAX_CONTEXTS)
-        return err_set(err, -EINVAL, "config.bad", "%s:%u: a context is a name and its server, pin, token", path,
-                       n->line);
+        return err_set(err, -EINVAL, "config.bad", "%s:%u: a context is a name and its server, pin, token",
+                       path, n->line);
     AUTO_FREE char *name = str_dup(n->key);
     struct context *x = contexts_add(c, name);
     x->server = text_of(n, "server");
@@ -150,7 +150,8 @@ static void put_text(struct buf *out, const char *indent, const char *key, const
 
 int contexts_write(const struct contexts *c, struct buf *out)
 {
-    int r = buf_cstr(out, "# Servers muster knows; written by `muster login`. Holds tokens: keep it to yourself.\n");
+    int r = buf_cstr(
+        out, "# Servers muster knows; written by `muster login`. Holds tokens: keep it to yourself.\n");
     put_text(out, "", "current", c->current, &r);
     if (r == 0)
         r = buf_cstr(out, c->n ? "contexts:\n" : "contexts: {}\n");
@@ -196,8 +197,8 @@ int contexts_load(struct contexts *c, const char *path, struct err *err)
         return r;
     struct stat st;
     if (holds_token(c) && stat(path, &st) == 0 && (st.st_mode & 077))
-        return err_set(err, -EPERM, "config.permissions", "%s holds a token and others may read it: chmod 600 %s", path,
-                       path);
+        return err_set(err, -EPERM, "config.permissions",
+                       "%s holds a token and others may read it: chmod 600 %s", path, path);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* cli/follow.c - the stream of a job: events in, tracks kept, exit code out. See follow.h.
  *
- *   POST /jobs?follow=true --job--> tracks --output--> shown by offset --task--> state --end--> tasks asked for what
- *        | broken                                                                                the stream left out
+ *   POST /jobs?follow=true --job--> tracks --output--> shown by offset --task--> state --end--> tasks asked
+ * for what | broken                                                                                the stream
+ * left out
  *        +--> GET /jobs/ID/output?follow=true: stored output comes again, what is below shown[] is skipped */
 #include "cli/follow.h"
 
@@ -183,7 +184,8 @@ static void on_event(void *ctx, const char *event, const char *id, struct str da
         return;
     arena_reset(f->arena);
     if (json_parse(f->arena, data, data.len, &root, NULL) < 0) {
-        follow__leave(f, cli_fail(f->cli, RC_FAILED, "server.reply", "an event of the job's stream is no JSON"));
+        follow__leave(f,
+                      cli_fail(f->cli, RC_FAILED, "server.reply", "an event of the job's stream is no JSON"));
         return;
     }
     bool is_known = true;
@@ -222,7 +224,8 @@ static void on_prepare(void *ctx, struct stream_request *rq, bool again)
         return;
     }
     uint64_t id = f->has_job ? f->job_id : f->conf->job_id;
-    buf_printf(&rq->target, "/api/v1/jobs/%llu/output%s", (unsigned long long)id, f->conf->live ? "?follow=true" : "");
+    buf_printf(&rq->target, "/api/v1/jobs/%llu/output%s", (unsigned long long)id,
+               f->conf->live ? "?follow=true" : "");
 }
 
 static void on_over(void *ctx, int rc)
@@ -302,7 +305,8 @@ static void done(struct follow *f)
     vec_done(&f->tracks);
 }
 
-/* A reader that left (`muster run ... | head`) must stop the job, and the request to do so has to get out first. */
+/* A reader that left (`muster run ... | head`) must stop the job, and the request to do so has to get out
+ * first. */
 static void finish_side(struct follow *f)
 {
     if (!f->cancel_sent || f->has_ended)

@@ -1,5 +1,5 @@
-/* cli/follow_priv.h - shared by follow.c (the stream), follow_show.c (what is printed) and follow_side.c (questions on
- * the side: cancel, tasks, hosts that are away). */
+/* cli/follow_priv.h - shared by follow.c (the stream), follow_show.c (what is printed) and follow_side.c
+ * (questions on the side: cancel, tasks, hosts that are away). */
 #ifndef MUSTER_CLI_FOLLOW_PRIV_H
 #define MUSTER_CLI_FOLLOW_PRIV_H
 
@@ -16,16 +16,16 @@ struct track {
     uint64_t id;
     char *host, *host_id;
     enum track_state state;
-    bool is_offline;     /* not connected when last asked */
-    bool gave_up;        /* cancelled because of that */
+    bool is_offline; /* not connected when last asked */
+    bool gave_up;    /* cancelled because of that */
     enum task_result result;
     int code;
-    char *text;          /* "exit 2" */
-    uint64_t shown[2];   /* bytes of standard output, standard error handed to lines or written */
-    uint64_t asked[2];   /* a gap up to here has been asked for again once */
+    char *text;        /* "exit 2" */
+    uint64_t shown[2]; /* bytes of standard output, standard error handed to lines or written */
+    uint64_t asked[2]; /* a gap up to here has been asked for again once */
     struct lines lines[2];
     unsigned color;
-    struct follow *f;    /* for line callbacks */
+    struct follow *f; /* for line callbacks */
 };
 
 struct follow {

@@ -13,8 +13,8 @@
 enum { BAR_WIDTH = 24, SUMMARY_MAX = 50 };
 
 /* Told apart on light and dark ground; red is for trouble. */
-static const char *const colors[] = { "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m", "\x1b[34m", "\x1b[96m", "\x1b[92m",
-                                      "\x1b[95m" };
+static const char *const colors[] = { "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m",
+                                      "\x1b[34m", "\x1b[96m", "\x1b[92m", "\x1b[95m" };
 
 static void out(struct follow *f, int fd, struct str s)
 {
@@ -100,8 +100,8 @@ void follow__missing(struct follow *f, struct track *t, int stream, uint64_t n)
     if (f->is_json || f->conf->quiet_output)
         return;
     follow__clear_bar(f);
-    cli_note(f->cli, "%s: %llu bytes of %s are missing here (over the output limit, or no longer kept)", t->host,
-             (unsigned long long)n, stream ? "standard error" : "standard output");
+    cli_note(f->cli, "%s: %llu bytes of %s are missing here (over the output limit, or no longer kept)",
+             t->host, (unsigned long long)n, stream ? "standard error" : "standard output");
 }
 
 /* -- progress */
@@ -177,10 +177,12 @@ static void summary_single(struct follow *f)
         return;
     if (t->result == RESULT_UNREACHABLE && t->gave_up)
         cli_note(f->cli,
-                 "host.offline: %s is not connected; the job was cancelled so that nothing runs later by surprise. To "
+                 "host.offline: %s is not connected; the job was cancelled so that nothing runs later by "
+                 "surprise. To "
                  "leave it for when the host is back: muster run --detach",
                  t->host);
-    else if (t->result == RESULT_UNREACHABLE || t->result == RESULT_TIMED_OUT || t->result == RESULT_CANCELLED)
+    else if (t->result == RESULT_UNREACHABLE || t->result == RESULT_TIMED_OUT ||
+             t->result == RESULT_CANCELLED)
         cli_note(f->cli, "%s: %s", t->host, advice(t));
     else if (t->result == RESULT_FAILED && t->text && strncmp(t->text, "exit ", 5) != 0)
         cli_note(f->cli, "%s: %s", t->host, t->text);
@@ -198,7 +200,8 @@ void follow__summary(struct follow *f)
     struct tally y = tally_of(f);
     if (!y.bad)
         return;
-    fprintf(stderr, "%llu of %llu hosts failed:\n", (unsigned long long)y.bad, (unsigned long long)f->n_total);
+    fprintf(stderr, "%llu of %llu hosts failed:\n", (unsigned long long)y.bad,
+            (unsigned long long)f->n_total);
     size_t width = 0, shown = 0, gave_up = 0;
     for (size_t i = 0; i < f->tracks.n; i++) {
         size_t w = utf8_columns(str_of(f->tracks.v[i]->host));
@@ -215,8 +218,9 @@ void follow__summary(struct follow *f)
         shown++;
     }
     if (y.bad > shown)
-        fprintf(stderr, "  and %llu more; all of them: muster job %llu\n", (unsigned long long)(y.bad - shown),
-                (unsigned long long)f->job_id);
+        fprintf(stderr, "  and %llu more; all of them: muster job %llu\n",
+                (unsigned long long)(y.bad - shown), (unsigned long long)f->job_id);
     if (gave_up)
-        fprintf(stderr, "Unreachable hosts were taken off the job. To leave it for when they are back: muster run --detach\n");
+        fprintf(stderr, "Unreachable hosts were taken off the job. To leave it for when they are back: "
+                        "muster run --detach\n");
 }

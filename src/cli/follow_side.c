@@ -1,5 +1,5 @@
-/* cli/follow_side.c - questions asked on the side while a job is followed: cancel it, which tasks wait, which hosts are
- * away. See follow.h. */
+/* cli/follow_side.c - questions asked on the side while a job is followed: cancel it, which tasks wait, which
+ * hosts are away. See follow.h. */
 #include <errno.h>
 
 #include "cli/follow_priv.h"
@@ -59,7 +59,8 @@ static void again(struct follow *f)
 }
 
 /* The items of a one-page answer, or NULL. */
-static const struct node *items_of(struct follow *f, const struct err *err, int status, struct str body, const char *key)
+static const struct node *items_of(struct follow *f, const struct err *err, int status, struct str body,
+                                   const char *key)
 {
     struct node *root;
     arena_reset(f->arena);
@@ -102,7 +103,8 @@ static void away_done(void *ctx, const struct err *err, int status, struct str b
             continue;
         t->is_offline = false;
         for (const struct node *n = list->child; n && !t->is_offline; n = n->next)
-            t->is_offline = t->host_id && str_is(node_text(n, "id"), t->host_id) && node_u64(n, "connected_at") == 0;
+            t->is_offline =
+                t->host_id && str_is(node_text(n, "id"), t->host_id) && node_u64(n, "connected_at") == 0;
     }
     maybe_give_up(f);
 }

@@ -5,7 +5,8 @@
 
 enum { HELP_MAX = 1 << 20, USAGE_COLUMN = 20 };
 
-static const char *const groups[] = { "Fleet", "Work", "Enrolment", "Records", "People", "Servers", "Server", "Help" };
+static const char *const groups[] = { "Fleet",  "Work",    "Enrolment", "Records",
+                                      "People", "Servers", "Server",    "Help" };
 
 static int put(FILE *f, struct buf *b)
 {
@@ -15,7 +16,8 @@ static int put(FILE *f, struct buf *b)
 int help_verbs(FILE *f)
 {
     AUTO(buf_done) struct buf b = BUF(HELP_MAX);
-    buf_cstr(&b, "muster - control a fleet from the shell\n\nUsage: muster [GLOBAL OPTION...] VERB [OPTION...] [ARG...]\n");
+    buf_cstr(&b, "muster - control a fleet from the shell\n\nUsage: muster [GLOBAL OPTION...] VERB "
+                 "[OPTION...] [ARG...]\n");
     for (size_t g = 0; g < ARRAY_SIZE(groups); g++) {
         buf_printf(&b, "\n%s:\n", groups[g]);
         for (size_t i = 0; cmd_table[i]; i++)
@@ -23,7 +25,8 @@ int help_verbs(FILE *f)
                 buf_printf(&b, "  %-*s %s\n", USAGE_COLUMN, cmd_table[i]->name, cmd_table[i]->summary);
     }
     buf_cstr(&b, "\nmuster help VERB tells more about one; muster VERB --help too.\n"
-                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 some hosts failed, 4 not found, 5 denied, 6 unreachable or timed\n"
+                 "Exit codes: 0 ok, 1 failed, 2 usage, 3 some hosts failed, 4 not found, 5 denied, 6 "
+                 "unreachable or timed\n"
                  "out, 7 conflict, 78 configuration; run on one host ends with the command's own code.\n");
     return put(f, &b);
 }
@@ -34,7 +37,9 @@ int help_verb(FILE *f, const struct cmd *cmd)
     AUTO_FREE char *program = xasprintf("muster %s", cmd->name);
     size_t n;
     AUTO_FREE struct conf_row *rows = cmd_rows(cmd, &n);
-    struct conf_table t = { .program = program, .synopsis = cmd->usage, .summary = cmd->summary, .rows = rows, .n_rows = n };
+    struct conf_table t = {
+        .program = program, .synopsis = cmd->usage, .summary = cmd->summary, .rows = rows, .n_rows = n
+    };
     (void)conf_help(&t, &b);
     if (cmd->details) { /* wrapped like the rest, after the options */
         buf_char(&b, '\n');
@@ -80,11 +85,11 @@ static void man_row(struct buf *b, const struct conf_row *row)
     buf_cstr(b, "\\fR");
     if (row->type != CONF_BOOL) {
         buf_cstr(b, " \\fI");
-        roff(b, row->arg                        ? row->arg
+        roff(b, row->arg                     ? row->arg
                 : row->type == CONF_DURATION ? "DURATION"
                 : row->type == CONF_U32      ? "N"
                 : row->type == CONF_SIZE     ? "SIZE"
-                                                : "VALUE");
+                                             : "VALUE");
         buf_cstr(b, "\\fR");
     }
     buf_char(b, '\n');
@@ -127,13 +132,14 @@ int help_man(FILE *f)
 {
     AUTO(buf_done) struct buf b = BUF(HELP_MAX);
     buf_printf(&b, ".TH MUSTER 1 \"\" \"Muster %s\" \"Muster\"\n", MUSTER_VERSION);
-    buf_cstr(&b, ".SH NAME\nmuster \\- control a fleet from the shell\n.SH SYNOPSIS\n\\fBmuster\\fR "
-                 "[\\fIGLOBAL OPTION\\fR...] \\fIVERB\\fR [\\fIOPTION\\fR...] [\\fIARG\\fR...]\n.SH DESCRIPTION\n"
-                 "Talks to \\fBmusterd\\fR(8): shows hosts, lets new ones in, runs commands on them.\n"
-                 "Without \\-\\-server, \\-\\-context and a current context it uses the server's local socket:\n"
-                 "\\fI./var/server/musterd.sock\\fR, \\fI/run/muster/musterd.sock\\fR or "
-                 "\\fI/var/lib/muster/musterd.sock\\fR.\n"
-                 "Flags win over the environment.\n.SH GLOBAL OPTIONS\n");
+    buf_cstr(&b,
+             ".SH NAME\nmuster \\- control a fleet from the shell\n.SH SYNOPSIS\n\\fBmuster\\fR "
+             "[\\fIGLOBAL OPTION\\fR...] \\fIVERB\\fR [\\fIOPTION\\fR...] [\\fIARG\\fR...]\n.SH DESCRIPTION\n"
+             "Talks to \\fBmusterd\\fR(8): shows hosts, lets new ones in, runs commands on them.\n"
+             "Without \\-\\-server, \\-\\-context and a current context it uses the server's local socket:\n"
+             "\\fI./var/server/musterd.sock\\fR, \\fI/run/muster/musterd.sock\\fR or "
+             "\\fI/var/lib/muster/musterd.sock\\fR.\n"
+             "Flags win over the environment.\n.SH GLOBAL OPTIONS\n");
     for (size_t i = 0; i < n_global_rows; i++)
         man_row(&b, &global_rows[i]);
     buf_cstr(&b, ".SH VERBS\n");
@@ -141,12 +147,14 @@ int help_man(FILE *f)
         for (size_t i = 0; cmd_table[i]; i++)
             if (!cmd_table[i]->is_hidden && strcmp(cmd_table[i]->group, groups[g]) == 0)
                 man_verb(&b, cmd_table[i]);
-    buf_cstr(&b, ".SH EXIT STATUS\n.TP\n0\nDone.\n.TP\n1\nIt failed.\n.TP\n2\nThe command line is wrong.\n.TP\n3\n"
-                 "Some hosts failed.\n.TP\n4\nThere is no such thing.\n.TP\n5\nDenied.\n.TP\n6\nUnreachable or timed "
-                 "out.\n.TP\n7\nIt clashes with what is there.\n.TP\n78\nThe configuration is wrong.\n.TP\n130\n"
-                 "Ended by Ctrl\\-C.\n.PP\n\\fBmuster run\\fR on one host ends with the command's own code.\n"
-                 ".SH FILES\n.TP\n\\fI~/.config/muster/config.yaml\\fR\nContexts and their tokens, mode 0600.\n"
-                 ".SH SEE ALSO\n\\fBmusterd\\fR(8), \\fBmuster\\-agent\\fR(8)\n");
+    buf_cstr(
+        &b,
+        ".SH EXIT STATUS\n.TP\n0\nDone.\n.TP\n1\nIt failed.\n.TP\n2\nThe command line is wrong.\n.TP\n3\n"
+        "Some hosts failed.\n.TP\n4\nThere is no such thing.\n.TP\n5\nDenied.\n.TP\n6\nUnreachable or timed "
+        "out.\n.TP\n7\nIt clashes with what is there.\n.TP\n78\nThe configuration is wrong.\n.TP\n130\n"
+        "Ended by Ctrl\\-C.\n.PP\n\\fBmuster run\\fR on one host ends with the command's own code.\n"
+        ".SH FILES\n.TP\n\\fI~/.config/muster/config.yaml\\fR\nContexts and their tokens, mode 0600.\n"
+        ".SH SEE ALSO\n\\fBmusterd\\fR(8), \\fBmuster\\-agent\\fR(8)\n");
     return put(f, &b);
 }
 
@@ -180,7 +188,8 @@ const char *help_suggest(const char *word)
     size_t least = 3;
     for (size_t i = 0; cmd_table[i]; i++) {
         const char *space = strchr(cmd_table[i]->name, ' ');
-        AUTO_FREE char *first = space ? xstrndup(cmd_table[i]->name, (size_t)(space - cmd_table[i]->name)) : NULL;
+        AUTO_FREE char *first =
+            space ? xstrndup(cmd_table[i]->name, (size_t)(space - cmd_table[i]->name)) : NULL;
         size_t d = distance(word, first ? first : cmd_table[i]->name);
         if (d < least) {
             least = d;

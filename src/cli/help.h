@@ -6,7 +6,8 @@
 
 #include "cli/cmd.h"
 
-/* All verbs by group; one verb; the manual page (roff). Each RC_OK, or RC_FAILED when it could not be written. */
+/* All verbs by group; one verb; the manual page (roff). Each RC_OK, or RC_FAILED when it could not be
+ * written. */
 int help_verbs(FILE *f);
 int help_verb(FILE *f, const struct cmd *cmd);
 int help_man(FILE *f);

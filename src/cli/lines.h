@@ -18,13 +18,15 @@ void lines_feed(struct lines *l, struct str piece, line_fn fn, void *ctx);
 void lines_flush(struct lines *l, line_fn fn, void *ctx);
 void lines_done(struct lines *l);
 
-/* Which part of a piece of @len bytes at @offset of a stream is new when @shown bytes were shown: after a break the server
- * begins anew. PIECE_OLD: nothing; PIECE_NEW: all but the first *@ret_skip bytes; PIECE_AHEAD: bytes are missing before. */
+/* Which part of a piece of @len bytes at @offset of a stream is new when @shown bytes were shown: after a
+ * break the server begins anew. PIECE_OLD: nothing; PIECE_NEW: all but the first *@ret_skip bytes;
+ * PIECE_AHEAD: bytes are missing before. */
 enum piece { PIECE_OLD, PIECE_NEW, PIECE_AHEAD };
 enum piece piece_place(uint64_t shown, uint64_t offset, size_t len, size_t *ret_skip);
 
-/* Appends @line as a terminal may see it: what a carriage return overwrote is gone, tabs and colours (ESC [ ... m) stay,
- * other control characters are shown as \xNN. Sets *@ret_colored when a colour was passed on and must be reset. */
+/* Appends @line as a terminal may see it: what a carriage return overwrote is gone, tabs and colours (ESC [
+ * ... m) stay, other control characters are shown as \xNN. Sets *@ret_colored when a colour was passed on and
+ * must be reset. */
 void line_for_terminal(struct str line, struct buf *out, bool *ret_colored);
 
 #endif

@@ -17,8 +17,10 @@ static const char *local_hint(const struct cli *cli, int rc)
     if (!cli->target.is_default || (rc != RC_UNREACHABLE && rc != RC_DENIED))
         return NULL;
     if (cli->err.code == -EACCES)
-        return "The local socket is for root and the server's user: use sudo, or muster login URL --pin sha256:HEX";
-    return "Is musterd running here? Start it, or name another with --server URL or muster login URL --pin sha256:HEX";
+        return "The local socket is for root and the server's user: use sudo, or muster login URL --pin "
+               "sha256:HEX";
+    return "Is musterd running here? Start it, or name another with --server URL or muster login URL --pin "
+           "sha256:HEX";
 }
 
 static void say_error(const struct cli *cli, int rc)
@@ -106,7 +108,8 @@ static int parse_words(struct parsed *p, struct err *err)
     }
 }
 
-static int parse(struct parsed *p, const struct cmd *cmd, int argc, char **argv, int verb, int n_words, struct err *err)
+static int parse(struct parsed *p, const struct cmd *cmd, int argc, char **argv, int verb, int n_words,
+                 struct err *err)
 {
     size_t n_rows;
     p->rows = cmd_rows(cmd, &n_rows);
@@ -131,7 +134,8 @@ static int check_words(struct cli *cli, const struct cmd *cmd, const struct args
     if (cmd->takes_dash)
         return RC_OK;
     if (args->n < cmd->min_args)
-        return cli_usage(cli, "%s needs %s", cmd->name, cmd->min_args == 1 ? "an argument" : "more arguments");
+        return cli_usage(cli, "%s needs %s", cmd->name,
+                         cmd->min_args == 1 ? "an argument" : "more arguments");
     if (cmd->max_args >= 0 && args->n > cmd->max_args)
         return cli_usage(cli, "%s takes %s: %s is too much", cmd->name,
                          cmd->max_args == 0 ? "no argument" : "fewer arguments", args->v[cmd->max_args]);
@@ -163,8 +167,8 @@ static int unknown_verb(struct cli *cli, int argc, char **argv, int verb)
     if (verb >= argc)
         return help_verbs(stderr), RC_USAGE;
     const char *two = help_suggest(argv[verb]);
-    (void)cli_usage(cli, "there is no verb %s%s%s. All of them: muster help", argv[verb], two ? "; did you mean: " : "",
-                    two ? two : "");
+    (void)cli_usage(cli, "there is no verb %s%s%s. All of them: muster help", argv[verb],
+                    two ? "; did you mean: " : "", two ? two : "");
     return RC_USAGE;
 }
 

@@ -32,11 +32,13 @@ struct table {
 static const struct {
     const char *word, *color;
 } colors[] = {
-    { "ready", "\x1b[32m" },        { "online", "\x1b[32m" },  { "succeeded", "\x1b[32m" }, { "ok", "\x1b[32m" },
-    { "approved", "\x1b[32m" },     { "busy", "\x1b[36m" },    { "running", "\x1b[36m" },   { "stale", "\x1b[33m" },
-    { "late", "\x1b[33m" },         { "pending", "\x1b[33m" }, { "partial", "\x1b[33m" },   { "queued", "\x1b[33m" },
-    { "disconnected", "\x1b[31m" }, { "lost", "\x1b[31m" },    { "failed", "\x1b[31m" },    { "cancelled", "\x1b[31m" },
-    { "revoked", "\x1b[31m" },      { "denied", "\x1b[31m" },  { "rejected", "\x1b[31m" },
+    { "ready", "\x1b[32m" },        { "online", "\x1b[32m" },   { "succeeded", "\x1b[32m" },
+    { "ok", "\x1b[32m" },           { "approved", "\x1b[32m" }, { "busy", "\x1b[36m" },
+    { "running", "\x1b[36m" },      { "stale", "\x1b[33m" },    { "late", "\x1b[33m" },
+    { "pending", "\x1b[33m" },      { "partial", "\x1b[33m" },  { "queued", "\x1b[33m" },
+    { "disconnected", "\x1b[31m" }, { "lost", "\x1b[31m" },     { "failed", "\x1b[31m" },
+    { "cancelled", "\x1b[31m" },    { "revoked", "\x1b[31m" },  { "denied", "\x1b[31m" },
+    { "rejected", "\x1b[31m" },
 };
 
 const char *print_color_of(struct str word)
@@ -136,7 +138,8 @@ static void add_cell(struct table *t, size_t i, struct buf *b)
 /* A time that is still to come ("expires") is an age below zero for record_cell(): say so in words. */
 static void put_cell(const struct field *f, const void *obj, usec_t now, struct buf *out)
 {
-    usec_t at = f->type == FT_TIME || f->type == FT_TIME_MS ? *(const usec_t *)((const char *)obj + f->offset) : 0;
+    usec_t at =
+        f->type == FT_TIME || f->type == FT_TIME_MS ? *(const usec_t *)((const char *)obj + f->offset) : 0;
     if (now && at > now) {
         char text[CLOCK_TEXT_MAX];
         clock_format_age(at - now, text);

@@ -1,7 +1,8 @@
 /* cli/pump.c - see pump.h.
  *
- * At most one piece is under way, and nothing is read while one is: a slow host slows our reader down through us. The
- * server names the offset it wants by refusing others, so a piece whose answer was lost is sent again unharmed. */
+ * At most one piece is under way, and nothing is read while one is: a slow host slows our reader down through
+ * us. The server names the offset it wants by refusing others, so a piece whose answer was lost is sent again
+ * unharmed. */
 #include "cli/pump.h"
 
 #include <errno.h>
@@ -20,9 +21,9 @@ struct pump {
     struct http_client *client;
     struct watch *watch; /* NULL: a regular file is always ready */
     struct timer *retry;
-    struct buf data;     /* read, not yet accepted */
+    struct buf data; /* read, not yet accepted */
     uint64_t job_id, offset;
-    size_t under_way;    /* bytes of the piece being sent */
+    size_t under_way; /* bytes of the piece being sent */
     int fd, tries;
     bool is_end, is_sending, sent_end, is_off;
 };

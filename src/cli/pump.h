@@ -9,8 +9,8 @@ enum {
     PUMP_INLINE = 256 << 10, /* input this small and already complete goes along with the job */
 };
 
-/* Reads @fd into @ret while bytes are there, at most its maximum; waits at most @wait_ms for the next ones. Returns 1 at
- * the end of the input, 0 if more may come, or -errno. */
+/* Reads @fd into @ret while bytes are there, at most its maximum; waits at most @wait_ms for the next ones.
+ * Returns 1 at the end of the input, 0 if more may come, or -errno. */
 int pump_read_ahead(int fd, int wait_ms, struct buf *ret);
 
 struct pump;

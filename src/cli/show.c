@@ -26,8 +26,8 @@ int show_reply(struct cli *cli, const struct reply *r)
     return show_text(cli, &b);
 }
 
-static int print_items(struct cli *cli, struct arena *a, const struct show_list *l, const struct node_list *items,
-                       struct buf *out)
+static int print_items(struct cli *cli, struct arena *a, const struct show_list *l,
+                       const struct node_list *items, struct buf *out)
 {
     bool is_wide = cli_format(cli) == OUT_WIDE;
     usec_t now = clock_wall(&clock_real);
@@ -69,7 +69,8 @@ int show_list(struct cli *cli, const struct show_list *l)
     return rc == RC_OK ? show_text(cli, &out) : rc;
 }
 
-int show_object(struct cli *cli, const char *method, const char *target, struct str body, const struct record *rec)
+int show_object(struct cli *cli, const char *method, const char *target, struct str body,
+                const struct record *rec)
 {
     AUTO(reply_done) struct reply reply = { 0 };
     int rc = api_call(cli, method, target, body, &reply);

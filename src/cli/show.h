@@ -1,4 +1,5 @@
-/* cli/show.h - the endings most verbs share: a list, one object, an answer as it is. Writes to standard output. */
+/* cli/show.h - the endings most verbs share: a list, one object, an answer as it is. Writes to standard
+ * output. */
 #ifndef MUSTER_CLI_SHOW_H
 #define MUSTER_CLI_SHOW_H
 
@@ -11,15 +12,16 @@ int show_text(struct cli *cli, const struct buf *b);
 int show_reply(struct cli *cli, const struct reply *r);
 
 struct show_list {
-    const char *target;   /* "/api/v1/agents?status=ready" */
-    const char *key;      /* "agents" */
+    const char *target; /* "/api/v1/agents?status=ready" */
+    const char *key;    /* "agents" */
     const struct record *rec;
-    size_t limit;         /* 0: all */
-    const char *none;     /* said on standard error when there is nothing */
+    size_t limit;     /* 0: all */
+    const char *none; /* said on standard error when there is nothing */
 };
 /* Fetches and prints in the format asked for: table, wide, JSON, names. */
 int show_list(struct cli *cli, const struct show_list *l);
 /* GETs (or @method with @body) one object and prints it as lines or JSON. */
-int show_object(struct cli *cli, const char *method, const char *target, struct str body, const struct record *rec);
+int show_object(struct cli *cli, const char *method, const char *target, struct str body,
+                const struct record *rec);
 
 #endif

@@ -17,17 +17,17 @@ struct stream {
     struct cli *cli;
     struct stream_ops ops;
     struct http_client *client;
-    uint64_t number;         /* of the request under way, 0: none */
+    uint64_t number; /* of the request under way, 0: none */
     struct stream_request rq;
     struct sse_parser parser;
-    struct buf refusal;      /* body of a status other than 2xx */
+    struct buf refusal; /* body of a status other than 2xx */
     struct timer *retry, *silence;
     usec_t patience, wait, broken_at; /* broken_at 0: connected */
     int status;
-    bool was_connected;      /* the server has answered at least once */
+    bool was_connected; /* the server has answered at least once */
     bool is_over;
-    bool is_deaf;            /* the rest of this connection does not matter */
-    bool is_stopping;        /* over() with @stop_rc in the next turn */
+    bool is_deaf;     /* the rest of this connection does not matter */
+    bool is_stopping; /* over() with @stop_rc in the next turn */
     int stop_rc;
     char last_id[64];
 };
@@ -86,7 +86,8 @@ static void on_silence(void *ctx)
 {
     struct stream *s = ctx;
     drop(s);
-    (void)cli_fail(s->cli, RC_UNREACHABLE, "net.silent", "nothing heard from %s for 45 seconds", s->cli->target.url);
+    (void)cli_fail(s->cli, RC_UNREACHABLE, "net.silent", "nothing heard from %s for 45 seconds",
+                   s->cli->target.url);
     come_back(s, RC_UNREACHABLE);
 }
 
@@ -121,7 +122,8 @@ static void on_chunk(void *ctx, struct str piece)
     }
     timer_start(s->silence, STREAM_SILENCE, 0);
     if (!s->is_deaf && sse_feed(&s->parser, piece, on_event, s) < 0)
-        stop_with(s, cli_fail(s->cli, RC_FAILED, "server.reply", "an event is larger than %d MiB", STREAM_EVENT_MAX >> 20));
+        stop_with(s, cli_fail(s->cli, RC_FAILED, "server.reply", "an event is larger than %d MiB",
+                              STREAM_EVENT_MAX >> 20));
 }
 
 /* A refusal that may pass: the server starts, stops or is busy. */
@@ -133,8 +135,9 @@ static bool may_pass(int status)
 /* Nothing got through, and nothing will: no use in trying again when nobody ever answered. */
 static bool is_hopeless(const struct err *err)
 {
-    return err->code == -ECONNREFUSED || err->code == -ENOENT || err->code == -EACCES || err->code == -EHOSTUNREACH ||
-           err->code == -ENETUNREACH || strncmp(err->slug, "tls.", 4) == 0 || strncmp(err->slug, "dns.", 4) == 0;
+    return err->code == -ECONNREFUSED || err->code == -ENOENT || err->code == -EACCES ||
+           err->code == -EHOSTUNREACH || err->code == -ENETUNREACH || strncmp(err->slug, "tls.", 4) == 0 ||
+           strncmp(err->slug, "dns.", 4) == 0;
 }
 
 static void on_done(void *ctx, const struct err *err, int status, struct str body)

@@ -108,7 +108,8 @@ static int last_rows(struct tailing *g)
     AUTO(buf_done) struct buf raw = BUF(PRINT_MAX);
     const struct tail *t = g->t;
     bool is_json = cli_format(g->cli) == OUT_JSON;
-    int rc = api_list(g->cli, a, t->target, t->key, t->limit ? t->limit : 1, &items, is_json && !t->follow ? &raw : NULL);
+    int rc = api_list(g->cli, a, t->target, t->key, t->limit ? t->limit : 1, &items,
+                      is_json && !t->follow ? &raw : NULL);
     if (rc != RC_OK)
         return rc;
     if (is_json && !t->follow) {

@@ -5,11 +5,11 @@
 #include "cli/views.h"
 
 struct tail {
-    const char *target;       /* with its filters, without limit */
-    const char *key;          /* of the list */
+    const char *target; /* with its filters, without limit */
+    const char *key;    /* of the list */
     const struct record *rec;
     const char *none;
-    uint32_t limit;           /* of the last rows */
+    uint32_t limit; /* of the last rows */
     bool follow;
     /* Appends one row as a line for people. */
     void (*line)(const struct cli *cli, const void *obj, struct buf *out);

@@ -92,8 +92,8 @@ int target_parse(struct target *t, const char *text, struct err *err)
     if (r < 0)
         return r;
     bool is_v6 = strchr(t->host, ':') != NULL;
-    t->url = xasprintf("%s://%s%s%s:%u", t->is_tls ? "https" : "http", is_v6 ? "[" : "", t->host, is_v6 ? "]" : "",
-                       t->port);
+    t->url = xasprintf("%s://%s%s%s:%u", t->is_tls ? "https" : "http", is_v6 ? "[" : "", t->host,
+                       is_v6 ? "]" : "", t->port);
     return 0;
 }
 
@@ -193,7 +193,8 @@ static int choose(struct target *t, const struct target_wish *w, struct contexts
     if (w->context) {
         x = contexts_find(c, w->context);
         if (!x)
-            return err_set(err, -ENOENT, "context.unknown", "there is no context %s in %s", w->context, c->path);
+            return err_set(err, -ENOENT, "context.unknown", "there is no context %s in %s", w->context,
+                           c->path);
         return from_context(t, x, err);
     }
     if (w->server)
@@ -201,8 +202,8 @@ static int choose(struct target *t, const struct target_wish *w, struct contexts
     if (c->current) {
         x = contexts_find(c, c->current);
         if (!x)
-            return err_set(err, -ENOENT, "context.unknown", "%s: the current context %s is not there", c->path,
-                           c->current);
+            return err_set(err, -ENOENT, "context.unknown", "%s: the current context %s is not there",
+                           c->path, c->current);
         return from_context(t, x, err);
     }
     t->is_default = true;

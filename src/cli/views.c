@@ -1,5 +1,5 @@
-/* cli/views.c - see views.h. Maximums are generous on purpose: the server is ours and has its own limits; here they
- * only bound what one strange answer can do. */
+/* cli/views.c - see views.h. Maximums are generous on purpose: the server is ours and has its own limits;
+ * here they only bound what one strange answer can do. */
 #include "cli/views.h"
 
 #include <ctype.h>
@@ -270,8 +270,9 @@ struct str view_command(struct arena *a, const struct str_list *argv, struct str
 
 static void finish_token(struct arena *a, struct token_view *t)
 {
-    t->left = t->uses ? arena_printf(a, "%llu of %llu", (unsigned long long)t->used, (unsigned long long)t->uses)
-                      : arena_printf(a, "%llu of any", (unsigned long long)t->used);
+    t->left = t->uses
+                  ? arena_printf(a, "%llu of %llu", (unsigned long long)t->used, (unsigned long long)t->uses)
+                  : arena_printf(a, "%llu of any", (unsigned long long)t->used);
 }
 
 static void finish_job(struct arena *a, struct job_view *j)

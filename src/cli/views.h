@@ -1,7 +1,8 @@
-/* cli/views.h - what the server shows, as structs with record tables (docs/wire/native.md): decoded from its JSON and
- * printed as tables. The order of the rows is the order of the columns; a row whose column is "" is in no table (only
- * in `muster host` and the like); FIELD_WIDE rows need -o wide. Words of the server (states, outcomes) stay text, so
- * that a newer server can add some. Strings borrow from the arena they were decoded into. */
+/* cli/views.h - what the server shows, as structs with record tables (docs/wire/native.md): decoded from its
+ * JSON and printed as tables. The order of the rows is the order of the columns; a row whose column is "" is
+ * in no table (only in `muster host` and the like); FIELD_WIDE rows need -o wide. Words of the server
+ * (states, outcomes) stay text, so that a newer server can add some. Strings borrow from the arena they were
+ * decoded into. */
 #ifndef MUSTER_CLI_VIEWS_H
 #define MUSTER_CLI_VIEWS_H
 
@@ -22,7 +23,8 @@ struct host_view {
     struct system_view system;
     struct kv_list labels;
     usec_t last_seen;
-    struct str id, hostname, state, presence, dialect, fingerprint, agent_version, clone_suspected, approved_by;
+    struct str id, hostname, state, presence, dialect, fingerprint, agent_version, clone_suspected,
+        approved_by;
     struct kv_list claimed_labels;
     struct metrics_view metrics;
     usec_t connected_at, certificate_expires_at, created_at, approved_at;
@@ -140,7 +142,8 @@ struct gap_view {
 };
 extern const struct record gap_view_record;
 
-/* Decodes @n into @obj, strings into @a, and fills the members made here. RC_OK, or RC_FAILED with cli->err. */
+/* Decodes @n into @obj, strings into @a, and fills the members made here. RC_OK, or RC_FAILED with cli->err.
+ */
 int view_read(struct cli *cli, struct arena *a, const struct record *rec, const struct node *n, void *obj);
 /* "/bin/echo 'two words'": argv as a shell would take it, safe for a terminal; or the shell text. */
 struct str view_command(struct arena *a, const struct str_list *argv, struct str shell);

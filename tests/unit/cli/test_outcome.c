@@ -12,7 +12,8 @@
 
 static struct task_view task_of(const char *outcome, int64_t code, int64_t signo)
 {
-    return (struct task_view){ .outcome = str_of(outcome), .exit_code = code, .signal = signo, .started_at = 1 };
+    return (
+        struct task_view){ .outcome = str_of(outcome), .exit_code = code, .signal = signo, .started_at = 1 };
 }
 
 static void one_host_ends_with_the_commands_own_code(void **state)
@@ -23,15 +24,15 @@ static void one_host_ends_with_the_commands_own_code(void **state)
         bool gave_up, interrupted;
         int want;
     } rows[] = {
-        { "exited", 0, 0, false, false, 0 },       { "exited", 1, 0, false, false, 1 },
-        { "exited", 255, 0, false, false, 255 },   { "exited", 256, 0, false, false, 1 },
-        { "exited", -1, 0, false, false, 1 },      { "signaled", 0, 9, false, false, 137 },
-        { "signaled", 0, 15, false, true, 143 },   { "signaled", 0, 127, false, false, 255 },
-        { "signaled", 0, 128, false, false, 1 },   { "signaled", 0, 0, false, false, 1 },
-        { "timed_out", 0, 0, false, false, 6 },    { "expired", 0, 0, false, false, 6 },
-        { "cancelled", 0, 0, false, false, 1 },    { "cancelled", 0, 0, false, true, 130 },
-        { "refused", 0, 0, false, false, 1 },      { "lost", 0, 0, false, false, 1 },
-        { "exited", 0, 0, true, true, 0 },         { "some new word", 0, 0, false, false, 1 },
+        { "exited", 0, 0, false, false, 0 },     { "exited", 1, 0, false, false, 1 },
+        { "exited", 255, 0, false, false, 255 }, { "exited", 256, 0, false, false, 1 },
+        { "exited", -1, 0, false, false, 1 },    { "signaled", 0, 9, false, false, 137 },
+        { "signaled", 0, 15, false, true, 143 }, { "signaled", 0, 127, false, false, 255 },
+        { "signaled", 0, 128, false, false, 1 }, { "signaled", 0, 0, false, false, 1 },
+        { "timed_out", 0, 0, false, false, 6 },  { "expired", 0, 0, false, false, 6 },
+        { "cancelled", 0, 0, false, false, 1 },  { "cancelled", 0, 0, false, true, 130 },
+        { "refused", 0, 0, false, false, 1 },    { "lost", 0, 0, false, false, 1 },
+        { "exited", 0, 0, true, true, 0 },       { "some new word", 0, 0, false, false, 1 },
         { "", 0, 0, false, false, 1 },
     };
     (void)state;

@@ -45,8 +45,12 @@ static const struct record thing_record = RECORD(thing, thing_fields);
 
 static void add(struct table *t, const char *name, const char *status, uint64_t count, const char *os)
 {
-    struct thing x = { .name = str_of(name), .status = str_of(status), .count = count, .part = { .os = str_of(os) },
-                       .at = NOW - 5 * USEC_PER_SEC, .extra = STR("more") };
+    struct thing x = { .name = str_of(name),
+                       .status = str_of(status),
+                       .count = count,
+                       .part = { .os = str_of(os) },
+                       .at = NOW - 5 * USEC_PER_SEC,
+                       .extra = STR("more") };
     table_add(t, &x, NOW);
 }
 
@@ -76,7 +80,8 @@ static void wide_columns_and_empty_columns_follow_what_was_asked(void **state)
     assert_string_equal(buf_as_cstr(&out), "NAME  STATUS  COUNT  SEEN\na     ready       1  5s\n");
     buf_reset(&out);
     table_write(wide, false, true, &out);
-    assert_string_equal(buf_as_cstr(&out), "NAME  STATUS  COUNT  OS  SEEN  EXTRA\na     ready       1  -   5s    more\n");
+    assert_string_equal(buf_as_cstr(&out),
+                        "NAME  STATUS  COUNT  OS  SEEN  EXTRA\na     ready       1  -   5s    more\n");
 }
 
 static void wide_characters_count_as_the_columns_they_take(void **state)
@@ -125,7 +130,10 @@ static void control_characters_never_reach_the_terminal(void **state)
 
 static void an_object_is_lines_without_the_empty_and_the_secret_ones(void **state)
 {
-    struct thing x = { .name = STR("web-1"), .count = 7, .part = { .disk_bytes = 3 << 20 }, .at = NOW - 90 * USEC_PER_SEC,
+    struct thing x = { .name = STR("web-1"),
+                       .count = 7,
+                       .part = { .disk_bytes = 3 << 20 },
+                       .at = NOW - 90 * USEC_PER_SEC,
                        .secret = STR("hush") };
     AUTO(buf_done) struct buf out = BUF(4096);
     (void)state;
@@ -135,7 +143,8 @@ static void an_object_is_lines_without_the_empty_and_the_secret_ones(void **stat
     assert_true(str_find(buf_as_str(&out), STR("name:")) == 0);
     assert_true(str_find(buf_as_str(&out), STR("\npart:\n  disk:")) > 0);
     assert_true(str_find(buf_as_str(&out), STR("3.0 MiB\n")) > 0);
-    assert_true(str_find(buf_as_str(&out), STR("last seen:")) > 0 && str_find(buf_as_str(&out), STR("ago)\n")) > 0);
+    assert_true(str_find(buf_as_str(&out), STR("last seen:")) > 0 &&
+                str_find(buf_as_str(&out), STR("ago)\n")) > 0);
 }
 
 static void a_time_to_come_says_in(void **state)
@@ -154,7 +163,11 @@ static void bytes_are_rounded_for_people(void **state)
     static const struct {
         uint64_t n;
         const char *want;
-    } rows[] = { { 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KiB" }, { 150 << 10, "150 KiB" }, { 3ULL << 40, "3.0 TiB" },
+    } rows[] = { { 0, "0 B" },
+                 { 1023, "1023 B" },
+                 { 1024, "1.0 KiB" },
+                 { 150 << 10, "150 KiB" },
+                 { 3ULL << 40, "3.0 TiB" },
                  { UINT64_MAX, "16384 PiB" } };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

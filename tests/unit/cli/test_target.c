@@ -53,9 +53,10 @@ static void good_addresses_are_taken_apart(void **state)
 
 static void bad_addresses_are_refused_with_a_reason(void **state)
 {
-    static const char *const rows[] = { "",         "https://",       "ftp://x",       "https://x/path", "x:0",        "x:65536",
-                                        "x:port",   "a:b:c",          "https://[::1",  "[::1]x",         "unix:",      "https://u@h",
-                                        "a b",      "https://x?y=1",  "x\x1b[2J",      "https:///" };
+    static const char *const rows[] = { "",         "https://",    "ftp://x", "https://x/path", "x:0",
+                                        "x:65536",  "x:port",      "a:b:c",   "https://[::1",   "[::1]x",
+                                        "unix:",    "https://u@h", "a b",     "https://x?y=1",  "x\x1b[2J",
+                                        "https:///" };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         AUTO(target_done) struct target t = { 0 };
@@ -72,8 +73,12 @@ static void only_loopback_is_loopback(void **state)
     static const struct {
         const char *url;
         bool want;
-    } rows[] = { { "http://127.0.0.1", true },   { "http://127.9.9.9", true }, { "http://[::1]", true },
-                 { "http://localhost", true },   { "unix:/x", true },          { "http://10.0.0.1", false },
+    } rows[] = { { "http://127.0.0.1", true },
+                 { "http://127.9.9.9", true },
+                 { "http://[::1]", true },
+                 { "http://localhost", true },
+                 { "unix:/x", true },
+                 { "http://10.0.0.1", false },
                  { "http://localhost.evil.example", false } };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -152,7 +157,8 @@ static void a_text_cut_anywhere_is_read_or_refused_but_never_more(void **state)
 
 static void wrong_shapes_are_refused(void **state)
 {
-    static const char *const rows[] = { "[]", "contexts: []", "contexts: {a: 7}", "contexts:\n  a: x\n", "a: {b: [" };
+    static const char *const rows[] = { "[]", "contexts: []", "contexts: {a: 7}", "contexts:\n  a: x\n",
+                                        "a: {b: [" };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         AUTO(contexts_done) struct contexts c = { 0 };
@@ -210,13 +216,19 @@ static int resolve(struct target *t, struct target_wish w, struct err *err)
 
 static void the_order_is_flag_context_environment_current_socket(void **state)
 {
-    AUTO(target_done) struct target flag = { 0 }, context = { 0 }, env = { 0 }, current = { 0 }, local = { 0 };
+    AUTO(target_done)
+    struct target flag = { 0 },
+                  context = { 0 }, env = { 0 }, current = { 0 }, local = { 0 };
     AUTO(contexts_done) struct contexts none = { 0 };
     struct target_wish w = { 0 };
     (void)state;
-    assert_int_equal(resolve(&flag, (struct target_wish){ .server = "unix:/s", .server_is_flag = true, .context = "dev" }, NULL), 0);
+    assert_int_equal(
+        resolve(&flag, (struct target_wish){ .server = "unix:/s", .server_is_flag = true, .context = "dev" },
+                NULL),
+        0);
     assert_string_equal(flag.url, "unix:/s");
-    assert_int_equal(resolve(&context, (struct target_wish){ .server = "unix:/s", .context = "dev" }, NULL), 0);
+    assert_int_equal(resolve(&context, (struct target_wish){ .server = "unix:/s", .context = "dev" }, NULL),
+                     0);
     assert_string_equal(context.url, "http://127.0.0.1:8122");
     assert_int_equal(resolve(&env, (struct target_wish){ .server = "unix:/s" }, NULL), 0);
     assert_string_equal(env.url, "unix:/s");

@@ -41,19 +41,24 @@ static void objects_of_a_newer_server_are_read_and_nulls_are_nothing(void **stat
     struct task_view t = { 0 };
     struct job_view j = { 0 };
     (void)state;
-    assert_int_equal(read_text("{\"name\":\"a\",\"status\":\"dreaming\",\"metrics\":null,\"system_info\":null,\"labels\":null,"
-                               "\"last_seen\":null,\"connected_at\":null,\"brand_new\":{\"x\":[1]}}",
-                               &host_view_record, a, &h, &cli),
-                     RC_OK);
+    assert_int_equal(
+        read_text(
+            "{\"name\":\"a\",\"status\":\"dreaming\",\"metrics\":null,\"system_info\":null,\"labels\":null,"
+            "\"last_seen\":null,\"connected_at\":null,\"brand_new\":{\"x\":[1]}}",
+            &host_view_record, a, &h, &cli),
+        RC_OK);
     assert_true(str_is(h.status, "dreaming"));
-    assert_int_equal(read_text("{\"id\":\"18446744073709551615\",\"state\":\"done\",\"outcome\":\"exited\",\"exit_code\":2,"
-                               "\"signal\":null,\"message\":null}",
-                               &task_view_record, a, &t, &cli),
-                     RC_OK);
+    assert_int_equal(
+        read_text(
+            "{\"id\":\"18446744073709551615\",\"state\":\"done\",\"outcome\":\"exited\",\"exit_code\":2,"
+            "\"signal\":null,\"message\":null}",
+            &task_view_record, a, &t, &cli),
+        RC_OK);
     assert_true(t.id == UINT64_MAX && str_is(t.result, "exit 2"));
-    assert_int_equal(read_text("{\"id\":1,\"argv\":[\"a\",\"b c\"],\"shell\":null,\"counts\":{\"total\":5,\"running\":2}}",
-                               &job_view_record, a, &j, &cli),
-                     RC_OK);
+    assert_int_equal(
+        read_text("{\"id\":1,\"argv\":[\"a\",\"b c\"],\"shell\":null,\"counts\":{\"total\":5,\"running\":2}}",
+                  &job_view_record, a, &j, &cli),
+        RC_OK);
     assert_true(str_is(j.done, "3/5") && str_is(j.command, "a 'b c'"));
     assert_int_equal(read_text("{\"name\":7}", &host_view_record, a, &h, &cli), RC_FAILED);
     assert_string_equal(cli.err.slug, "server.reply");
@@ -93,7 +98,8 @@ static void an_error_names_its_field_and_is_safe_to_print(void **state)
     struct err err = { 0 };
     (void)state;
     (void)api_error(400,
-                    STR("{\"error\":{\"code\":\"field.invalid\",\"message\":\"bad\\u001b[2J\",\"fields\":[{\"path\":\"targets.hosts[0]\","
+                    STR("{\"error\":{\"code\":\"field.invalid\",\"message\":\"bad\\u001b[2J\",\"fields\":[{"
+                        "\"path\":\"targets.hosts[0]\","
                         "\"code\":\"c\",\"message\":\"must be\"}]}}"),
                     &err);
     assert_string_equal(err.text, "bad\\x1B[2J (targets.hosts[0]: must be)");
