@@ -4,7 +4,6 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= build
 PYTHON ?= /usr/bin/python3
-PROGRAMS = musterd muster-agent muster-hold muster fleetsim
 MESON_FLAGS = $(if $(CI),--werror)
 
 .PHONY: help build up test bench install fmt lint clean need-build need-test fuzz
@@ -28,8 +27,6 @@ $(BUILD)/build.ninja: | need-build
 
 build: need-build $(BUILD)/build.ninja
 	@ninja -C $(BUILD) $(NINJAFLAGS)
-	@for p in $(PROGRAMS); do f=$$(find $(BUILD)/src $(BUILD)/bench -type f -name $$p -perm -u+x | head -1); \
-	  [ -z "$$f" ] || ln -sfn "$${f#$(BUILD)/}" $(BUILD)/$$p; done
 
 up: need-build
 	@$(MAKE) --no-print-directory build NINJAFLAGS=--quiet
