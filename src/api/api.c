@@ -110,7 +110,9 @@ void api_set_not_ready(struct api *a, const char *reason)
     a->not_ready = reason;
 }
 
-/* While the database does not take what was promised, nobody waits for ever: after ten seconds the truth is that we do not know. */
+/* While the database does not take what was promised, nobody waits for ever. Who only looks is shown what is known, marked as not
+ * saved: an operator must see the fleet above all when its disk is full. Who changes something is told after ten seconds that we do
+ * not know. */
 static void answer_the_stuck(struct api *a)
 {
     struct err why = { 0 };
@@ -123,8 +125,12 @@ static void answer_the_stuck(struct api *a)
         struct err err = { 0 };
         bool mutates = c->route && (c->route->flags & ROUTE_MUTATES);
 
+        if (c->is_parked && !mutates && now - c->started >= CALL_UNSAVED_US) {
+            reply_unsaved(c);
+            continue;
+        }
         if (now - c->started < CALL_STUCK_US)
-            break; /* oldest first */
+            continue;
         a->n.parked_timeouts++;
         if (!mutates)
             (void)err_set(&err, -EAGAIN, "store.unavailable", "the database does not answer: %s", why.text);

@@ -15,7 +15,8 @@
 #include "control/reads.h"
 #include "control/verbs.h"
 
-enum { CALL_HEADERS = 6, CALL_OUT_MAX = 64 << 20, CALL_STUCK_US = 10 * 1000 * 1000 };
+enum { CALL_HEADERS = 6, CALL_OUT_MAX = 64 << 20, CALL_STUCK_US = 10 * 1000 * 1000,
+       CALL_UNSAVED_US = 500 * 1000 };
 
 struct call {
     struct api *api;

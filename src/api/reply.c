@@ -206,6 +206,15 @@ static void park(struct call *c, int status)
     commit_after(c->control, on_durable, call_ref(c));
 }
 
+void reply_unsaved(struct call *c)
+{
+    assert(c->is_parked);
+    if (call_is_gone(c))
+        return;
+    call_header(c, "x-muster-unsaved", "true");
+    send(c);
+}
+
 void reply_parked(struct call *c, int status)
 {
     park(c, status);

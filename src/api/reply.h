@@ -9,6 +9,8 @@
 void reply_parked(struct call *c, int status);
 /* The same at once: it shows nothing that could be undone (health), or only what was read from the disk. */
 void reply_now(struct call *c, int status);
+/* A parked answer to somebody who only looked, sent although the disk has not caught up: X-Muster-Unsaved says so. */
+void reply_unsaved(struct call *c);
 /* A refusal: status from the slug, {"error":{...}} with @errs as fields (may be NULL). _parked where state was looked at. */
 void reply_error(struct call *c, const struct err *err);
 void reply_error_parked(struct call *c, const struct err *err);

@@ -373,7 +373,6 @@ static void announce(struct server *s)
              LOG_CSTR("state", s->dir.path));
     if (s->options->dev)
         log_info("server.dev", "development mode: local callers need no credential");
-    event_emit(s->control, "server.started", NULL, NULL);
     health_notify(&s->health, "READY=1\nSTATUS=%u hosts, listening on %s", n.total, grpc);
 }
 
