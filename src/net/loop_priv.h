@@ -34,7 +34,7 @@ void wheel_del(struct loop *l, struct wheel_entry *e);
 void wheel_run(struct loop *l);
 
 /* Shared by all connections of a loop: nothing in here outlives the call that filled it. */
-enum { SCRATCH_RX = 64 << 10, SCRATCH_PLAIN = 16 << 10, SCRATCH_OUT = 64 << 10 };
+enum { SCRATCH_RX = 64 << 10, SCRATCH_PLAIN = (16 << 10) + 256, SCRATCH_OUT = 64 << 10 };
 struct net_scratch {
     uint8_t rx[SCRATCH_RX];       /* what recv() gave */
     uint8_t plain[SCRATCH_PLAIN]; /* one decrypted record */

@@ -1,12 +1,9 @@
 /* net/tls.c - OpenSSL over shared scratch. Loop thread.
  *
- * What a connection keeps after its handshake decides how many agents fit into a machine, so here is what we do about
- * it (measured figures: docs/internals/connections.md):
- *  - the BIO has no buffer: it reads the lent slice, and writes to the loop's scratch, which always takes everything;
- *  - SSL_MODE_RELEASE_BUFFERS: the 17 KB record buffers exist only while a record is half there;
- *  - the peer's certificate is read once (URI, serial, key digest) and then dropped out of the session. OpenSSL 3.0
- *    has no call for that, but d2i_SSL_SESSION() into the live session replaces its certificate by what the encoding
- *    says - and ours, made from an empty session, says none. No ticket or cache will ever need the session again. */
+ * What a connection keeps after its handshake decides how many agents fit into a machine (measured figures:
+ * docs/internals/connections.md). OpenSSL keeps 13 KB and the peer's certificates; so on the server side its object is freed
+ * when the handshake is done, and tls_record.c does the records with the secrets the handshake ended in. They come
+ * through the key log callback, OpenSSL's public way to them, go into the record layer, and are wiped. */
 #include "net/tls.h"
 
 #include <assert.h>
@@ -17,8 +14,19 @@
 #include <openssl/x509v3.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 /* -- the BIO */
+/* Room for @n more bytes of records. */
+static uint8_t *cipher_room(struct net_scratch *sc, size_t n)
+{
+    if (sc->cipher_cap - sc->cipher_len < n) {
+        sc->cipher_cap = sc->cipher_cap * 2 > sc->cipher_len + n ? sc->cipher_cap * 2 : sc->cipher_len + n;
+        sc->cipher = xrealloc(sc->cipher, sc->cipher_cap);
+    }
+    return sc->cipher + sc->cipher_len;
+}
+
 static int bio_read_ex(BIO *b, char *dst, size_t room, size_t *ret)
 {
     struct tls *t = BIO_get_data(b);
@@ -42,11 +50,7 @@ static int bio_write_ex(BIO *b, const char *src, size_t n, size_t *ret)
     struct net_scratch *sc = t->sc;
 
     BIO_clear_retry_flags(b);
-    if (sc->cipher_cap - sc->cipher_len < n) {
-        sc->cipher_cap = sc->cipher_cap * 2 > sc->cipher_len + n ? sc->cipher_cap * 2 : sc->cipher_len + n;
-        sc->cipher = xrealloc(sc->cipher, sc->cipher_cap);
-    }
-    memcpy(sc->cipher + sc->cipher_len, src, n);
+    memcpy(cipher_room(sc, n), src, n);
     sc->cipher_len += n;
     *ret = n;
     return 1;
@@ -94,6 +98,7 @@ struct tls *tls_new(struct loop *l, struct tls_ctx *ctx, const char *host)
     BIO_set_data(b, t);
     SSL_set_bio(t->ssl, b, b);
     if (ctx->is_server) {
+        t->secrets = xnew0(struct tls_secrets);
         SSL_set_accept_state(t->ssl);
     } else {
         SSL_set_connect_state(t->ssl);
@@ -103,11 +108,22 @@ struct tls *tls_new(struct loop *l, struct tls_ctx *ctx, const char *host)
     return t;
 }
 
+static void drop_secrets(struct tls *t)
+{
+    if (t->secrets)
+        secret_wipe(t->secrets, sizeof(*t->secrets));
+    free(TAKE(t->secrets));
+}
+
 void tls_free(struct tls *t)
 {
     if (!t)
         return;
     SSL_free(t->ssl);
+    drop_secrets(t);
+    if (t->rec)
+        tls_records_done(t->rec);
+    free(t->rec);
     tls_ctx_free(t->ctx);
     free(t->peer);
     free(t);
@@ -149,52 +165,38 @@ static int fail(struct tls *t, struct err *err)
 }
 
 /* -- after the handshake */
-
-/* The encoding of a session that says nothing but its version and cipher, one per cipher in use. */
-static const uint8_t *empty_session(SSL *ssl, long *ret_len)
+static int suite_of(const SSL *ssl, enum tls_suite *ret)
 {
-    static _Thread_local struct {
-        uint32_t cipher;
-        uint8_t *der;
-        int len;
-    } known[4];
-    const SSL_CIPHER *c = SSL_get_current_cipher(ssl);
-    size_t i = 0;
-
-    while (i < ARRAY_SIZE(known) && known[i].der && known[i].cipher != SSL_CIPHER_get_id(c))
-        i++;
-    if (i == ARRAY_SIZE(known))
-        return NULL;
-    if (!known[i].der) {
-        SSL_SESSION *s = SSL_SESSION_new();
-
-        if (s && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION) && SSL_SESSION_set_cipher(s, c)) {
-            known[i].cipher = SSL_CIPHER_get_id(c);
-            known[i].len = i2d_SSL_SESSION(s, &known[i].der);
-        }
-        SSL_SESSION_free(s);
-        if (known[i].len <= 0)
-            return NULL;
+    switch (SSL_CIPHER_get_id(SSL_get_current_cipher(ssl))) {
+    case TLS1_3_CK_AES_128_GCM_SHA256:
+        *ret = TLS_AES_128_GCM;
+        return 0;
+    case TLS1_3_CK_AES_256_GCM_SHA384:
+        *ret = TLS_AES_256_GCM;
+        return 0;
+    case TLS1_3_CK_CHACHA20_POLY1305_SHA256:
+        *ret = TLS_CHACHA20;
+        return 0;
+    default:
+        return -EINVAL;
     }
-    *ret_len = known[i].len;
-    return known[i].der;
 }
 
-static void drop_peer_chain(struct tls *t)
+/* No record was written with the application keys yet (we send no tickets), none was read (OpenSSL takes from the BIO what
+ * the handshake needs and no more): both counters begin at 0. */
+static void take_over(struct tls *t)
 {
-    SSL_SESSION *s = SSL_get0_session(t->ssl);
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(t->ssl);
-    long len = 0;
-    const uint8_t *der;
+    struct tls_secrets *s = t->secrets;
+    struct tls_records r;
+    enum tls_suite suite;
 
-    if (SSL_version(t->ssl) != TLS1_3_VERSION || !s)
-        return;
-    while (chain && sk_X509_num(chain) > 0)
-        X509_free(sk_X509_pop(chain));
-    der = empty_session(t->ssl, &len);
-    if (der)
-        d2i_SSL_SESSION(&s, &der, len);
-    ERR_clear_error();
+    if (s && SSL_version(t->ssl) == TLS1_3_VERSION && s->n_client == s->n_server && !SSL_has_pending(t->ssl) &&
+        suite_of(t->ssl, &suite) == 0 && tls_records_init(&r, suite, s->client, s->server, s->n_client) == 0) {
+        t->rec = xmemdup(&r, sizeof(r));
+        secret_wipe(&r, sizeof(r));
+        SSL_free(TAKE(t->ssl));
+    }
+    drop_secrets(t);
 }
 
 /* The verify callback runs inside SSL_do_handshake() and finds its connection here: cheaper than an ex_data slot in
@@ -210,6 +212,22 @@ struct tls *tls__verifying(struct err **ret_err)
     return verifying.t;
 }
 
+void tls__on_secret(const SSL *ssl, const char *line)
+{
+    /* "SERVER_TRAFFIC_SECRET_0 <client random> <secret>", in hex */
+    struct tls_secrets *s = verifying.t ? verifying.t->secrets : NULL;
+    struct str rest = str_of(line), label, part, secret;
+
+    (void)ssl;
+    if (!s || !str_word(&rest, &label) || !str_word(&rest, &part) || !str_word(&rest, &secret) ||
+        secret.len > TLS_SECRET_MAX * 2)
+        return;
+    if (str_is(label, "CLIENT_TRAFFIC_SECRET_0") && hex_decode(secret, s->client, secret.len / 2) == 0)
+        s->n_client = secret.len / 2;
+    else if (str_is(label, "SERVER_TRAFFIC_SECRET_0") && hex_decode(secret, s->server, secret.len / 2) == 0)
+        s->n_server = secret.len / 2;
+}
+
 int tls_handshake(struct tls *t, struct err *err)
 {
     int r;
@@ -222,7 +240,7 @@ int tls_handshake(struct tls *t, struct err *err)
     verifying.err = NULL;
     if (r == 1) {
         t->is_done = true;
-        drop_peer_chain(t);
+        take_over(t);
         return 1;
     }
     r = SSL_get_error(t->ssl, r);
@@ -231,11 +249,44 @@ int tls_handshake(struct tls *t, struct err *err)
     return fail(t, err);
 }
 
+enum { SMALL_RECORD = 32 };
+
+static int read_record(struct tls *t, struct err *err)
+{
+    struct net_scratch *sc = t->sc;
+    size_t n;
+
+    for (;;) {
+        int outcome = tls_records_open(t->rec, &t->in, &t->in_len, sc->plain, &n, err);
+
+        switch (outcome) {
+        case TLS_RECORD_DATA:
+            if (n > 0)
+                return (int)n;
+            break; /* empty: allowed, says nothing */
+        case TLS_RECORD_UPDATE:
+            if (n == 1)
+                sc->cipher_len += tls_records_update(t->rec, cipher_room(sc, SMALL_RECORD));
+            break;
+        case TLS_RECORD_NONE:
+            return 0;
+        case TLS_RECORD_BYE:
+            return -EPIPE;
+        default:
+            if (n > 0)
+                sc->cipher_len += tls_records_alert(t->rec, (uint8_t)n, cipher_room(sc, SMALL_RECORD));
+            return outcome;
+        }
+    }
+}
+
 int tls_read(struct tls *t, struct err *err)
 {
     size_t n = 0;
     int r;
 
+    if (t->rec)
+        return read_record(t, err);
     ERR_clear_error();
     if (SSL_read_ex(t->ssl, t->sc->plain, sizeof(t->sc->plain), &n) == 1)
         return (int)n;
@@ -249,8 +300,13 @@ int tls_read(struct tls *t, struct err *err)
 
 int tls_write(struct tls *t, const void *p, size_t n)
 {
+    struct net_scratch *sc = t->sc;
     size_t done = 0;
 
+    if (t->rec) {
+        sc->cipher_len += tls_records_seal(t->rec, p, n, cipher_room(sc, tls_records_size(n)));
+        return 0;
+    }
     ERR_clear_error();
     if (SSL_write_ex(t->ssl, p, n, &done) == 1 && done == n)
         return 0;
@@ -260,6 +316,10 @@ int tls_write(struct tls *t, const void *p, size_t n)
 
 void tls_bye(struct tls *t)
 {
+    if (t->rec) {
+        t->sc->cipher_len += tls_records_alert(t->rec, 0, cipher_room(t->sc, SMALL_RECORD));
+        return;
+    }
     ERR_clear_error();
     if (t->is_done)
         SSL_shutdown(t->ssl);

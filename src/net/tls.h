@@ -1,7 +1,8 @@
 /* net/tls.h - one TLS connection as bytes in, bytes out: no socket, no buffers of its own.
  *
- * A custom BIO reads from the slice that was just received and writes to the loop's shared scratch, so between two
- * calls a connection holds nothing but OpenSSL's state (half a record at most). Loop thread. */
+ * A custom BIO reads from the slice that was just received and writes to the loop's shared scratch. When a server's
+ * TLS 1.3 handshake is done OpenSSL's part is over and tls_record.h goes on with the keys; clients and TLS 1.2 (browsers)
+ * stay with OpenSSL. Loop thread. */
 #ifndef MUSTER_NET_TLS_H
 #define MUSTER_NET_TLS_H
 
@@ -9,6 +10,7 @@
 
 #include "net/loop_priv.h"
 #include "net/tls_ctx.h"
+#include "net/tls_record.h"
 
 struct tls_ctx {
     unsigned refs;
@@ -24,8 +26,16 @@ struct tls_ctx {
 };
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *t);
 
+/* The two secrets OpenSSL tells the key log, while a server's handshake runs. */
+struct tls_secrets {
+    uint8_t client[TLS_SECRET_MAX], server[TLS_SECRET_MAX];
+    size_t n_client, n_server;
+};
+
 struct tls {
-    SSL *ssl;
+    SSL *ssl;                    /* NULL once `rec` has taken over */
+    struct tls_records *rec;     /* server, TLS 1.3, after the handshake */
+    struct tls_secrets *secrets; /* only during it */
     struct tls_ctx *ctx;
     struct net_scratch *sc;
     const uint8_t *in; /* lent for one call */
@@ -53,6 +63,8 @@ int tls_read(struct tls *t, struct err *err);
 int tls_write(struct tls *t, const void *p, size_t n);
 /* The connection whose handshake is running on this thread, for the verify callback of tls_ctx.c; @err to fill. */
 struct tls *tls__verifying(struct err **ret_err);
+/* OpenSSL's key log, for tls_ctx.c. */
+void tls__on_secret(const SSL *ssl, const char *line);
 /* Appends close_notify. */
 void tls_bye(struct tls *t);
 

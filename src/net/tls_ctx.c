@@ -372,6 +372,7 @@ struct tls_ctx *tls_server_new(const struct tls_server_conf *conf, struct err *e
         return NULL;
     /* Asked for, not required: without one only Enroll answers. A bad one ends the handshake with an alert. */
     SSL_CTX_set_verify(t->ssl, conf->ask_client_cert ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_keylog_callback(t->ssl, tls__on_secret);
     if (t->alpn)
         SSL_CTX_set_alpn_select_cb(t->ssl, on_alpn, t);
     return TAKE(t);
