@@ -112,6 +112,7 @@ struct backup {
     struct buf body;
     int rc;
     bool is_over, is_done;
+    struct err failure;
 };
 
 static void backup_prepare(void *ctx, struct stream_request *rq, bool again)
@@ -134,19 +135,25 @@ static void backup_event(void *ctx, const char *event, const char *id, struct st
     uint64_t done = node_u64(root, "done"), total = node_u64(root, "total");
     if (strcmp(event, "progress") == 0 && b->cli->err_tty && total)
         fprintf(stderr, "\r%3llu %%\x1b[K", (unsigned long long)(100 * done / total));
-    if (strcmp(event, "done") == 0) {
-        const struct node *error = node_get(root, "error");
-        if (error && error->type != NODE_NULL)
-            b->rc = api_error(500, data, &b->cli->err);
-        b->is_done = true;
-        stream_stop(b->stream);
+    bool is_error = strcmp(event, "error") == 0;
+    if (!is_error && strcmp(event, "done") != 0)
+        return;
+    if (is_error) {
+        AUTO(buf_done) struct buf why = BUF(4096);
+        safe(&why, str_sub(node_text(root, "message"), 0, 300));
+        b->rc = cli_fail(b->cli, RC_FAILED, "backup.failed", "the copy was not made: %s", buf_as_cstr(&why));
     }
+    b->failure = b->cli->err; /* the end of the stream must not wipe it */
+    b->is_done = true;
+    stream_stop(b->stream);
 }
 
 static void backup_over(void *ctx, int rc)
 {
     struct backup *b = ctx;
-    if (!b->is_done)
+    if (b->is_done)
+        b->cli->err = b->failure;
+    else
         b->rc = rc == RC_OK
                     ? cli_fail(b->cli, RC_FAILED, "backup", "the server stopped before the copy was whole")
                     : rc;
