@@ -43,7 +43,7 @@ static void put_full(struct fixture *f, uint64_t host, const char *name, struct 
 static void put_change(struct fixture *f, uint64_t host, const char *name, struct naive *s, int key, int value, usec_t at)
 {
     AUTO(buf_done) struct buf delta = BUF(1 << 16), body = BUF(1 << 16);
-    char k[8], j[24];
+    char k[16], j[24];
     snprintf(k, sizeof(k), "k%02d", key);
     snprintf(j, sizeof(j), "{\"v\":%d}", value);
     delta_add(&delta, value ? '+' : '-', str_of(k), value ? str_of(j) : STR_NONE);
