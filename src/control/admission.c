@@ -16,6 +16,7 @@ void admission_defaults(struct admission_conf *conf)
     fill(&conf->login, 10.0 / 60, 10);
     fill(&conf->auth_failure, 1, 5);
     fill(&conf->connect, 5000, 20000);
+    fill(&conf->connect_host, 2, 20);
     fill(&conf->checkin, 500, 2000);
     fill(&conf->output_bytes, 32 << 20, 64 << 20);
     fill(&conf->operators, 2000, 10000);

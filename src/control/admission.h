@@ -21,6 +21,7 @@ struct admission_conf {
     struct rate login;            /* attempts per address, and per user name: 10 a minute, burst 10 */
     struct rate auth_failure;     /* audit rows for bad credentials, per address: 1/s, burst 5 */
     struct rate connect;          /* hellos, all links: 5000/s, burst 20000 */
+    struct rate connect_host;     /* hellos of one host: 2/s, burst 20 */
     struct rate checkin;          /* numbered messages, per link: 500/s, burst 2000; beyond it reading pauses */
     struct rate output_bytes;     /* output, per link: 32 MiB/s, burst 64 MiB; beyond it reading pauses */
     struct rate operators;        /* calls per principal: 2000/s, burst 10000 */

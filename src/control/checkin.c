@@ -12,8 +12,8 @@ static void flag_clone(struct control *c, struct host *h, struct str machine_id)
     struct details d = { 0 };
     if (h->clone_note)
         return;
-    h->clone_note = xasprintf("the same key was used from two machines (machine ids %.12s... and %.12s...): a copied disk?",
-                              h->claims->machine_id.len ? h->claims->machine_id.ptr : "", machine_id.ptr);
+    h->clone_note = xasprintf("the same key was used from two machines (machine ids %.*s... and %.*s...): a copied disk?",
+                              STR_FMT(str_sub(h->claims->machine_id, 0, 12)), STR_FMT(str_sub(machine_id, 0, 12)));
     details_str(details_str(&d, "machine_id", machine_id), "recorded", h->claims->machine_id);
     event__host(c, "host.clone_suspected", h, &d);
     log_warn("host.clone_suspected", "one key from two machines", LOG_CSTR("host", h->name));
@@ -108,17 +108,19 @@ static int may_connect(struct control *c, const struct principal *p, struct link
     if (h->state != HOST_APPROVED)
         return err_set(err, -EACCES, h->state == HOST_REVOKED ? "host.revoked" : "host.rejected", "this host is %s",
                        name_of(host_state_names, h->state));
+    if (!bucket_take(&h->hellos, &c->conf.admission.connect_host, control__mono(c), 1, &wait))
+        return err_set(err, -EBUSY, "rate.limited", "%s connects too often", h->name);
     *ret = h;
     return 0;
 }
 
-static struct link *link_new(struct control *c, struct host *h, struct link_id id, const struct hello *hello)
+static struct link *link_new(struct control *c, struct host *h, struct link_id id)
 {
     struct link *l = xnew0(struct link);
     usec_t wall = control__wall(c);
     /* Grows over restarts too. */
     c->generation = wall > c->generation ? wall : c->generation + 1;
-    *l = (struct link){ .id = id.v, .host = h, .generation = c->generation, .since = wall, .may_run = hello->commands_allowed };
+    *l = (struct link){ .id = id.v, .host = h, .generation = c->generation, .since = wall };
     l->timer.kind = TIMER_LINK;
     HASH_ADD(hh, c->all_links, id, sizeof(l->id), l);
     h->link = l;
@@ -137,7 +139,7 @@ int checkin_hello(struct control *c, const struct principal *host, struct link_i
     if (is_replacing)
         link__cut(c, h->link, "link.replaced", "a newer connection of this host took over", false);
     c->stats.reconnects += h->last_seen != 0;
-    struct link *l = link_new(c, h, link, hello);
+    struct link *l = link_new(c, h, link);
     if (h->spool_epoch != hello->spool_epoch) {
         h->spool_epoch = hello->spool_epoch;
         h->acked_seq = 0;

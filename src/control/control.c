@@ -131,6 +131,7 @@ void control_reload(struct control *c, const struct control_conf *conf)
         if (c->hosts.v[i]->state == HOST_PENDING)
             host__timer(c, c->hosts.v[i]);
     presence__retune(c);
+    link__tell_config(c);
 }
 
 const struct control_stats *control_stats(const struct control *c)

@@ -72,7 +72,6 @@ struct link {
     uint32_t resync_asked;   /* bit per section: asked, not yet answered in full */
     bool is_welcomed;        /* its welcome left: other messages may follow */
     bool is_acking;          /* an ack is due at the flush */
-    bool may_run;            /* the agent's policy takes commands */
     bool is_paused;
     bool is_throttled;       /* over a rate: reading resumes when its timer fires */
     bool is_store_paused;    /* the store is behind */
@@ -107,6 +106,7 @@ struct host {
     uint32_t changed_mask;   /* sections changed since the last inventory.changed */
     usec_t changed_mono;
     struct section_mark *sections;
+    struct bucket hellos;
     struct timer timer;      /* pending: expiry; else presence, seen, inventory.changed */
     UT_hash_handle hh_uuid, hh_key, hh_name;
 };
@@ -357,6 +357,7 @@ void link__drop(struct control *c, struct link *l);
 void link__pause(struct control *c, struct link *l);
 void link__throttle(struct control *c, struct link *l, usec_t wait);
 void link__resume_all(struct control *c);
+void link__tell_config(struct control *c);
 void presence__seen(struct control *c, struct host *h);
 void presence__judge(struct control *c, struct host *h);
 void presence__retune(struct control *c);

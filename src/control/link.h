@@ -1,7 +1,8 @@
 /* control/link.h - how control addresses an agent, whatever accent carries it: implemented by api, upward by callback.
  *
  * A link is named by its id (generation-checked): calls on a dead link return -ENOTCONN and change nothing. Messages are queued in
- * order. control calls these only for what is committed. Loop thread. */
+ * order. control calls these only for what is committed (exceptions: a changed config, a question, input, the cancel of a task that is
+ * none of ours). They never call back into control: a connection found dead is reported by checkin_gone() later. Loop thread. */
 #ifndef MUSTER_CONTROL_LINK_H
 #define MUSTER_CONTROL_LINK_H
 

@@ -83,10 +83,10 @@ static void send_farewell(struct control *c, void *arg)
     free(f);
 }
 
-static void say_goodbye(struct control *c, const struct link *l, const char *slug, const char *text, usec_t after, bool forever)
+static void say_goodbye(struct control *c, uint64_t link_id, const char *slug, const char *text, usec_t after, bool forever)
 {
     struct farewell *f = xnew0(struct farewell);
-    *f = (struct farewell){ l->id, slug, xstrdup(text), after, forever };
+    *f = (struct farewell){ link_id, slug, xstrdup(text), after, forever };
     commit_after(c, send_farewell, f);
 }
 
@@ -94,8 +94,9 @@ void link__cut(struct control *c, struct link *l, const char *slug, const char *
 {
     struct details d = { 0 };
     struct host *h = l->host;
-    say_goodbye(c, l, slug, text, 0, forever);
-    link__drop(c, l);
+    uint64_t id = l->id;
+    link__drop(c, l); /* first: whoever hears the goodbye may report the end at once */
+    say_goodbye(c, id, slug, text, 0, forever);
     event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(slug)));
     presence__retune(c);
 }
@@ -111,9 +112,10 @@ void control_drain(struct control *c)
     c->is_stopping = true;
     event_emit(c, "server.stopping", NULL, NULL);
     HASH_ITER(hh, c->all_links, l, next) {
-        say_goodbye(c, l, "server.stopping", "the server is stopping: come back in your own time slot",
-                    USEC_PER_SEC + presence_reconnect_slot(i++, n, BACK_PER_S), false);
+        uint64_t id = l->id;
         link__drop(c, l);
+        say_goodbye(c, id, "server.stopping", "the server is stopping: come back in your own time slot",
+                    USEC_PER_SEC + presence_reconnect_slot(i++, n, BACK_PER_S), false);
     }
 }
 
@@ -128,6 +130,14 @@ static void tell_config(struct control *c, const struct link *l)
     c->links->config(c->links->ctx, link__id(l), &config);
 }
 
+void link__tell_config(struct control *c)
+{
+    struct link *l, *next;
+    HASH_ITER(hh, c->all_links, l, next)
+        if (l->is_welcomed)
+            tell_config(c, l);
+}
+
 /* The interval grows with the fleet; agents hear of it when it has moved by a fifth. */
 void presence__retune(struct control *c)
 {
@@ -137,8 +147,5 @@ void presence__retune(struct control *c)
         return;
     c->beat_every = every;
     c->rules = presence_rules_for(every);
-    struct link *l, *next;
-    HASH_ITER(hh, c->all_links, l, next)
-        if (l->is_welcomed)
-            tell_config(c, l);
+    link__tell_config(c);
 }

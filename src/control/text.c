@@ -8,12 +8,16 @@
 
 static bool is_clean(struct str s, size_t max)
 {
-    if (s.len > max || !utf8_is_valid(s))
+    unsigned char wide = 0;
+    if (s.len > max)
         return false;
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char b = (unsigned char)s.ptr[i];
+        if (b < 0x20 || b == 0x7f)
             return false;
-    return true;
+        wide |= b;
+    }
+    return wide < 0x80 || utf8_is_valid(s); /* nearly everything is ASCII */
 }
 
 struct str text__clean(struct arena *a, struct str s, size_t max)

@@ -15,6 +15,7 @@ enum {
     CWD_MAX = 4096,
     IDEM_KEY_MAX = 255,
     JOB_ARENA_MAX = 4 << 20,
+    TARGETS_MAX = 4 << 20,
     GRACE_DEFAULT_S = 10,
 };
 
@@ -148,9 +149,10 @@ static void hash_wish(const struct job_wish *w, uint8_t ret[SHA256_LEN])
 static bool copy_list(struct arena *a, const struct str_list *in, struct str_list *out)
 {
     *out = (struct str_list){ in->n ? arena_array(a, in->n, sizeof(*out->v)) : NULL, in->n };
-    for (size_t i = 0; i < in->n && out->v; i++)
-        out->v[i] = arena_str(a, in->v[i]);
-    return in->n == 0 || out->v;
+    for (size_t i = 0; i < in->n; i++)
+        if (!out->v || !(out->v[i] = arena_str(a, in->v[i])).ptr)
+            return false;
+    return true;
 }
 
 /* In an arena of its own; NULL when it does not fit. */
@@ -162,15 +164,17 @@ struct job *job__new(const struct job_spec *spec, struct str principal, struct s
     bool fits = copy_list(a, &spec->argv, &j->spec.argv);
     j->spec.env.v = spec->env.n ? arena_array(a, spec->env.n, sizeof(struct kv)) : NULL;
     fits = fits && (spec->env.n == 0 || j->spec.env.v);
-    for (size_t i = 0; fits && i < spec->env.n; i++)
+    for (size_t i = 0; fits && i < spec->env.n; i++) {
         j->spec.env.v[i] = (struct kv){ arena_str(a, spec->env.v[i].key), arena_str(a, spec->env.v[i].value) };
+        fits = j->spec.env.v[i].value.ptr != NULL;
+    }
     j->spec.shell = arena_str(a, spec->shell);
     j->spec.user = arena_str(a, spec->user);
     j->spec.cwd = arena_str(a, spec->cwd);
     j->principal = arena_str(a, principal);
     j->idem_key = arena_str(a, idem_key);
     j->stdin_data = arena_str(a, stdin_data);
-    if (fits && j->stdin_data.ptr)
+    if (fits && j->stdin_data.ptr) /* the last and largest: it fits when all fit */
         return j;
     job__discard(j);
     return NULL;
@@ -207,9 +211,10 @@ struct creation {
     struct principal p;
     struct job *job;  /* until it is filed */
     uint64_t job_id;
-    bool all, is_repeat, is_told;
-    struct str_list hosts;
-    struct str selector; /* in the job's arena */
+    bool is_repeat, is_told;
+    struct str_list hosts; /* the caller's; in @arena when the answer comes later */
+    struct str selector;
+    struct arena *arena;
     uint32_t key_epoch;
     job_fn done;
     void *ctx;
@@ -228,6 +233,7 @@ static void tell(struct control *c, void *arg)
         x->done(x->ctx, x->result, &x->err, j ? &row : NULL, x->is_repeat);
     if (x->job)
         job__discard(x->job);
+    arena_free(x->arena);
     free(x);
 }
 
@@ -274,11 +280,12 @@ static int named_hosts(struct creation *x, struct targets *ts)
 
 static int aim(struct creation *x, struct targets *ts)
 {
+    AUTO(arena_free) struct arena *a = arena_new(256 << 10);
     struct selector *sel = NULL;
     if (x->hosts.n)
         return named_hosts(x, ts);
     if (x->selector.len) {
-        int r = selector_parse(x->job->arena, x->selector, &sel, &x->err);
+        int r = selector_parse(a, x->selector, &sel, &x->err);
         if (r < 0) {
             err_path(&x->err, "targets.selector");
             return -EINVAL;
@@ -412,6 +419,15 @@ static void read_done(void *ctx, int result)
     }
 }
 
+/* The caller's lists end with the call: copies of them wait here. */
+static bool keep_targets(struct creation *x)
+{
+    struct str_list hosts = x->hosts;
+    x->arena = arena_new(TARGETS_MAX);
+    x->selector = arena_str(x->arena, x->selector);
+    return copy_list(x->arena, &hosts, &x->hosts) && x->selector.ptr;
+}
+
 static void look_up(struct creation *x)
 {
     struct control *c = x->c;
@@ -443,10 +459,8 @@ void job_create(struct control *c, const struct principal *p, const struct job_w
     int r = begin(c, p, w, &err);
     struct job *j = r == 0 ? from_wish(c, p, w) : NULL;
     struct creation *x = xnew0(struct creation);
-    *x = (struct creation){ .c = c, .p = *p, .job = j, .all = w->all, .done = done, .ctx = ctx };
-    if (j && (!copy_list(j->arena, &w->hosts, &x->hosts) || !(x->selector = arena_str(j->arena, w->selector)).ptr))
-        r = err_set(&err, -E2BIG, "job.too_large", "too many targets");
-    if (!j || r < 0) {
+    *x = (struct creation){ .c = c, .p = *p, .job = j, .hosts = w->hosts, .selector = w->selector, .done = done, .ctx = ctx };
+    if (!j || (w->idem_key.len && !keep_targets(x))) {
         if (r == 0)
             r = err_set(&err, -E2BIG, "job.too_large", "this job is too large");
         done(ctx, r, &err, NULL, false);

@@ -303,6 +303,25 @@ static void a_link_over_its_rate_is_not_read_until_it_is_under(void **state)
     sim_free(m);
 }
 
+static void one_host_may_connect_so_often(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web"), *other = sim_ready(f, "other");
+    int n = 1, r = 0;
+    while (r == 0 && n < 100) {
+        r = sim_hello_with(f, m, NULL, 0);
+        n += r == 0;
+    }
+    assert_int_equal(n, 20);
+    assert_int_equal(r, -EBUSY);
+    assert_slug(f, "rate.limited");
+    assert_int_equal(sim_hello_with(f, other, NULL, 0), 0);
+    clock_turn(&f->clock, USEC_PER_SEC);
+    assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
+    sim_free(m);
+    sim_free(other);
+}
+
 static void the_interval_grows_with_the_fleet_and_agents_hear_of_it(void **state)
 {
     struct fixture *f = *state;
@@ -396,6 +415,7 @@ int main(void)
         T(a_full_section_that_lies_about_itself_is_not_taken),
         T(a_live_question_is_answered_or_ends),
         T(a_link_over_its_rate_is_not_read_until_it_is_under),
+        T(one_host_may_connect_so_often),
         T(the_interval_grows_with_the_fleet_and_agents_hear_of_it),
         T(a_planned_stop_gives_everybody_a_slot),
         T(claims_of_an_agent_are_mended_before_they_are_kept),
