@@ -87,6 +87,8 @@ struct agent {
     uint64_t tasks[AGENT_TASKS];
     uint32_t n_tasks;
 };
+/* Reads its key and certificate; sim_end() if they are not usable. */
+void agent_prepare(struct agent *a);
 /* Begins a connection. */
 void agent_connect(struct agent *a);
 /* The heartbeat packed for this tick. */
@@ -136,7 +138,7 @@ struct sim {
     /* sim_work.c */
     struct agent *wheel[8192];
     uint64_t tick_n;
-    uint32_t connect_next, beat_next, checkin_next;
+    uint32_t n_prepared, connect_next, beat_next, checkin_next;
     uint64_t beats_due, checkins_due;
     usec_t beats_from, checkins_from, progress_at;
     VEC(struct offer) offers;

@@ -306,6 +306,8 @@ static void on_finished(void *ctx, uint64_t call, int status, struct str message
     if (a->state == AGENT_HELLO && status != GRPC_UNAVAILABLE) {
         s->c.call_refused++;
         snprintf(s->last_error, sizeof(s->last_error), "link refused: %.*s", STR_FMT(message));
+    } else {
+        snprintf(s->last_error, sizeof(s->last_error), "link ended: %.*s", STR_FMT(message));
     }
     broken(a, 0, false);
 }
@@ -346,28 +348,29 @@ static void on_disconnected(void *ctx, const struct err *err)
     broken(a, 0, false);
 }
 
-void agent_connect(struct agent *a)
+void agent_prepare(struct agent *a)
 {
     static const char *const alpn[] = { "h2", NULL };
     struct sim *s = a->sim;
     struct err err = { 0 };
+    const struct tls_client_conf tls = {
+        .ca_pem = s->ids.ca_pem,
+        .expect_uri = s->expect_uri,
+        .cert_pem = s->ids.v[a->index].cert_pem,
+        .key_pem = s->ids.v[a->index].key_pem,
+        .alpn = alpn,
+    };
+    a->tls = tls_client_new(&tls, &err);
+    if (!a->tls)
+        sim_end(s, err.text);
+}
+
+void agent_connect(struct agent *a)
+{
+    struct sim *s = a->sim;
     grpc_client_free(TAKE(a->client));
     a->is_stale = false;
     a->call = 0;
-    if (!a->tls) {
-        const struct tls_client_conf tls = {
-            .ca_pem = s->ids.ca_pem,
-            .expect_uri = s->expect_uri,
-            .cert_pem = s->ids.v[a->index].cert_pem,
-            .key_pem = s->ids.v[a->index].key_pem,
-            .alpn = alpn,
-        };
-        a->tls = tls_client_new(&tls, &err);
-        if (!a->tls) {
-            sim_end(s, err.text);
-            return;
-        }
-    }
     if (!a->epoch)
         rand_bytes(&a->epoch, sizeof(a->epoch));
     const struct grpc_client_conf conf = { .host = s->host, .port = s->port, .tls = a->tls, .connect_timeout = s->o.connect_timeout };
