@@ -1,7 +1,8 @@
-/* bench/store_speed.c - rows a second and load times of the store alone: store_speed [DIR]. Figures: docs/performance.md.
+/* bench/store_speed.c - rows a second and load times of the store alone: store_speed [DIR]. Figures:
+ * docs/performance.md.
  *
- * Everything goes through store.h as the server does it: one unit a turn, the next as soon as the loop comes round, at most 16 on
- * their way; each figure ends when the last ticket is back. */
+ * Everything goes through store.h as the server does it: one unit a turn, the next as soon as the loop comes
+ * round, at most 16 on their way; each figure ends when the last ticket is back. */
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ static double cpu_s(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static usec_t start_us;
@@ -66,8 +68,8 @@ static void report(const char *what, uint64_t n)
     double took = (double)(clock_mono(&clock_real) - start_us) / 1e6, cpu = cpu_s() - start_cpu;
     struct store_stats st;
     store_stats(s, &st);
-    printf("%-44s %8lu in %7.1f ms  %9.0f/s  cpu %7.1f ms (%.2f us each)\n", what, (unsigned long)n, took * 1e3,
-           (double)n / took, cpu * 1e3, cpu * 1e6 / (double)n);
+    printf("%-44s %8lu in %7.1f ms  %9.0f/s  cpu %7.1f ms (%.2f us each)\n", what, (unsigned long)n,
+           took * 1e3, (double)n / took, cpu * 1e3, cpu * 1e6 / (double)n);
 }
 
 static void put_hosts(void)
@@ -78,17 +80,27 @@ static void put_hosts(void)
     begin();
     for (uint64_t i = 1; i <= HOSTS; i++) {
         char name[32];
-        struct host_row h = { .id = i, .state = HOST_APPROVED, .dialect = STR("native"), .created_at = 1700000000000000 };
+        struct host_row h = {
+            .id = i, .state = HOST_APPROVED, .dialect = STR("native"), .created_at = 1700000000000000
+        };
         snprintf(name, sizeof(name), "host-%05lu", (unsigned long)i);
         snprintf(h.uuid, sizeof(h.uuid), "018bcfe5-6800-7000-8000-%012lx", (unsigned long)i);
         memcpy(h.fingerprint, &i, sizeof(i));
         h.name = str_of(name);
-        h.csr_pem = STR("-----BEGIN CERTIFICATE REQUEST-----\nMIGdMFECAQAwHjEcMBoGA1UEAwwTbXVzdGVyLWFnZW50LWVucm9sbDAqMAUGAytl"
-                        "cAMhAEx3tq0qXcD1g0m8y3m6mKq0d1vFrS7w5d3y3m6mKq0doAAwBQYDK2VwA0EA\n-----END CERTIFICATE REQUEST-----\n");
-        h.claims = (struct host_claims){ .hostname = h.name, .machine_id = str_of(h.uuid), .os = STR("Debian GNU/Linux 12"),
-                                         .kernel = STR("6.1.0-18-amd64"), .arch = STR("x86_64"),
-                                         .agent_version = STR("0.1.0"), .addresses = { addresses, 2 }, .cpu_cores = 4,
-                                         .memory_bytes = 1ull << 33, .disk_bytes = 1ull << 38 };
+        h.csr_pem = STR("-----BEGIN CERTIFICATE "
+                        "REQUEST-----\nMIGdMFECAQAwHjEcMBoGA1UEAwwTbXVzdGVyLWFnZW50LWVucm9sbDAqMAUGAytl"
+                        "cAMhAEx3tq0qXcD1g0m8y3m6mKq0d1vFrS7w5d3y3m6mKq0doAAwBQYDK2VwA0EA\n-----END "
+                        "CERTIFICATE REQUEST-----\n");
+        h.claims = (struct host_claims){ .hostname = h.name,
+                                         .machine_id = str_of(h.uuid),
+                                         .os = STR("Debian GNU/Linux 12"),
+                                         .kernel = STR("6.1.0-18-amd64"),
+                                         .arch = STR("x86_64"),
+                                         .agent_version = STR("0.1.0"),
+                                         .addresses = { addresses, 2 },
+                                         .cpu_cores = 4,
+                                         .memory_bytes = 1ull << 33,
+                                         .disk_bytes = 1ull << 38 };
         h.labels = (struct kv_list){ labels, 2 };
         store_put_host(s, &h);
         if (i % 100 == 0)
@@ -123,7 +135,9 @@ static void put_full(void)
 
     for (int i = 0; i < 20; i++) {
         snprintf(keys[i], sizeof(keys[i]), "tcp/0.0.0.0:%d", 8000 + i);
-        rows[i] = (struct fact_row){ str_of(keys[i]), STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":812}") };
+        rows[i] =
+            (struct fact_row){ str_of(keys[i]),
+                               STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":812}") };
     }
     body_make(rows, 20, &body, NULL);
     struct fact_head h = { .status = SECTION_OK, .received_at = 1 };
@@ -144,7 +158,8 @@ static void put_full(void)
 
 static void put_deltas(int a_unit, uint64_t n)
 {
-    struct fact_row row = { STR("tcp/0.0.0.0:8000"), STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":9123}") };
+    struct fact_row row = { STR("tcp/0.0.0.0:8000"),
+                            STR("{\"proto\":\"tcp\",\"port\":8000,\"process\":\"nginx\",\"pid\":9123}") };
     struct section_delta d = { .rows = &row, .n_rows = 1 };
     AUTO(buf_done) struct buf delta = BUF(1 << 16);
     char what[64];
@@ -152,7 +167,10 @@ static void put_deltas(int a_unit, uint64_t n)
     delta_encode(&d, &delta);
     begin();
     for (uint64_t i = 1; i <= n; i++) {
-        struct fact_head h = { .host_id = i * 7919 % HOSTS + 1, .section = STR("listeners"), .status = SECTION_OK, .received_at = i };
+        struct fact_head h = { .host_id = i * 7919 % HOSTS + 1,
+                               .section = STR("listeners"),
+                               .status = SECTION_OK,
+                               .received_at = i };
         store_put_facts_delta(s, &h, buf_as_str(&delta));
         store_put_seen(s, &(struct seen_row){ h.host_id, 42, i, i });
         if (i % (uint64_t)a_unit == 0)
@@ -169,16 +187,25 @@ static void put_tasks(void)
     for (uint64_t i = 1; i <= HOSTS; i++) {
         char name[32];
         snprintf(name, sizeof(name), "host-%05lu", (unsigned long)i);
-        store_put_task(s, &(struct task_row){ .id = i, .job_id = 1, .host_id = i, .host_name = str_of(name),
-                                              .state = TASK_QUEUED, .created_at = 1700000000000000 });
+        store_put_task(s, &(struct task_row){ .id = i,
+                                              .job_id = 1,
+                                              .host_id = i,
+                                              .host_name = str_of(name),
+                                              .state = TASK_QUEUED,
+                                              .created_at = 1700000000000000 });
     }
     turn(0);
     report("tasks put, all in one unit", HOSTS);
     begin();
     for (uint64_t i = 1; i <= HOSTS; i++) {
         store_put_output(s, &(struct output_frame){ i, STREAM_STDOUT, 0, STR("hello\n") });
-        store_put_task(s, &(struct task_row){ .id = i, .job_id = 1, .host_id = i, .host_name = STR("host-00000"),
-                                              .state = TASK_DONE, .outcome = OUTCOME_EXITED, .stdout_bytes = 6,
+        store_put_task(s, &(struct task_row){ .id = i,
+                                              .job_id = 1,
+                                              .host_id = i,
+                                              .host_name = STR("host-00000"),
+                                              .state = TASK_DONE,
+                                              .outcome = OUTCOME_EXITED,
+                                              .stdout_bytes = 6,
                                               .finished_at = 1700000000000000 });
         if (i % 100 == 0)
             turn(WINDOW);
@@ -194,7 +221,8 @@ static void put_output(void)
 
     begin();
     for (uint64_t i = 0; i < N; i++) {
-        store_put_output(s, &(struct output_frame){ 999999, STREAM_STDOUT, i * sizeof(chunk), str_bytes(chunk, sizeof(chunk)) });
+        store_put_output(s, &(struct output_frame){ 999999, STREAM_STDOUT, i * sizeof(chunk),
+                                                    str_bytes(chunk, sizeof(chunk)) });
         if (i % 8 == 7)
             turn(WINDOW);
     }

@@ -17,7 +17,9 @@ static void add_u64(struct buf *b, uint64_t v)
 
 static void row_hash(const struct audit_row *row, uint8_t ret[SHA256_LEN])
 {
-    const struct str fields[] = { row->principal, row->peer, row->verb, row->target, row->outcome, row->slug };
+    const struct str fields[] = {
+        row->principal, row->peer, row->verb, row->target, row->outcome, row->slug
+    };
     size_t size = 8 + SHA256_LEN + 3 * 16;
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         size += 8 + fields[i].len;

@@ -7,7 +7,8 @@ static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /* @n_out characters of @bits bits each from the front of @src; bits past its end are zero. */
-static void spell(const uint8_t *src, size_t n_src, unsigned bits, const char *alphabet, char *dst, size_t n_out)
+static void spell(const uint8_t *src, size_t n_src, unsigned bits, const char *alphabet, char *dst,
+                  size_t n_out)
 {
     for (size_t i = 0; i < n_out; i++) {
         unsigned v = 0;

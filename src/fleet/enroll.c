@@ -20,7 +20,8 @@ static const struct {
     const char *hint[3];   /* what would work instead, for refused operator verbs */
 } steps[] = {
     [HOST_PENDING] = { { HOST_APPROVED, HOST_REJECTED, HOST_REJECTED, HOST_PENDING }, { NULL, NULL, NULL } },
-    [HOST_APPROVED] = { { HOST_APPROVED, NO, HOST_REVOKED, HOST_APPROVED }, { NULL, "revoke it instead", NULL } },
+    [HOST_APPROVED] = { { HOST_APPROVED, NO, HOST_REVOKED, HOST_APPROVED },
+                        { NULL, "revoke it instead", NULL } },
     [HOST_REJECTED] = { { HOST_APPROVED, HOST_REJECTED, NO, HOST_REJECTED },
                         { NULL, NULL, "it has no certificate to revoke; forget it to remove it" } },
     [HOST_REVOKED] = { { NO, NO, HOST_REVOKED, HOST_REVOKED },
@@ -32,7 +33,8 @@ int enroll_step(enum host_state from, enum enroll_verb verb, enum host_state *re
     static const char *const verbs[] = { "approved", "rejected", "revoked", "asked again" };
 
     if (from < HOST_PENDING || from > HOST_REVOKED || (unsigned)verb > ENROLL_ASK_AGAIN)
-        return err_set(err, -EINVAL, "host.state", "there is no such state or verb (%d, %d)", (int)from, (int)verb);
+        return err_set(err, -EINVAL, "host.state", "there is no such state or verb (%d, %d)", (int)from,
+                       (int)verb);
     enum host_state to = steps[from].to[verb];
     if (to == NO)
         return err_set(err, -EINVAL, "host.state", "a host that is %s cannot be %s: %s",
@@ -83,7 +85,8 @@ static bool is_code(struct str s)
         return false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              c == '-'))
             return false;
     }
     return true;

@@ -106,7 +106,8 @@ static int append_row(struct buf *body, const struct fact_row *row)
 /* Keys are identities and never empty. */
 static bool row_fits(const struct fact_row *row)
 {
-    return row->key.len > 0 && row->key.len <= LIMIT_ROW_BYTES && row->json.len <= LIMIT_ROW_BYTES - row->key.len;
+    return row->key.len > 0 && row->key.len <= LIMIT_ROW_BYTES &&
+           row->json.len <= LIMIT_ROW_BYTES - row->key.len;
 }
 
 int body_make(struct fact_row *rows, size_t n, struct buf *body, struct err *err)
@@ -115,13 +116,14 @@ int body_make(struct fact_row *rows, size_t n, struct buf *body, struct err *err
     int r = 0;
 
     if (n > LIMIT_SECTION_ROWS)
-        return err_set(err, -ENOBUFS, "field.too_long", "%zu rows; a section may have %d", n, LIMIT_SECTION_ROWS);
+        return err_set(err, -ENOBUFS, "field.too_long", "%zu rows; a section may have %d", n,
+                       LIMIT_SECTION_ROWS);
     if (n)
         qsort(rows, n, sizeof(*rows), by_key);
     for (size_t i = 0; i < n && r == 0; i++) {
         if (!row_fits(&rows[i]))
-            r = err_set(err, -ENOBUFS, "field.too_long", "a row's key must not be empty and the row at most %d bytes",
-                        LIMIT_ROW_BYTES);
+            r = err_set(err, -ENOBUFS, "field.too_long",
+                        "a row's key must not be empty and the row at most %d bytes", LIMIT_ROW_BYTES);
         else if (i > 0 && str_eq(rows[i - 1].key, rows[i].key))
             r = err_set(err, -EINVAL, "field.duplicate", "key \"%.*s\" appears twice",
                         (int)(rows[i].key.len > 100 ? 100 : rows[i].key.len), rows[i].key.ptr);
@@ -361,7 +363,8 @@ bool delta_digest_is_right(const struct section_delta *d)
     return fact_digest_eq(&sum, &d->digest);
 }
 
-enum delta_verdict delta_judge(const struct section_delta *d, bool has_recorded, const struct fact_digest *recorded)
+enum delta_verdict delta_judge(const struct section_delta *d, bool has_recorded,
+                               const struct fact_digest *recorded)
 {
     if (d->full)
         return delta_digest_is_right(d) ? DELTA_TAKE : DELTA_RESYNC;

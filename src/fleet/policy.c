@@ -32,23 +32,16 @@ const struct name verb_names[] = {
     NAMES_END,
 };
 
-/* The smallest role that may. A new verb without a row stays at ROLE_NONE, which policy_needs() turns into "nobody
- * below admin": forgetting a row never opens a door. */
+/* The smallest role that may. A new verb without a row stays at ROLE_NONE, which policy_needs() turns into
+ * "nobody below admin": forgetting a row never opens a door. */
 static const enum role_level needs[VERB_N] = {
-    [VERB_READ] = ROLE_VIEWER,
-    [VERB_HOST_APPROVE] = ROLE_OPERATOR,
-    [VERB_HOST_REJECT] = ROLE_OPERATOR,
-    [VERB_HOST_REVOKE] = ROLE_OPERATOR,
-    [VERB_HOST_LABEL] = ROLE_OPERATOR,
-    [VERB_HOST_RENAME] = ROLE_OPERATOR,
-    [VERB_HOST_FORGET] = ROLE_OPERATOR,
-    [VERB_INSTALL_TOKEN] = ROLE_OPERATOR,
-    [VERB_RUN] = ROLE_OPERATOR,
-    [VERB_USER_ADMIN] = ROLE_ADMIN,
-    [VERB_OWN_PASSWORD] = ROLE_VIEWER,
-    [VERB_API_TOKEN] = ROLE_VIEWER,
-    [VERB_API_TOKEN_ANY] = ROLE_ADMIN,
-    [VERB_AUDIT_READ] = ROLE_ADMIN,
+    [VERB_READ] = ROLE_VIEWER,          [VERB_HOST_APPROVE] = ROLE_OPERATOR,
+    [VERB_HOST_REJECT] = ROLE_OPERATOR, [VERB_HOST_REVOKE] = ROLE_OPERATOR,
+    [VERB_HOST_LABEL] = ROLE_OPERATOR,  [VERB_HOST_RENAME] = ROLE_OPERATOR,
+    [VERB_HOST_FORGET] = ROLE_OPERATOR, [VERB_INSTALL_TOKEN] = ROLE_OPERATOR,
+    [VERB_RUN] = ROLE_OPERATOR,         [VERB_USER_ADMIN] = ROLE_ADMIN,
+    [VERB_OWN_PASSWORD] = ROLE_VIEWER,  [VERB_API_TOKEN] = ROLE_VIEWER,
+    [VERB_API_TOKEN_ANY] = ROLE_ADMIN,  [VERB_AUDIT_READ] = ROLE_ADMIN,
 };
 
 enum role_level policy_needs(enum verb v)

@@ -27,8 +27,8 @@ struct selector {
 
 static bool is_key_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '/' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '/' || c == '-';
 }
 
 static bool is_key(struct str s)
@@ -66,8 +66,10 @@ static int bad(struct err *err, size_t at, const char *why)
 
 static enum subject subject_of(struct str key)
 {
-    return str_is(key, "name") ? SUBJECT_NAME : str_is(key, "id") ? SUBJECT_ID : str_is(key, "status") ? SUBJECT_STATUS
-                                                                                                       : SUBJECT_LABEL;
+    return str_is(key, "name")     ? SUBJECT_NAME
+           : str_is(key, "id")     ? SUBJECT_ID
+           : str_is(key, "status") ? SUBJECT_STATUS
+                                   : SUBJECT_LABEL;
 }
 
 /* a|b|c after the operator. */
@@ -112,7 +114,8 @@ static int parse_term(struct arena *a, struct str s, size_t at, struct term *t, 
         n++;
     key = str_sub(s, 0, n);
     if (!is_key(key))
-        return bad(err, at + is_negated, n > LIMIT_NAME ? "a key is longer than 128 characters" : "a key is expected here");
+        return bad(err, at + is_negated,
+                   n > LIMIT_NAME ? "a key is longer than 128 characters" : "a key is expected here");
     t->subject = subject_of(key);
     t->key = arena_str(a, key);
     if (!t->key.ptr)
@@ -219,8 +222,8 @@ bool selector_match(const struct selector *s, const struct selectable *h)
     return true;
 }
 
-/* Only the newest '*' is ever retried: what an older one could still swallow, the newer one can too. That bounds the work by
- * length of pattern times length of text, without recursion. */
+/* Only the newest '*' is ever retried: what an older one could still swallow, the newer one can too. That
+ * bounds the work by length of pattern times length of text, without recursion. */
 bool glob_match(struct str pattern, struct str s)
 {
     size_t p = 0, i = 0, star = SIZE_MAX, mark = 0;
@@ -247,12 +250,13 @@ bool glob_match(struct str pattern, struct str s)
 int label_check(struct str key, struct str value, struct err *err)
 {
     if (!is_key(key))
-        return err_set(err, -EINVAL, "label.bad", "a label's key is 1 to %d of letters, digits and . _ / -", LIMIT_NAME);
+        return err_set(err, -EINVAL, "label.bad", "a label's key is 1 to %d of letters, digits and . _ / -",
+                       LIMIT_NAME);
     if (value.len > LIMIT_LABEL_VALUE)
         return err_set(err, -EINVAL, "label.bad", "the value of %.*s is longer than %d bytes", STR_FMT(key),
                        LIMIT_LABEL_VALUE);
     if (!is_plain_value(value))
-        return err_set(err, -EINVAL, "label.bad", "the value of %.*s is not UTF-8 text without control characters",
-                       STR_FMT(key));
+        return err_set(err, -EINVAL, "label.bad",
+                       "the value of %.*s is not UTF-8 text without control characters", STR_FMT(key));
     return 0;
 }

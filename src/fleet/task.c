@@ -5,8 +5,8 @@
  *      ^  link lost,    |                  |  agent does not    |               ^
  *      +-- unknown -----+                  +-- know it: lost ---+---------------+
  *
- * An agent's word always moves a task forward, from wherever we believed it was: an offer whose link broke may well
- * have arrived, so even a queued task can be heard of as running. */
+ * An agent's word always moves a task forward, from wherever we believed it was: an offer whose link broke
+ * may well have arrived, so even a queued task can be heard of as running. */
 #include "fleet/task.h"
 
 #include <assert.h>
@@ -22,11 +22,26 @@ const struct name job_state_names[] = {
     { JOB_PARTIAL, "partial" }, { JOB_CANCELLED, "cancelled" }, NAMES_END,
 };
 
-#define GO(to_) { TASK_##to_, TASK_ACT_NONE, OUTCOME_NONE, true }
-#define SAME(at_) { TASK_##at_, TASK_ACT_IGNORE, OUTCOME_NONE, true }
-#define SEND(at_, what) { TASK_##at_, TASK_ACT_SEND_##what, OUTCOME_NONE, true }
-#define END(how) { TASK_DONE, TASK_ACT_NONE, OUTCOME_##how, true }
-#define NEVER(at_) { TASK_##at_, TASK_ACT_NONE, OUTCOME_NONE, false }
+#define GO(to_)                                                                                              \
+    {                                                                                                        \
+        TASK_##to_, TASK_ACT_NONE, OUTCOME_NONE, true                                                        \
+    }
+#define SAME(at_)                                                                                            \
+    {                                                                                                        \
+        TASK_##at_, TASK_ACT_IGNORE, OUTCOME_NONE, true                                                      \
+    }
+#define SEND(at_, what)                                                                                      \
+    {                                                                                                        \
+        TASK_##at_, TASK_ACT_SEND_##what, OUTCOME_NONE, true                                                 \
+    }
+#define END(how)                                                                                             \
+    {                                                                                                        \
+        TASK_DONE, TASK_ACT_NONE, OUTCOME_##how, true                                                        \
+    }
+#define NEVER(at_)                                                                                           \
+    {                                                                                                        \
+        TASK_##at_, TASK_ACT_NONE, OUTCOME_NONE, false                                                       \
+    }
 
 static const struct task_step table[TASK_DONE + 1][TASK_IN_N] = {
     [TASK_QUEUED] = {

@@ -13,12 +13,13 @@ static int put_audit(struct writer *w, const void *args)
     const struct put_audit *p = args;
     const struct audit_row *a = &p->a;
 
-    return db_run(w->db,
-                  "INSERT INTO audit (id, at, principal, peer, verb, target, outcome, slug, details_json, prev, hash)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                  VALS(V_INT(a->id), V_INT(a->at), V_TEXT(a->principal), V_TEXT(a->peer), V_TEXT(a->verb), V_TEXT(a->target),
-                       V_TEXT(a->outcome), V_TEXT(a->slug), V_TEXT(p->details_json), V_BLOB(str_bytes(a->prev, SHA256_LEN)),
-                       V_BLOB(str_bytes(a->hash, SHA256_LEN))));
+    return db_run(
+        w->db,
+        "INSERT INTO audit (id, at, principal, peer, verb, target, outcome, slug, details_json, prev, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        VALS(V_INT(a->id), V_INT(a->at), V_TEXT(a->principal), V_TEXT(a->peer), V_TEXT(a->verb),
+             V_TEXT(a->target), V_TEXT(a->outcome), V_TEXT(a->slug), V_TEXT(p->details_json),
+             V_BLOB(str_bytes(a->prev, SHA256_LEN)), V_BLOB(str_bytes(a->hash, SHA256_LEN))));
 }
 
 void store_put_audit(struct store *s, const struct audit_row *a)
@@ -53,7 +54,8 @@ int store_load_audit_head(struct store *s, uint64_t *ret_id, uint8_t ret_hash[SH
     return e < 0 ? store__err(err, e, "read the audit log in", s->path, db) : 0;
 }
 
-#define AUDIT_COLS "SELECT id, at, principal, peer, verb, target, outcome, slug, details_json, prev, hash FROM audit "
+#define AUDIT_COLS                                                                                           \
+    "SELECT id, at, principal, peer, verb, target, outcome, slug, details_json, prev, hash FROM audit "
 
 static int run_audit(struct db *db, struct read *rd)
 {
@@ -90,8 +92,8 @@ static void deliver_audit(const struct read *rd, const void *row)
     ((store_audit_fn)rd->row)(rd->ctx, row);
 }
 
-void store_read_audit(struct store *s, uint64_t after_id, bool newest_first, uint32_t limit, store_audit_fn row,
-                      store_done_fn done, void *ctx)
+void store_read_audit(struct store *s, uint64_t after_id, bool newest_first, uint32_t limit,
+                      store_audit_fn row, store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_audit, deliver_audit, (void (*)(void))row, done, ctx);
 

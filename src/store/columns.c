@@ -9,8 +9,10 @@
 static struct str keep_scratch(struct store *s, struct jw *w)
 {
     if (jw_done(w) < 0) {
-        /* Every value met its own cap on the way in, so a document this large is our mistake. Never half a document. */
-        log_error("store.document_too_large", "a row's document was left out", LOG_U64("max", s->scratch.max));
+        /* Every value met its own cap on the way in, so a document this large is our mistake. Never half a
+         * document. */
+        log_error("store.document_too_large", "a row's document was left out",
+                  LOG_U64("max", s->scratch.max));
         return STR("{}");
     }
     return store__keep(s, buf_as_str(&s->scratch));
@@ -72,6 +74,7 @@ void col_record(struct rows *r, int col, struct arena *a, const struct record *r
 
     if (record_decode_json(rec, a, col_str(r, col), LIMIT_JSON_BYTES, ret, &errs, &err) < 0) {
         memset(ret, 0, rec->size);
-        log_error("store.bad_document", "a row's document cannot be read", LOG_CSTR("record", rec->name), LOG_ERR(&err));
+        log_error("store.bad_document", "a row's document cannot be read", LOG_CSTR("record", rec->name),
+                  LOG_ERR(&err));
     }
 }

@@ -6,8 +6,8 @@
 #include "store/schema.h"
 #include "store/store_priv.h"
 
-void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
-                  store_done_fn done, void *ctx)
+void store_backup(struct store *s, const char *path,
+                  void (*progress)(void *ctx, uint64_t done, uint64_t total), store_done_fn done, void *ctx)
 {
     struct copy_msg *m = xnew0(struct copy_msg);
 
@@ -47,7 +47,8 @@ static int check_file(const char *path, struct err *err)
         (e = schema_check(db, path, &version, err)) < 0)
         return e;
     if (version == 0)
-        return err_set(err, -EBADMSG, "store.corrupt", "%s is an empty database: there is nothing in it", path);
+        return err_set(err, -EBADMSG, "store.corrupt", "%s is an empty database: there is nothing in it",
+                       path);
     if ((e = db_integrity(db, err)) < 0)
         err_prefix(err, "%s is damaged", path);
     return e;

@@ -1,11 +1,13 @@
-/* store/driver.h - what a database must do. Two do (SQLite here; PostgreSQL when its issue comes), one is scripted for tests.
+/* store/driver.h - what a database must do. Two do (SQLite here; PostgreSQL when its issue comes), one is
+ * scripted for tests.
  *
- * A handle is used by one thread at a time. SQL is plain: '?' parameters, upserts by key, indexed range reads. A statement is
- * prepared on first use and kept with the handle; its key is the address of the SQL text, so pass string literals only, and do not
- * run a statement again while its rows are still being read.
+ * A handle is used by one thread at a time. SQL is plain: '?' parameters, upserts by key, indexed range
+ * reads. A statement is prepared on first use and kept with the handle; its key is the address of the SQL
+ * text, so pass string literals only, and do not run a statement again while its rows are still being read.
  *
- * Errors, from every function: -ENOSPC full, -EROFS read-only, -EIO, -EBUSY locked by another process (after 2 s), -EEXIST a
- * constraint said no, -EBADMSG corrupt or not a database, -ENOTSUP a statement it does not understand (our mistake). */
+ * Errors, from every function: -ENOSPC full, -EROFS read-only, -EIO, -EBUSY locked by another process (after
+ * 2 s), -EEXIST a constraint said no, -EBADMSG corrupt or not a database, -ENOTSUP a statement it does not
+ * understand (our mistake). */
 #ifndef MUSTER_STORE_DRIVER_H
 #define MUSTER_STORE_DRIVER_H
 
@@ -15,7 +17,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* One parameter. Texts and blobs are borrowed until the statement ran (db_run) or its rows are done (db_query). */
+/* One parameter. Texts and blobs are borrowed until the statement ran (db_run) or its rows are done
+ * (db_query). */
 struct val {
     enum { VAL_INT, VAL_TEXT, VAL_BLOB } type;
     int64_t i;
@@ -24,7 +27,7 @@ struct val {
 #define V_INT(x) ((struct val){ .type = VAL_INT, .i = (int64_t)(x) })
 #define V_TEXT(x) ((struct val){ .type = VAL_TEXT, .s = (x) })
 #define V_BLOB(x) ((struct val){ .type = VAL_BLOB, .s = (x) })
-#define VALS(...)                                                                                  \
+#define VALS(...)                                                                                            \
     (const struct val[]){ __VA_ARGS__ }, sizeof((const struct val[]){ __VA_ARGS__ }) / sizeof(struct val)
 
 enum { DB_WRITE = 1, DB_CREATE = 2 };
@@ -35,7 +38,8 @@ struct rows; /* a running query; belongs to its handle */
 struct driver {
     const char *name;
     /* @flags 0: read-only. *@ret, or -errno and @err. */
-    int (*open)(const struct driver *self, const char *path, unsigned flags, struct db **ret, struct err *err);
+    int (*open)(const struct driver *self, const char *path, unsigned flags, struct db **ret,
+                struct err *err);
     void (*close)(struct db *db);
     /* A script of several statements, unprepared. */
     int (*script)(struct db *db, const char *sql);

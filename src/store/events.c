@@ -13,10 +13,13 @@ static int put_event(struct writer *w, const void *args)
     const struct put_event *p = args;
     const struct event *ev = &p->e;
 
-    w->now.events += (int64_t)(ev->type.len + ev->host_id.len + ev->host.len + p->details_json.len) + ROW_OVERHEAD;
-    return db_run(w->db, "INSERT INTO event (id, at, type, host_uuid, host_name, details_json) VALUES (?, ?, ?, ?, ?, ?)",
-                  VALS(V_INT(ev->id), V_INT(ev->at), V_TEXT(ev->type), V_TEXT(ev->host_id), V_TEXT(ev->host),
-                       V_TEXT(p->details_json)));
+    w->now.events +=
+        (int64_t)(ev->type.len + ev->host_id.len + ev->host.len + p->details_json.len) + ROW_OVERHEAD;
+    return db_run(
+        w->db,
+        "INSERT INTO event (id, at, type, host_uuid, host_name, details_json) VALUES (?, ?, ?, ?, ?, ?)",
+        VALS(V_INT(ev->id), V_INT(ev->at), V_TEXT(ev->type), V_TEXT(ev->host_id), V_TEXT(ev->host),
+             V_TEXT(p->details_json)));
 }
 
 void store_put_event(struct store *s, const struct event *e)
@@ -41,16 +44,20 @@ static int query_events(struct db *db, const struct read_args *a, struct rows **
     bool has_host = a->s2.len > 0;
 
     if (a->newest_first && has_host)
-        return db_query(db, EVENT_COLS "WHERE host_uuid = ? AND host_uuid <> '' AND (? = '' OR type = ?) ORDER BY id DESC LIMIT ?",
-                        VALS(V_TEXT(a->s2), V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
+        return db_query(
+            db,
+            EVENT_COLS
+            "WHERE host_uuid = ? AND host_uuid <> '' AND (? = '' OR type = ?) ORDER BY id DESC LIMIT ?",
+            VALS(V_TEXT(a->s2), V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
     if (a->newest_first)
         return db_query(db, EVENT_COLS "WHERE ? = '' OR type = ? ORDER BY id DESC LIMIT ?",
                         VALS(V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
     if (has_host)
-        return db_query(db,
-                        EVENT_COLS
-                        "WHERE host_uuid = ? AND host_uuid <> '' AND id > ? AND (? = '' OR type = ?) ORDER BY id LIMIT ?",
-                        VALS(V_TEXT(a->s2), V_INT(a->from), V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
+        return db_query(
+            db,
+            EVENT_COLS
+            "WHERE host_uuid = ? AND host_uuid <> '' AND id > ? AND (? = '' OR type = ?) ORDER BY id LIMIT ?",
+            VALS(V_TEXT(a->s2), V_INT(a->from), V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
     return db_query(db, EVENT_COLS "WHERE id > ? AND (? = '' OR type = ?) ORDER BY id LIMIT ?",
                     VALS(V_INT(a->from), V_TEXT(a->s1), V_TEXT(a->s1), V_INT(a->limit)), r);
 }

@@ -5,8 +5,9 @@
  *
  * The deltas of a section are a chain: fact_head.last_id, then prev_id of each.
  *
- * A report in full replaces the body; the difference to what was current is filed in fact_delta as history, with what was there
- * before ('-' key old, '+' key new). Its number is the body's folded_id, so it is never applied again. */
+ * A report in full replaces the body; the difference to what was current is filed in fact_delta as history,
+ * with what was there before ('-' key old, '+' key new). Its number is the body's folded_id, so it is never
+ * applied again. */
 #define LOG_TARGET "store"
 #include <errno.h>
 
@@ -23,11 +24,13 @@ struct put_facts {
     bool no_history;
 };
 
-#define HEAD_SQL(n_rows, n_unfolded, last, before)                                                                          \
-    "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, last_id, n_unfolded," \
-    " before_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (host_id, section) DO UPDATE SET"                   \
-    " status = excluded.status, message = excluded.message, digest = excluded.digest, taken_at = excluded.taken_at,"       \
-    " received_at = excluded.received_at, n_rows = " n_rows ", n_unfolded = " n_unfolded ", last_id = " last               \
+#define HEAD_SQL(n_rows, n_unfolded, last, before)                                                           \
+    "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, "      \
+    "last_id, n_unfolded,"                                                                                   \
+    " before_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (host_id, section) DO UPDATE SET"      \
+    " status = excluded.status, message = excluded.message, digest = excluded.digest, taken_at = "           \
+    "excluded.taken_at,"                                                                                     \
+    " received_at = excluded.received_at, n_rows = " n_rows ", n_unfolded = " n_unfolded ", last_id = " last \
     ", before_id = " before
 
 static struct str digest_str(const struct fact_digest *d)
@@ -35,23 +38,26 @@ static struct str digest_str(const struct fact_digest *d)
     return str_bytes(d->b, SHA256_LEN);
 }
 
-#define HEAD_VALS(h, n_rows, last, n_unfolded)                                                                              \
-    VALS(V_INT((h)->host_id), V_TEXT((h)->section), V_INT((h)->status), V_TEXT((h)->message),                              \
-         V_BLOB(digest_str(&(h)->digest)), V_INT((h)->taken_at), V_INT((h)->received_at), V_INT(n_rows), V_INT(last),      \
-         V_INT(n_unfolded))
+#define HEAD_VALS(h, n_rows, last, n_unfolded)                                                               \
+    VALS(V_INT((h)->host_id), V_TEXT((h)->section), V_INT((h)->status), V_TEXT((h)->message),                \
+         V_BLOB(digest_str(&(h)->digest)), V_INT((h)->taken_at), V_INT((h)->received_at), V_INT(n_rows),     \
+         V_INT(last), V_INT(n_unfolded))
 
 static int put_history(struct writer *w, const struct fact_head *h, int64_t prev_id, struct str delta)
 {
     w->now.history += (int64_t)delta.len + ROW_OVERHEAD;
-    return db_run(w->db, "INSERT INTO fact_delta (id, prev_id, host_id, section, at, delta) VALUES (?, ?, ?, ?, ?, ?)",
-                  VALS(V_INT(w->now.delta), V_INT(prev_id), V_INT(h->host_id), V_TEXT(h->section), V_INT(h->received_at),
-                       V_BLOB(delta)));
+    return db_run(
+        w->db, "INSERT INTO fact_delta (id, prev_id, host_id, section, at, delta) VALUES (?, ?, ?, ?, ?, ?)",
+        VALS(V_INT(w->now.delta), V_INT(prev_id), V_INT(h->host_id), V_TEXT(h->section),
+             V_INT(h->received_at), V_BLOB(delta)));
 }
 
-static int put_body(struct writer *w, uint64_t host_id, struct str section, int64_t folded_id, struct str body)
+static int put_body(struct writer *w, uint64_t host_id, struct str section, int64_t folded_id,
+                    struct str body)
 {
     return db_run(w->db,
-                  "INSERT INTO fact_body (host_id, section, folded_id, body) VALUES (?, ?, ?, ?) ON CONFLICT (host_id, section)"
+                  "INSERT INTO fact_body (host_id, section, folded_id, body) VALUES (?, ?, ?, ?) ON CONFLICT "
+                  "(host_id, section)"
                   " DO UPDATE SET folded_id = excluded.folded_id, body = excluded.body",
                   VALS(V_INT(host_id), V_TEXT(section), V_INT(folded_id), V_BLOB(body)));
 }
@@ -61,7 +67,7 @@ static int put_body(struct writer *w, uint64_t host_id, struct str section, int6
 struct parts {
     struct buf bytes; /* the body, then each delta, newest first */
     size_t body_len;
-    int64_t last_id;  /* newest of what is in it */
+    int64_t last_id; /* newest of what is in it */
     VEC(size_t) ends;
 };
 
@@ -72,7 +78,8 @@ static void parts_done(struct parts *p)
 }
 DEFINE_AUTO_VALUE(struct parts, parts_done)
 
-static int load_body(struct db *db, uint64_t host_id, struct str section, struct parts *p, int64_t *ret_folded_id)
+static int load_body(struct db *db, uint64_t host_id, struct str section, struct parts *p,
+                     int64_t *ret_folded_id)
 {
     AUTO(rows_done) struct rows *r = NULL;
     int e = db_query(db, "SELECT folded_id, body FROM fact_body WHERE host_id = ? AND section = ?",
@@ -161,7 +168,8 @@ static void add_drift(struct writer *w, uint64_t host_id, struct str section)
     m->host_id = host_id;
     (void)str_copy(section, m->section, sizeof(m->section));
     *vec_add(&w->drifts) = m;
-    log_debug("store.drift", "a section is not what its digest says", LOG_U64("host", host_id), LOG_STR("section", section));
+    log_debug("store.drift", "a section is not what its digest says", LOG_U64("host", host_id),
+              LOG_STR("section", section));
 }
 
 /* @body is current now. Is it what the head promises? */
@@ -182,8 +190,10 @@ static int head_after_fold(struct writer *w, uint64_t host_id, struct str sectio
     body_digest(body, &is);
     if (!fact_digest_eq(&is, &said))
         add_drift(w, host_id, section);
-    return db_run(w->db, "UPDATE fact_head SET digest = ?, n_rows = ?, n_unfolded = 0 WHERE host_id = ? AND section = ?",
-                  VALS(V_BLOB(digest_str(&is)), V_INT(body_count(body)), V_INT(host_id), V_TEXT(section)));
+    return db_run(
+        w->db,
+        "UPDATE fact_head SET digest = ?, n_rows = ?, n_unfolded = 0 WHERE host_id = ? AND section = ?",
+        VALS(V_BLOB(digest_str(&is)), V_INT(body_count(body)), V_INT(host_id), V_TEXT(section)));
 }
 
 int facts__fold(struct writer *w, uint64_t host_id, struct str section)
@@ -212,13 +222,15 @@ static int put_delta(struct writer *w, const void *args)
     const struct fact_head *h = &p->h;
 
     if (p->body.len == 0) /* its state changed, its rows did not */
-        return db_run(w->db, HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded", "fact_head.last_id", "fact_head.before_id"),
-                      HEAD_VALS(h, 0, 0, 0));
+        return db_run(
+            w->db,
+            HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded", "fact_head.last_id", "fact_head.before_id"),
+            HEAD_VALS(h, 0, 0, 0));
     int64_t prev_id = 0, n_unfolded = 0, id = ++w->now.delta;
     AUTO(rows_done) struct rows *r = NULL;
     int e = db_query(w->db,
-                     HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded + 1", "excluded.last_id", "fact_head.last_id")
-                     " RETURNING before_id, n_unfolded",
+                     HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded + 1", "excluded.last_id",
+                              "fact_head.last_id") " RETURNING before_id, n_unfolded",
                      HEAD_VALS(h, 0, id, 1), &r);
     if (e == 0)
         e = rows_next(r);
@@ -250,7 +262,8 @@ static void add_diff(void *ctx, struct str key, struct str before, struct str af
         d->e = delta_add(&d->out, '+', key, after);
 }
 
-/* What changed, as history: 1 filed as now.delta, 0 nothing changed, -errno. The very first report is no change. */
+/* What changed, as history: 1 filed as now.delta, 0 nothing changed, -errno. The very first report is no
+ * change. */
 static int put_diff(struct writer *w, const struct put_facts *p)
 {
     AUTO(buf_done) struct buf old = BUF(PARTS_BYTES);
@@ -297,7 +310,8 @@ static int forget_chain(struct writer *w, int64_t id)
     while (id) {
         struct rows *r;
         int64_t gone = id;
-        int e = db_query(w->db, "SELECT prev_id, LENGTH(delta) FROM fact_delta WHERE id = ?", VALS(V_INT(id)), &r);
+        int e = db_query(w->db, "SELECT prev_id, LENGTH(delta) FROM fact_delta WHERE id = ?", VALS(V_INT(id)),
+                         &r);
         if (e < 0)
             return e;
         e = rows_next(r);
@@ -370,14 +384,16 @@ void facts__head(struct rows *r, struct fact_head *h)
     col_copy(r, 4, h->digest.b, SHA256_LEN);
 }
 
-int store_load_fact_heads(struct store *s, void (*fn)(void *ctx, const struct fact_head *h), void *ctx, struct err *err)
+int store_load_fact_heads(struct store *s, void (*fn)(void *ctx, const struct fact_head *h), void *ctx,
+                          struct err *err)
 {
     struct db *db = store__load_db(s);
     AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(db,
-                     "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows FROM fact_head"
-                     " ORDER BY host_id, section",
-                     NULL, 0, &r);
+    int e = db_query(
+        db,
+        "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows FROM fact_head"
+        " ORDER BY host_id, section",
+        NULL, 0, &r);
 
     while (e == 0 && (e = rows_next(r)) == 1) {
         struct fact_head h;

@@ -86,7 +86,8 @@ static int fake_commit(struct db *db)
     return driver_sqlite.commit(db);
 }
 
-static int fake_open(const struct driver *self, const char *path, unsigned flags, struct db **ret, struct err *err)
+static int fake_open(const struct driver *self, const char *path, unsigned flags, struct db **ret,
+                     struct err *err)
 {
     (void)self;
     passing = driver_sqlite;

@@ -22,11 +22,13 @@ static int read_heads(struct db *db, struct read *rd)
     AUTO(rows_done) struct rows *r = NULL;
     bool one = rd->args.s1.ptr;
     int e = one ? db_query(db,
-                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows FROM fact_head"
+                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows "
+                           "FROM fact_head"
                            " WHERE host_id = ? AND section = ?",
                            VALS(V_INT(rd->args.id), V_TEXT(rd->args.s1)), &r)
                 : db_query(db,
-                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows FROM fact_head"
+                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows "
+                           "FROM fact_head"
                            " WHERE host_id = ? ORDER BY section",
                            VALS(V_INT(rd->args.id)), &r);
 
@@ -63,7 +65,8 @@ static void deliver_section(const struct read *rd, const void *row)
     ((store_section_fn)rd->row)(rd->ctx, &s->h, s->body);
 }
 
-void store_read_facts(struct store *s, uint64_t host_id, struct str section, store_section_fn row, store_done_fn done, void *ctx)
+void store_read_facts(struct store *s, uint64_t host_id, struct str section, store_section_fn row,
+                      store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_facts, deliver_section, (void (*)(void))row, done, ctx);
 
@@ -121,7 +124,8 @@ struct chains {
 static int open_chains(struct db *db, struct read *rd, struct chains *c)
 {
     AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(db, "SELECT section, last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(rd->args.id)), &r);
+    int e = db_query(db, "SELECT section, last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(rd->args.id)),
+                     &r);
 
     while (e == 0 && c->n < ARRAY_SIZE(c->v) && (e = rows_next(r)) == 1) {
         struct chain *one = &c->v[c->n];
@@ -160,7 +164,9 @@ static int add_changes(struct read *rd, struct rows *r, struct str section, uint
         struct fact_change *c = read__row(rd, sizeof(*c));
         if (!c)
             return -ENOBUFS;
-        *c = (struct fact_change){ change_id, col_u64(r, 1), section, all[i].key, all[i].before, all[i].after };
+        *c = (struct fact_change){
+            change_id, col_u64(r, 1), section, all[i].key, all[i].before, all[i].after
+        };
         --*left;
     }
     return 0;
@@ -198,8 +204,8 @@ static void deliver_change(const struct read *rd, const void *row)
     ((store_change_fn)rd->row)(rd->ctx, row);
 }
 
-void store_read_changes(struct store *s, uint64_t host_id, struct str section, uint64_t before, uint32_t limit,
-                        store_change_fn row, store_done_fn done, void *ctx)
+void store_read_changes(struct store *s, uint64_t host_id, struct str section, uint64_t before,
+                        uint32_t limit, store_change_fn row, store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_changes, deliver_change, (void (*)(void))row, done, ctx);
 

@@ -18,18 +18,22 @@ static int put_host(struct writer *w, const void *args)
 
     return db_run(
         w->db,
-        "INSERT INTO host (id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
+        "INSERT INTO host (id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, "
+        "created_at,"
         " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " uuid = excluded.uuid, state = excluded.state, name = excluded.name, fingerprint = excluded.fingerprint,"
+        " uuid = excluded.uuid, state = excluded.state, name = excluded.name, fingerprint = "
+        "excluded.fingerprint,"
         " dialect = excluded.dialect, claims_json = excluded.claims_json, labels_json = excluded.labels_json,"
         " csr_pem = excluded.csr_pem, created_at = excluded.created_at, decided_at = excluded.decided_at,"
         " decided_by = excluded.decided_by, cert_serial = excluded.cert_serial,"
-        " cert_not_after = excluded.cert_not_after, token_id = excluded.token_id, clone_note = excluded.clone_note",
+        " cert_not_after = excluded.cert_not_after, token_id = excluded.token_id, clone_note = "
+        "excluded.clone_note",
         VALS(V_INT(h->id), V_TEXT(str_of(h->uuid)), V_INT(h->state), V_TEXT(h->name),
              V_BLOB(str_bytes(h->fingerprint, SHA256_LEN)), V_TEXT(h->dialect), V_TEXT(p->claims_json),
-             V_TEXT(p->labels_json), V_TEXT(h->csr_pem), V_INT(h->created_at), V_INT(h->decided_at), V_TEXT(h->decided_by),
-             V_TEXT(h->cert_serial), V_INT(h->cert_not_after), V_INT(h->token_id), V_TEXT(h->clone_note)));
+             V_TEXT(p->labels_json), V_TEXT(h->csr_pem), V_INT(h->created_at), V_INT(h->decided_at),
+             V_TEXT(h->decided_by), V_TEXT(h->cert_serial), V_INT(h->cert_not_after), V_INT(h->token_id),
+             V_TEXT(h->clone_note)));
 }
 
 static int del_host(struct writer *w, const void *args)
@@ -49,7 +53,8 @@ static int put_seen(struct writer *w, const void *args)
     const struct seen_row *r = args;
 
     return db_run(w->db,
-                  "INSERT INTO seen (host_id, spool_epoch, acked_seq, last_seen) VALUES (?, ?, ?, ?) ON CONFLICT (host_id)"
+                  "INSERT INTO seen (host_id, spool_epoch, acked_seq, last_seen) VALUES (?, ?, ?, ?) ON "
+                  "CONFLICT (host_id)"
                   " DO UPDATE SET spool_epoch = excluded.spool_epoch, acked_seq = excluded.acked_seq,"
                   " last_seen = excluded.last_seen",
                   VALS(V_INT(r->host_id), V_INT(r->spool_epoch), V_INT(r->acked_seq), V_INT(r->last_seen)));
@@ -111,18 +116,20 @@ static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, s
     *seen = (struct seen_row){ h->id, col_u64(r, 16), col_u64(r, 17), col_u64(r, 18) };
 }
 
-int store_load_hosts(struct store *s, void (*fn)(void *ctx, const struct host_row *h, const struct seen_row *seen), void *ctx,
+int store_load_hosts(struct store *s,
+                     void (*fn)(void *ctx, const struct host_row *h, const struct seen_row *seen), void *ctx,
                      struct err *err)
 {
     struct db *db = store__load_db(s);
     AUTO(arena_free) struct arena *a = arena_new(2 * (size_t)LIMIT_JSON_BYTES);
     AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(db,
-                     "SELECT id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
-                     " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note,"
-                     " COALESCE(spool_epoch, 0), COALESCE(acked_seq, 0), COALESCE(last_seen, 0)"
-                     " FROM host LEFT JOIN seen ON seen.host_id = host.id ORDER BY id",
-                     NULL, 0, &r);
+    int e = db_query(
+        db,
+        "SELECT id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
+        " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note,"
+        " COALESCE(spool_epoch, 0), COALESCE(acked_seq, 0), COALESCE(last_seen, 0)"
+        " FROM host LEFT JOIN seen ON seen.host_id = host.id ORDER BY id",
+        NULL, 0, &r);
 
     while (e == 0 && (e = rows_next(r)) == 1) {
         struct host_row h;

@@ -28,21 +28,26 @@ static int put_job(struct writer *w, const void *args)
     const struct job_counts *c = &j->counts;
     int e = db_run(
         w->db,
-        "INSERT INTO job (id, principal, created_at, deadline, finished_at, spec_json, idem_key, idem_hash, cancel_requested,"
-        " state, n_total, n_queued, n_offered, n_accepted, n_running, n_succeeded, n_failed, n_cancelled, n_expired, n_lost,"
-        " has_output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO job (id, principal, created_at, deadline, finished_at, spec_json, idem_key, idem_hash, "
+        "cancel_requested,"
+        " state, n_total, n_queued, n_offered, n_accepted, n_running, n_succeeded, n_failed, n_cancelled, "
+        "n_expired, n_lost,"
+        " has_output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT "
+        "(id) DO UPDATE SET"
         " principal = excluded.principal, created_at = excluded.created_at, deadline = excluded.deadline,"
         " finished_at = excluded.finished_at, spec_json = excluded.spec_json, idem_key = excluded.idem_key,"
-        " idem_hash = excluded.idem_hash, cancel_requested = excluded.cancel_requested, state = excluded.state,"
+        " idem_hash = excluded.idem_hash, cancel_requested = excluded.cancel_requested, state = "
+        "excluded.state,"
         " n_total = excluded.n_total, n_queued = excluded.n_queued, n_offered = excluded.n_offered,"
-        " n_accepted = excluded.n_accepted, n_running = excluded.n_running, n_succeeded = excluded.n_succeeded,"
+        " n_accepted = excluded.n_accepted, n_running = excluded.n_running, n_succeeded = "
+        "excluded.n_succeeded,"
         " n_failed = excluded.n_failed, n_cancelled = excluded.n_cancelled, n_expired = excluded.n_expired,"
         " n_lost = excluded.n_lost",
-        VALS(V_INT(j->id), V_TEXT(j->principal), V_INT(j->created_at), V_INT(j->deadline), V_INT(j->finished_at),
-             V_TEXT(p->spec_json), V_TEXT(j->idem_key), V_BLOB(str_bytes(j->idem_hash, SHA256_LEN)),
-             V_INT(j->cancel_requested), V_INT(j->state), V_INT(c->total), V_INT(c->queued), V_INT(c->offered),
-             V_INT(c->accepted), V_INT(c->running), V_INT(c->succeeded), V_INT(c->failed), V_INT(c->cancelled),
-             V_INT(c->expired), V_INT(c->lost)));
+        VALS(V_INT(j->id), V_TEXT(j->principal), V_INT(j->created_at), V_INT(j->deadline),
+             V_INT(j->finished_at), V_TEXT(p->spec_json), V_TEXT(j->idem_key),
+             V_BLOB(str_bytes(j->idem_hash, SHA256_LEN)), V_INT(j->cancel_requested), V_INT(j->state),
+             V_INT(c->total), V_INT(c->queued), V_INT(c->offered), V_INT(c->accepted), V_INT(c->running),
+             V_INT(c->succeeded), V_INT(c->failed), V_INT(c->cancelled), V_INT(c->expired), V_INT(c->lost)));
 
     return e < 0 ? e : put_input(w, j);
 }
@@ -52,12 +57,15 @@ static int put_progress(struct writer *w, const void *args)
     const struct job_row *j = args;
     const struct job_counts *c = &j->counts;
     int e = db_run(w->db,
-                   "UPDATE job SET finished_at = ?, cancel_requested = ?, state = ?, n_total = ?, n_queued = ?, n_offered = ?,"
-                   " n_accepted = ?, n_running = ?, n_succeeded = ?, n_failed = ?, n_cancelled = ?, n_expired = ?, n_lost = ?"
+                   "UPDATE job SET finished_at = ?, cancel_requested = ?, state = ?, n_total = ?, n_queued = "
+                   "?, n_offered = ?,"
+                   " n_accepted = ?, n_running = ?, n_succeeded = ?, n_failed = ?, n_cancelled = ?, "
+                   "n_expired = ?, n_lost = ?"
                    " WHERE id = ?",
                    VALS(V_INT(j->finished_at), V_INT(j->cancel_requested), V_INT(j->state), V_INT(c->total),
-                        V_INT(c->queued), V_INT(c->offered), V_INT(c->accepted), V_INT(c->running), V_INT(c->succeeded),
-                        V_INT(c->failed), V_INT(c->cancelled), V_INT(c->expired), V_INT(c->lost), V_INT(j->id)));
+                        V_INT(c->queued), V_INT(c->offered), V_INT(c->accepted), V_INT(c->running),
+                        V_INT(c->succeeded), V_INT(c->failed), V_INT(c->cancelled), V_INT(c->expired),
+                        V_INT(c->lost), V_INT(j->id)));
 
     return e < 0 || !j->finished_at ? e : put_input(w, j);
 }
@@ -89,9 +97,11 @@ void store_put_job_progress(struct store *s, const struct job_row *j)
 
 /* -- reading */
 
-#define JOB_COLS                                                                                                            \
-    "SELECT id, principal, created_at, deadline, finished_at, spec_json, idem_key, idem_hash, cancel_requested, state,"    \
-    " n_total, n_queued, n_offered, n_accepted, n_running, n_succeeded, n_failed, n_cancelled, n_expired, n_lost,"         \
+#define JOB_COLS                                                                                             \
+    "SELECT id, principal, created_at, deadline, finished_at, spec_json, idem_key, idem_hash, "              \
+    "cancel_requested, state,"                                                                               \
+    " n_total, n_queued, n_offered, n_accepted, n_running, n_succeeded, n_failed, n_cancelled, n_expired, "  \
+    "n_lost,"                                                                                                \
     " COALESCE((SELECT data FROM job_input WHERE job_id = id), '') FROM job "
 
 static void job_from_row(struct rows *r, struct arena *a, struct job_row *j)
@@ -105,8 +115,8 @@ static void job_from_row(struct rows *r, struct arena *a, struct job_row *j)
         .idem_key = col_keep(r, 6, a),
         .cancel_requested = col_u32(r, 8),
         .state = (enum job_state)col_u32(r, 9),
-        .counts = { col_u32(r, 10), col_u32(r, 11), col_u32(r, 12), col_u32(r, 13), col_u32(r, 14), col_u32(r, 15),
-                    col_u32(r, 16), col_u32(r, 17), col_u32(r, 18), col_u32(r, 19) },
+        .counts = { col_u32(r, 10), col_u32(r, 11), col_u32(r, 12), col_u32(r, 13), col_u32(r, 14),
+                    col_u32(r, 15), col_u32(r, 16), col_u32(r, 17), col_u32(r, 18), col_u32(r, 19) },
         .stdin_data = col_keep(r, 20, a),
     };
     col_record(r, 5, a, &job_spec_record, &j->spec);
@@ -152,8 +162,9 @@ static int run_job(struct db *db, struct read *rd)
 static int run_jobs(struct db *db, struct read *rd)
 {
     AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(db, JOB_COLS "WHERE id < ? ORDER BY id DESC LIMIT ?",
-                     VALS(V_INT(rd->args.from ? (int64_t)rd->args.from : INT64_MAX), V_INT(rd->args.limit)), &r);
+    int e =
+        db_query(db, JOB_COLS "WHERE id < ? ORDER BY id DESC LIMIT ?",
+                 VALS(V_INT(rd->args.from ? (int64_t)rd->args.from : INT64_MAX), V_INT(rd->args.limit)), &r);
     return e < 0 ? e : take_jobs(rd, r);
 }
 
@@ -178,7 +189,8 @@ void store_read_job(struct store *s, uint64_t id, store_job_fn row, store_done_f
     store__read(s, rd);
 }
 
-void store_read_jobs(struct store *s, uint64_t before, uint32_t limit, store_job_fn row, store_done_fn done, void *ctx)
+void store_read_jobs(struct store *s, uint64_t before, uint32_t limit, store_job_fn row, store_done_fn done,
+                     void *ctx)
 {
     struct read *rd = read_new(run_jobs, deliver_job, (void (*)(void))row, done, ctx);
 
@@ -187,7 +199,8 @@ void store_read_jobs(struct store *s, uint64_t before, uint32_t limit, store_job
     store__read(s, rd);
 }
 
-void store_read_job_by_key(struct store *s, struct str principal, struct str key, store_job_fn row, store_done_fn done, void *ctx)
+void store_read_job_by_key(struct store *s, struct str principal, struct str key, store_job_fn row,
+                           store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_job_by_key, deliver_job, (void (*)(void))row, done, ctx);
 

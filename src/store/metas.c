@@ -12,7 +12,8 @@ static int put_meta(struct writer *w, const void *args)
     const struct put_meta *p = args;
 
     return db_run(w->db,
-                  "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                  "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "
+                  "excluded.value",
                   VALS(V_TEXT(p->name), V_BLOB(p->value)));
 }
 

@@ -1,5 +1,5 @@
-/* store/outputs.c - what commands printed. A plain table with a key beside it: chunks are large, and rows without ids of their
- * own would drag them through the inner pages of the tree. */
+/* store/outputs.c - what commands printed. A plain table with a key beside it: chunks are large, and rows
+ * without ids of their own would drag them through the inner pages of the tree. */
 #include <errno.h>
 
 #include "store/store_priv.h"
@@ -25,8 +25,10 @@ void store_put_output(struct store *s, const struct output_frame *f)
 static int first_at(struct db *db, struct read *rd, int64_t *ret)
 {
     *ret = (int64_t)rd->args.from;
-    int e = db_number(db, "SELECT at FROM task_output WHERE task_id = ? AND stream = ? AND at <= ? ORDER BY at DESC LIMIT 1",
-                      VALS(V_INT(rd->args.id), V_INT(rd->args.stream), V_INT(rd->args.from)), ret);
+    int e = db_number(
+        db,
+        "SELECT at FROM task_output WHERE task_id = ? AND stream = ? AND at <= ? ORDER BY at DESC LIMIT 1",
+        VALS(V_INT(rd->args.id), V_INT(rd->args.stream), V_INT(rd->args.from)), ret);
     return e < 0 ? e : 0;
 }
 
@@ -38,8 +40,9 @@ static int run_output(struct db *db, struct read *rd)
     int e = first_at(db, rd, &start);
 
     if (e == 0)
-        e = db_query(db, "SELECT at, data FROM task_output WHERE task_id = ? AND stream = ? AND at >= ? ORDER BY at",
-                     VALS(V_INT(rd->args.id), V_INT(rd->args.stream), V_INT(start)), &r);
+        e = db_query(
+            db, "SELECT at, data FROM task_output WHERE task_id = ? AND stream = ? AND at >= ? ORDER BY at",
+            VALS(V_INT(rd->args.id), V_INT(rd->args.stream), V_INT(start)), &r);
     while (e == 0 && left > 0 && (e = rows_next(r)) == 1) {
         uint64_t at = col_u64(r, 0), skip = at < rd->args.from ? rd->args.from - at : 0;
         struct str data = str_sub(col_str(r, 1), skip, left);
@@ -61,8 +64,8 @@ static void deliver_output(const struct read *rd, const void *row)
     ((store_output_fn)rd->row)(rd->ctx, row);
 }
 
-void store_read_output(struct store *s, uint64_t task_id, enum output_stream stream, uint64_t offset, uint64_t max_bytes,
-                       store_output_fn row, store_done_fn done, void *ctx)
+void store_read_output(struct store *s, uint64_t task_id, enum output_stream stream, uint64_t offset,
+                       uint64_t max_bytes, store_output_fn row, store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_output, deliver_output, (void (*)(void))row, done, ctx);
 

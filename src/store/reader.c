@@ -1,4 +1,5 @@
-/* store/reader.c - the reader thread: one query after the other on a read-only handle, and backups between them. */
+/* store/reader.c - the reader thread: one query after the other on a read-only handle, and backups between
+ * them. */
 #define LOG_TARGET "store"
 #include <errno.h>
 #include <stdio.h>
@@ -36,8 +37,8 @@ struct copying {
 static void copy_end(struct reader *r, struct copying *c, int result)
 {
     if (result < 0)
-        log_error("store.backup_failed", "the backup failed", LOG_CSTR("path", c->msg->path), LOG_I64("code", result),
-                  LOG_CSTR("why", c->msg->err.text));
+        log_error("store.backup_failed", "the backup failed", LOG_CSTR("path", c->msg->path),
+                  LOG_I64("code", result), LOG_CSTR("why", c->msg->err.text));
     c->msg->result = result;
     db_copy_free(c->copy);
     store__mail(r->s, &c->msg->m);

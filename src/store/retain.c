@@ -12,10 +12,11 @@ static int drop_output(struct writer *w, uint64_t job_id)
     int n = 0, e;
     struct rows *r;
 
-    e = db_query(w->db,
-                 "SELECT task_output.id, LENGTH(data) FROM task JOIN task_output ON task_output.task_id = task.id"
-                 " WHERE job_id = ? LIMIT ?",
-                 VALS(V_INT(job_id), V_INT(STEP_ROWS)), &r);
+    e = db_query(
+        w->db,
+        "SELECT task_output.id, LENGTH(data) FROM task JOIN task_output ON task_output.task_id = task.id"
+        " WHERE job_id = ? LIMIT ?",
+        VALS(V_INT(job_id), V_INT(STEP_ROWS)), &r);
     if (e < 0)
         return e;
     while ((e = rows_next(r)) == 1 && n < STEP_ROWS) {
@@ -32,12 +33,13 @@ static int drop_output(struct writer *w, uint64_t job_id)
 static int drop_tasks(struct writer *w, uint64_t job_id)
 {
     int64_t last = 0, n = 0;
-    int e = db_number(w->db,
-                      "SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM task WHERE job_id = ? ORDER BY id LIMIT ?)",
-                      VALS(V_INT(job_id), V_INT(STEP_ROWS)), &last);
+    int e = db_number(
+        w->db, "SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM task WHERE job_id = ? ORDER BY id LIMIT ?)",
+        VALS(V_INT(job_id), V_INT(STEP_ROWS)), &last);
 
     if (e >= 0 && last)
-        e = db_number(w->db, "SELECT COUNT(*) FROM task WHERE job_id = ? AND id <= ?", VALS(V_INT(job_id), V_INT(last)), &n);
+        e = db_number(w->db, "SELECT COUNT(*) FROM task WHERE job_id = ? AND id <= ?",
+                      VALS(V_INT(job_id), V_INT(last)), &n);
     if (e >= 0 && last)
         e = high__raise(w, "task", (uint64_t)last);
     if (e >= 0 && last)
@@ -49,8 +51,9 @@ static int drop_tasks(struct writer *w, uint64_t job_id)
 static int old_jobs(struct writer *w, int64_t before)
 {
     int64_t id;
-    int e = db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND finished_at < ? ORDER BY id LIMIT 1",
-                      VALS(V_INT(before)), &id);
+    int e =
+        db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND finished_at < ? ORDER BY id LIMIT 1",
+                  VALS(V_INT(before)), &id);
 
     if (e != 1)
         return e;
@@ -73,7 +76,8 @@ static int old_events(struct writer *w, int64_t before)
     int64_t last = 0, bytes = 0;
     int n = 0, e;
 
-    e = db_query(w->db, "SELECT id, at, type, host_uuid, host_name, details_json FROM event ORDER BY id LIMIT ?",
+    e = db_query(w->db,
+                 "SELECT id, at, type, host_uuid, host_name, details_json FROM event ORDER BY id LIMIT ?",
                  VALS(V_INT(STEP_ROWS)), &r);
     if (e < 0)
         return e;
@@ -107,15 +111,17 @@ static int old_history(struct writer *w, int64_t before)
     struct rows *r;
     int e, n;
 
-    e = db_query(w->db,
-                 "SELECT d.id, d.at, LENGTH(d.delta), d.host_id, d.section, COALESCE(b.folded_id, 0) FROM fact_delta d"
-                 " LEFT JOIN fact_body b ON b.host_id = d.host_id AND b.section = d.section ORDER BY d.id LIMIT ?",
-                 VALS(V_INT(STEP_ROWS)), &r);
+    e = db_query(
+        w->db,
+        "SELECT d.id, d.at, LENGTH(d.delta), d.host_id, d.section, COALESCE(b.folded_id, 0) FROM fact_delta d"
+        " LEFT JOIN fact_body b ON b.host_id = d.host_id AND b.section = d.section ORDER BY d.id LIMIT ?",
+        VALS(V_INT(STEP_ROWS)), &r);
     if (e < 0)
         return e;
     while ((e = rows_next(r)) == 1 && col_i64(r, 1) < before) {
         struct old_delta *d = vec_add(&old);
-        *d = (struct old_delta){ col_i64(r, 0), col_i64(r, 2), col_u64(r, 3), .is_open = col_i64(r, 5) < col_i64(r, 0) };
+        *d = (struct old_delta){ col_i64(r, 0), col_i64(r, 2), col_u64(r, 3),
+                                 .is_open = col_i64(r, 5) < col_i64(r, 0) };
         (void)str_copy(col_str(r, 4), d->section, sizeof(d->section));
     }
     rows_done(r);
@@ -135,10 +141,11 @@ static int old_history(struct writer *w, int64_t before)
 static int old_audit(struct writer *w, int64_t before)
 {
     int64_t last = 0, n = 0;
-    int e = db_number(w->db,
-                      "SELECT COALESCE(MAX(id), 0) FROM (SELECT id, at FROM audit ORDER BY id LIMIT ?) AS oldest"
-                      " WHERE at < ? AND id < (SELECT MAX(id) FROM audit)",
-                      VALS(V_INT(STEP_ROWS), V_INT(before)), &last);
+    int e =
+        db_number(w->db,
+                  "SELECT COALESCE(MAX(id), 0) FROM (SELECT id, at FROM audit ORDER BY id LIMIT ?) AS oldest"
+                  " WHERE at < ? AND id < (SELECT MAX(id) FROM audit)",
+                  VALS(V_INT(STEP_ROWS), V_INT(before)), &last);
 
     if (e < 0 || last == 0)
         return e < 0 ? e : 0;
@@ -152,7 +159,9 @@ static int old_audit(struct writer *w, int64_t before)
 static int over_quota_output(struct writer *w)
 {
     int64_t id;
-    int e = db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND has_output = 1 ORDER BY id LIMIT 1", NULL, 0, &id);
+    int e =
+        db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND has_output = 1 ORDER BY id LIMIT 1",
+                  NULL, 0, &id);
 
     if (e != 1)
         return e;

@@ -24,14 +24,17 @@ int schema_check(struct db *db, const char *path, uint32_t *ret_version, struct 
 
     if (e == -EBADMSG)
         return err_set(err, e, "store.corrupt",
-                       "%s is damaged or not a Muster database. Move it away and bring a backup back with `musterd restore "
-                       "FILE`; `musterd doctor` says more", path);
+                       "%s is damaged or not a Muster database. Move it away and bring a backup back with "
+                       "`musterd restore "
+                       "FILE`; `musterd doctor` says more",
+                       path);
     if (e < 0)
         return store__err(err, e, "read the version of", path, db);
     if (v > schema_newest())
-        return err_set(err, -EPROTONOSUPPORT, "store.newer",
-                       "%s was written by a newer musterd (schema %u, this one knows %u): install that version", path, v,
-                       schema_newest());
+        return err_set(
+            err, -EPROTONOSUPPORT, "store.newer",
+            "%s was written by a newer musterd (schema %u, this one knows %u): install that version", path, v,
+            schema_newest());
     *ret_version = v;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* store/sqlite.c - driver.h over SQLite. The only file that has heard of sqlite3.h.
  *
- * WAL with synchronous=FULL: a commit is one fsync of the log. Checkpoints (moving pages home) are run by tidy() between
- * commits and not by SQLite inside one, so that the commit that happens to cross the line does not pay for it. */
+ * WAL with synchronous=FULL: a commit is one fsync of the log. Checkpoints (moving pages home) are run by
+ * tidy() between commits and not by SQLite inside one, so that the commit that happens to cross the line does
+ * not pay for it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -32,8 +33,8 @@ struct db {
     struct db_head head;
     sqlite3 *h;
     bool may_write;
-    int wal_pages;       /* in the log after the last commit */
-    int checkpoint_at;   /* run the next one when there are so many */
+    int wal_pages;     /* in the log after the last commit */
+    int checkpoint_at; /* run the next one when there are so many */
     struct rows slots[SLOTS];
 };
 
@@ -216,7 +217,8 @@ static int sqlite_set_version(struct db *db, uint32_t version)
 {
     char sql[96];
 
-    snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %u", APPLICATION_ID, version);
+    snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %u", APPLICATION_ID,
+             version);
     return sqlite_script(db, sql);
 }
 
@@ -227,7 +229,8 @@ static void sqlite_tidy(struct db *db, bool is_idle)
     if (db->wal_pages == 0 || (!is_idle && db->wal_pages < db->checkpoint_at))
         return;
     /* Passive: never waits for readers. What it could not move waits for the next time. */
-    if (sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved) != SQLITE_OK || in_log < 0)
+    if (sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved) != SQLITE_OK ||
+        in_log < 0)
         in_log = moved = 0;
     db->checkpoint_at = moved == in_log ? CHECKPOINT_PAGES : in_log + CHECKPOINT_PAGES;
     if (moved == in_log)
@@ -239,7 +242,8 @@ static void sqlite_shrink(struct db *db, uint32_t n)
     int64_t n_free = 0, n_all = 0;
     char sql[64];
 
-    if (pragma_number(db, "PRAGMA freelist_count", &n_free) < 0 || pragma_number(db, "PRAGMA page_count", &n_all) < 0)
+    if (pragma_number(db, "PRAGMA freelist_count", &n_free) < 0 ||
+        pragma_number(db, "PRAGMA page_count", &n_all) < 0)
         return;
     if (n_free < 1024 || n_free < n_all / 8)
         return; /* new rows will want them soon */
@@ -300,12 +304,14 @@ static int make_file(const char *path)
 
 static int settle(struct db *db)
 {
-    /* secure_delete: FAST wipes freed rows where that costs no extra write (Debian's default wipes every page). */
+    /* secure_delete: FAST wipes freed rows where that costs no extra write (Debian's default wipes every
+     * page). */
     static const char common[] = "PRAGMA cache_size=-16384; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
                                  "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;";
-    static const char writer[] = "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                                 "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;"
-                                 "PRAGMA secure_delete=FAST;";
+    static const char writer[] =
+        "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;"
+        "PRAGMA secure_delete=FAST;";
 
     sqlite3_busy_timeout(db->h, BUSY_MS);
     int e = sqlite_script(db, common);
@@ -316,7 +322,8 @@ static int settle(struct db *db)
     return e;
 }
 
-static int sqlite_open(const struct driver *self, const char *path, unsigned flags, struct db **ret, struct err *err)
+static int sqlite_open(const struct driver *self, const char *path, unsigned flags, struct db **ret,
+                       struct err *err)
 {
     AUTO(db_close) struct db *db = xnew0(struct db);
     int how = flags & DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e;
@@ -325,23 +332,31 @@ static int sqlite_open(const struct driver *self, const char *path, unsigned fla
     db->may_write = flags & DB_WRITE;
     db->checkpoint_at = CHECKPOINT_PAGES;
     if (flags & DB_CREATE && (e = make_file(path)) < 0)
-        return err_set(err, e, e == -EROFS ? "store.read_only" : "store.open", "cannot make the database %s: %m", path);
+        return err_set(err, e, e == -EROFS ? "store.read_only" : "store.open",
+                       "cannot make the database %s: %m", path);
     /* FULLMUTEX off: a handle is used by one thread at a time */
-    e = code(db->h, sqlite3_open_v2(path, &db->h, how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL));
+    e = code(db->h,
+             sqlite3_open_v2(path, &db->h, how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL));
     if (e < 0)
         return err_set(err, e, "store.open", "cannot open the database %s: %s", path, sqlite3_errmsg(db->h));
     sqlite3_extended_result_codes(db->h, 1);
     sqlite3_limit(db->h, SQLITE_LIMIT_ATTACHED, 0);
     if (db->may_write && sqlite3_db_readonly(db->h, "main") == 1)
         return err_set(err, -EROFS, "store.read_only",
-                       "the database %s may not be written: check its owner, its mode and its file system", path);
+                       "the database %s may not be written: check its owner, its mode and its file system",
+                       path);
     e = settle(db);
     if (e == -EBADMSG)
         return err_set(err, e, "store.corrupt",
-                       "%s is damaged or no database (%s). Move it away and bring a backup back with `musterd restore FILE`; "
-                       "`musterd doctor` says more", path, sqlite3_errmsg(db->h));
+                       "%s is damaged or no database (%s). Move it away and bring a backup back with "
+                       "`musterd restore FILE`; "
+                       "`musterd doctor` says more",
+                       path, sqlite3_errmsg(db->h));
     if (e < 0)
-        return err_set(err, e, e == -EROFS ? "store.read_only" : e == -ENOSPC ? "store.disk_full" : "store.open",
+        return err_set(err, e,
+                       e == -EROFS    ? "store.read_only"
+                       : e == -ENOSPC ? "store.disk_full"
+                                      : "store.open",
                        "cannot use the database %s: %s", path, sqlite3_errmsg(db->h));
     *ret = TAKE(db);
     return 0;
@@ -377,7 +392,9 @@ int db_integrity(struct db *db, struct err *err)
         return err_set(err, -EBADMSG, "store.corrupt", "%s", sqlite3_errmsg(db->h));
     rc = sqlite3_step(st);
     const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : sqlite3_errmsg(db->h);
-    e = text && strcmp(text, "ok") == 0 ? 0 : err_set(err, -EBADMSG, "store.corrupt", "%s", text ? text : "no answer");
+    e = text && strcmp(text, "ok") == 0
+            ? 0
+            : err_set(err, -EBADMSG, "store.corrupt", "%s", text ? text : "no answer");
     sqlite3_finalize(st);
     return e;
 }
@@ -393,9 +410,14 @@ struct db_copy {
 
 static int copy_fail(struct db_copy *c, int e, const char *what, struct err *err)
 {
-    return err_set(err, e, e == -ENOSPC ? "store.disk_full" : e == -EBADMSG ? "store.corrupt" : "store.io",
-                   "%s: %s", what, c->to && sqlite3_errcode(c->to) != SQLITE_OK ? sqlite3_errmsg(c->to)
-                                   : c->from ? sqlite3_errmsg(c->from) : strerror(-e));
+    return err_set(err, e,
+                   e == -ENOSPC    ? "store.disk_full"
+                   : e == -EBADMSG ? "store.corrupt"
+                                   : "store.io",
+                   "%s: %s", what,
+                   c->to && sqlite3_errcode(c->to) != SQLITE_OK ? sqlite3_errmsg(c->to)
+                   : c->from                                    ? sqlite3_errmsg(c->from)
+                                                                : strerror(-e));
 }
 
 int db_copy_open(const char *from, const char *to, struct db_copy **ret, struct err *err)
@@ -418,10 +440,13 @@ int db_copy_open(const char *from, const char *to, struct db_copy **ret, struct 
     sqlite3_busy_timeout(c->from, BUSY_MS);
     e = code(c->to, sqlite3_open_v2(c->part, &c->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
     if (e == 0)
-        e = code(c->to, sqlite3_exec(c->to, "PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF", NULL, NULL, NULL));
-    /* An open read transaction keeps the source at one moment: without it every foreign commit would restart the copy. */
+        e = code(c->to,
+                 sqlite3_exec(c->to, "PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF", NULL, NULL, NULL));
+    /* An open read transaction keeps the source at one moment: without it every foreign commit would restart
+     * the copy. */
     if (e == 0)
-        e = code(c->from, sqlite3_exec(c->from, "BEGIN; SELECT count(*) FROM sqlite_master", NULL, NULL, NULL));
+        e = code(c->from,
+                 sqlite3_exec(c->from, "BEGIN; SELECT count(*) FROM sqlite_master", NULL, NULL, NULL));
     if (e < 0)
         return copy_fail(c, e, from, err);
     c->run = sqlite3_backup_init(c->to, "main", c->from, "main");

@@ -1,4 +1,5 @@
-/* store/store.c - the loop thread's half: units, tickets, poll. See store.h; the threads are worker.c and reader.c. */
+/* store/store.c - the loop thread's half: units, tickets, poll. See store.h; the threads are worker.c and
+ * reader.c. */
 #define LOG_TARGET "store"
 #include "store/store.h"
 
@@ -21,23 +22,31 @@ int store__err(struct err *err, int e, const char *what, const char *path, struc
 
     switch (e) {
     case -ENOSPC:
-        return err_set(err, e, "store.disk_full", "cannot %s %s: no space left on its disk. Free some; it goes on by itself",
-                       what, path);
+        return err_set(err, e, "store.disk_full",
+                       "cannot %s %s: no space left on its disk. Free some; it goes on by itself", what,
+                       path);
     case -EROFS:
     case -EACCES:
-        return err_set(err, e, "store.read_only", "cannot %s %s: it may not be written (%s)", what, path, why);
+        return err_set(err, e, "store.read_only", "cannot %s %s: it may not be written (%s)", what, path,
+                       why);
     case -EBADMSG:
-        return err_set(err, e, "store.corrupt",
-                       "cannot %s %s: it is damaged (%s). Stop musterd, move the file away and bring a backup back with "
-                       "`musterd restore FILE`; `musterd doctor` says more", what, path, why);
+        return err_set(
+            err, e, "store.corrupt",
+            "cannot %s %s: it is damaged (%s). Stop musterd, move the file away and bring a backup back with "
+            "`musterd restore FILE`; `musterd doctor` says more",
+            what, path, why);
     case -EEXIST:
-        return err_set(err, e, "store.corrupt",
-                       "cannot %s %s: two rows claim to be the same (%s). This is a mistake in musterd: nothing is "
-                       "committed any more; restart it, and please report this", what, path, why);
+        return err_set(
+            err, e, "store.corrupt",
+            "cannot %s %s: two rows claim to be the same (%s). This is a mistake in musterd: nothing is "
+            "committed any more; restart it, and please report this",
+            what, path, why);
     case -ENOTSUP:
-        return err_set(err, e, "store.corrupt",
-                       "cannot %s %s: %s. This is a mistake in musterd or a foreign change of the database: nothing is "
-                       "committed any more", what, path, why);
+        return err_set(
+            err, e, "store.corrupt",
+            "cannot %s %s: %s. This is a mistake in musterd or a foreign change of the database: nothing is "
+            "committed any more",
+            what, path, why);
     case -EBUSY:
         return err_set(err, e, "store.io", "cannot %s %s: another process holds it locked", what, path);
     default:
@@ -53,7 +62,8 @@ static int take_lock(struct store *s, struct err *err)
 
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock_fd < 0)
-        return err_set(err, -errno, errno == EROFS ? "store.read_only" : "store.open", "cannot make %s: %m", path);
+        return err_set(err, -errno, errno == EROFS ? "store.read_only" : "store.open", "cannot make %s: %m",
+                       path);
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, -errno, "store.locked", "the database %s is in use by another musterd", s->path);
     return 0;
@@ -131,7 +141,8 @@ static void drop_pending(struct store *s)
     struct writer *w = &s->writer;
 
     if (w->pending.n)
-        log_error("store.left_uncommitted", "changes were not committed before the stop; nothing of them was acknowledged",
+        log_error("store.left_uncommitted",
+                  "changes were not committed before the stop; nothing of them was acknowledged",
                   LOG_U64("units", w->pending.n));
     for (size_t i = 0; i < w->pending.n; i++)
         unit_free(w->pending.v[i]);
@@ -262,7 +273,8 @@ int store_health(const struct store *s, struct err *err)
 
 bool store_is_behind(const struct store *s)
 {
-    return s->sealed - atomic_load(&s->durable) >= s->conf.max_open_units || atomic_load(&s->held_bytes) >= HELD_BYTES;
+    return s->sealed - atomic_load(&s->durable) >= s->conf.max_open_units ||
+           atomic_load(&s->held_bytes) >= HELD_BYTES;
 }
 
 usec_t store_last_alive(const struct store *s)
@@ -349,7 +361,8 @@ static void open_mail(struct store *s, struct msg *m)
 
 void store_poll(struct store *s)
 {
-    /* First the ticket, then the mail: what a commit mailed (drift, health) was mailed before its ticket moved. */
+    /* First the ticket, then the mail: what a commit mailed (drift, health) was mailed before its ticket
+     * moved. */
     uint64_t durable = atomic_load(&s->durable);
 
     for (struct qmsg *m = queue_take_all(s->mail), *next; m; m = next) {

@@ -62,7 +62,7 @@ struct read {
     struct arena *a;
     struct read_row *first, **last;
     int result;
-    void (*row)(void);  /* the caller's, as its own type */
+    void (*row)(void); /* the caller's, as its own type */
     store_done_fn done;
     void *ctx;
     struct read_args {
@@ -113,11 +113,11 @@ struct tally {
 struct writer {
     struct store *s;
     struct db *db;
-    struct tally now, durable; /* of this transaction; as committed */
-    VEC(struct drift_msg *) drifts; /* found in this transaction */
-    VEC(struct unit *) pending; /* taken, not committed, in order */
-    bool is_fatal;      /* corrupt or our bug: no more commits */
-    int health;         /* what was told last */
+    struct tally now, durable;        /* of this transaction; as committed */
+    VEC(struct drift_msg *) drifts;   /* found in this transaction */
+    VEC(struct unit *) pending;       /* taken, not committed, in order */
+    bool is_fatal;                    /* corrupt or our bug: no more commits */
+    int health;                       /* what was told last */
     usec_t backoff, try_at, probe_at; /* monotonic */
 };
 void *writer_main(void *arg);
@@ -151,9 +151,9 @@ struct store {
     bool has_threads;
     /* shared */
     struct queue *to_writer, *to_reader, *mail;
-    atomic_uint_fast64_t durable;   /* ticket */
-    atomic_uint_fast64_t alive_at;  /* monotonic us */
-    atomic_size_t held_bytes;       /* of sealed units */
+    atomic_uint_fast64_t durable;  /* ticket */
+    atomic_uint_fast64_t alive_at; /* monotonic us */
+    atomic_size_t held_bytes;      /* of sealed units */
     atomic_bool is_closing;
     atomic_uint_fast64_t n_units, n_commits, n_rows, n_reads, n_failures, commit_us, db_bytes, wal_bytes;
     struct writer writer;

@@ -9,18 +9,24 @@ static int put_task(struct writer *w, const void *args)
 
     return db_run(
         w->db,
-        "INSERT INTO task (id, job_id, host_id, host_name, state, outcome, exit_code, signal, created_at, offered_at, started_at,"
-        " finished_at, stdout_bytes, stderr_bytes, stdout_total, stderr_total, stdout_truncated, stderr_truncated, message)"
+        "INSERT INTO task (id, job_id, host_id, host_name, state, outcome, exit_code, signal, created_at, "
+        "offered_at, started_at,"
+        " finished_at, stdout_bytes, stderr_bytes, stdout_total, stderr_total, stdout_truncated, "
+        "stderr_truncated, message)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " state = excluded.state, outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal,"
-        " offered_at = excluded.offered_at, started_at = excluded.started_at, finished_at = excluded.finished_at,"
-        " stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes, stdout_total = excluded.stdout_total,"
+        " state = excluded.state, outcome = excluded.outcome, exit_code = excluded.exit_code, signal = "
+        "excluded.signal,"
+        " offered_at = excluded.offered_at, started_at = excluded.started_at, finished_at = "
+        "excluded.finished_at,"
+        " stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes, stdout_total = "
+        "excluded.stdout_total,"
         " stderr_total = excluded.stderr_total, stdout_truncated = excluded.stdout_truncated,"
         " stderr_truncated = excluded.stderr_truncated, message = excluded.message",
-        VALS(V_INT(t->id), V_INT(t->job_id), V_INT(t->host_id), V_TEXT(t->host_name), V_INT(t->state), V_INT(t->outcome),
-             V_INT(t->exit_code), V_INT(t->signal), V_INT(t->created_at), V_INT(t->offered_at), V_INT(t->started_at),
-             V_INT(t->finished_at), V_INT(t->stdout_bytes), V_INT(t->stderr_bytes), V_INT(t->stdout_total),
-             V_INT(t->stderr_total), V_INT(t->stdout_truncated), V_INT(t->stderr_truncated), V_TEXT(t->message)));
+        VALS(V_INT(t->id), V_INT(t->job_id), V_INT(t->host_id), V_TEXT(t->host_name), V_INT(t->state),
+             V_INT(t->outcome), V_INT(t->exit_code), V_INT(t->signal), V_INT(t->created_at),
+             V_INT(t->offered_at), V_INT(t->started_at), V_INT(t->finished_at), V_INT(t->stdout_bytes),
+             V_INT(t->stderr_bytes), V_INT(t->stdout_total), V_INT(t->stderr_total),
+             V_INT(t->stdout_truncated), V_INT(t->stderr_truncated), V_TEXT(t->message)));
 }
 
 void store_put_task(struct store *s, const struct task_row *t)
@@ -34,9 +40,11 @@ void store_put_task(struct store *s, const struct task_row *t)
 
 /* -- reading */
 
-#define TASK_COLS                                                                                                            \
-    "SELECT id, job_id, host_id, host_name, state, outcome, exit_code, signal, created_at, offered_at, started_at,"         \
-    " finished_at, stdout_bytes, stderr_bytes, stdout_total, stderr_total, stdout_truncated, stderr_truncated, message"     \
+#define TASK_COLS                                                                                            \
+    "SELECT id, job_id, host_id, host_name, state, outcome, exit_code, signal, created_at, offered_at, "     \
+    "started_at,"                                                                                            \
+    " finished_at, stdout_bytes, stderr_bytes, stdout_total, stderr_total, stdout_truncated, "               \
+    "stderr_truncated, message"                                                                              \
     " FROM task "
 
 /* Strings are the row's. */
@@ -73,8 +81,9 @@ int store_load_open_jobs(struct store *s, void (*job)(void *ctx, const struct jo
     int e = jobs__load_open(s, job, ctx);
 
     if (e == 0)
-        e = db_query(db, TASK_COLS "WHERE job_id IN (SELECT id FROM job WHERE finished_at = 0) ORDER BY job_id, id", NULL, 0,
-                     &r);
+        e = db_query(
+            db, TASK_COLS "WHERE job_id IN (SELECT id FROM job WHERE finished_at = 0) ORDER BY job_id, id",
+            NULL, 0, &r);
     while (e == 0 && (e = rows_next(r)) == 1) {
         struct task_row t;
         task_from_row(r, &t);
@@ -119,8 +128,8 @@ static void deliver_task(const struct read *rd, const void *row)
     ((store_task_fn)rd->row)(rd->ctx, row);
 }
 
-void store_read_tasks(struct store *s, uint64_t job_id, uint64_t after, uint32_t limit, store_task_fn row, store_done_fn done,
-                      void *ctx)
+void store_read_tasks(struct store *s, uint64_t job_id, uint64_t after, uint32_t limit, store_task_fn row,
+                      store_done_fn done, void *ctx)
 {
     struct read *rd = read_new(run_tasks, deliver_task, (void (*)(void))row, done, ctx);
 

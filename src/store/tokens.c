@@ -12,16 +12,20 @@ static int put_token(struct writer *w, const void *args)
     const struct put_token *p = args;
     const struct token_row *t = &p->t;
 
-    return db_run(w->db,
-                  "INSERT INTO install_token (id, code_hash, max_uses, n_uses, expires_at, is_revoked, auto_approve, labels_json,"
-                  " created_by, note, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                  " code_hash = excluded.code_hash, max_uses = excluded.max_uses, n_uses = excluded.n_uses,"
-                  " expires_at = excluded.expires_at, is_revoked = excluded.is_revoked, auto_approve = excluded.auto_approve,"
-                  " labels_json = excluded.labels_json, created_by = excluded.created_by, note = excluded.note,"
-                  " created_at = excluded.created_at",
-                  VALS(V_INT(t->t.id), V_BLOB(str_bytes(t->code_hash, SHA256_LEN)), V_INT(t->t.max_uses), V_INT(t->t.n_uses),
-                       V_INT(t->t.expires_at), V_INT(t->t.is_revoked), V_INT(t->t.auto_approve), V_TEXT(p->labels_json),
-                       V_TEXT(t->created_by), V_TEXT(t->note), V_INT(t->created_at)));
+    return db_run(
+        w->db,
+        "INSERT INTO install_token (id, code_hash, max_uses, n_uses, expires_at, is_revoked, auto_approve, "
+        "labels_json,"
+        " created_by, note, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+        "SET"
+        " code_hash = excluded.code_hash, max_uses = excluded.max_uses, n_uses = excluded.n_uses,"
+        " expires_at = excluded.expires_at, is_revoked = excluded.is_revoked, auto_approve = "
+        "excluded.auto_approve,"
+        " labels_json = excluded.labels_json, created_by = excluded.created_by, note = excluded.note,"
+        " created_at = excluded.created_at",
+        VALS(V_INT(t->t.id), V_BLOB(str_bytes(t->code_hash, SHA256_LEN)), V_INT(t->t.max_uses),
+             V_INT(t->t.n_uses), V_INT(t->t.expires_at), V_INT(t->t.is_revoked), V_INT(t->t.auto_approve),
+             V_TEXT(p->labels_json), V_TEXT(t->created_by), V_TEXT(t->note), V_INT(t->created_at)));
 }
 
 void store_put_token(struct store *s, const struct token_row *t)
@@ -35,13 +39,15 @@ void store_put_token(struct store *s, const struct token_row *t)
     p->t.note = store__keep(s, t->note);
 }
 
-int store_load_tokens(struct store *s, void (*fn)(void *ctx, const struct token_row *t), void *ctx, struct err *err)
+int store_load_tokens(struct store *s, void (*fn)(void *ctx, const struct token_row *t), void *ctx,
+                      struct err *err)
 {
     struct db *db = store__load_db(s);
     AUTO(arena_free) struct arena *a = arena_new(2 * (size_t)LIMIT_JSON_BYTES);
     AUTO(rows_done) struct rows *r = NULL;
     int e = db_query(db,
-                     "SELECT id, code_hash, max_uses, n_uses, expires_at, is_revoked, auto_approve, labels_json, created_by,"
+                     "SELECT id, code_hash, max_uses, n_uses, expires_at, is_revoked, auto_approve, "
+                     "labels_json, created_by,"
                      " note, created_at FROM install_token ORDER BY id",
                      NULL, 0, &r);
 

@@ -1,10 +1,11 @@
 /* store/worker.c - the writer thread: many units, one transaction, one fsync, one ticket back.
  *
- * It takes everything that waits, runs it in one transaction and tells the newest ticket; what arrives meanwhile is the next
- * transaction. Under load transactions grow by themselves and the fsync is shared: nobody waits on purpose.
+ * It takes everything that waits, runs it in one transaction and tells the newest ticket; what arrives
+ * meanwhile is the next transaction. Under load transactions grow by themselves and the fsync is shared:
+ * nobody waits on purpose.
  *
- * A commit that fails keeps its units and is tried again. Only two failures are final: a damaged file, and a constraint that says
- * no (our mistake): then nothing is committed any more, and nothing is dropped. */
+ * A commit that fails keeps its units and is tried again. Only two failures are final: a damaged file, and a
+ * constraint that says no (our mistake): then nothing is committed any more, and nothing is dropped. */
 #define LOG_TARGET "store"
 #include <errno.h>
 #include <time.h>
@@ -82,8 +83,9 @@ static int write_tally(struct writer *w)
 {
     if (memcmp(&w->now, &w->durable, sizeof(w->now)) == 0)
         return 0;
-    return db_run(w->db, "UPDATE tally SET output = ?, events = ?, history = ?, delta = ? WHERE id = 1",
-                  VALS(V_INT(w->now.output), V_INT(w->now.events), V_INT(w->now.history), V_INT(w->now.delta)));
+    return db_run(
+        w->db, "UPDATE tally SET output = ?, events = ?, history = ?, delta = ? WHERE id = 1",
+        VALS(V_INT(w->now.output), V_INT(w->now.events), V_INT(w->now.history), V_INT(w->now.delta)));
 }
 
 /* Commits what was done since db_begin() if @e >= 0, else undoes it. Returns @e or the commit's failure. */
@@ -93,7 +95,8 @@ static int end(struct writer *w, int e, struct err *err)
 
     if (r >= 0)
         r = db_commit(w->db);
-    /* An error is an answer too: the watchdog looks for a database that hangs, and a full disk must not get us killed. */
+    /* An error is an answer too: the watchdog looks for a database that hangs, and a full disk must not get
+     * us killed. */
     atomic_store(&w->s->alive_at, now_us());
     if (r < 0) {
         store__err(err, r, "write", w->s->path, w->db);
@@ -188,7 +191,9 @@ static void probe_write(struct writer *w)
     int e = db_begin(w->db);
 
     if (e == 0)
-        e = db_run(w->db, "INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        e = db_run(w->db,
+                   "INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET "
+                   "value = excluded.value",
                    VALS(V_BLOB(STR("1"))));
     if (end(w, e, &err) < 0)
         failed(w, err.code, &err);
@@ -295,8 +300,9 @@ int writer_init(struct writer *w)
 
 int high__raise(struct writer *w, const char *noun, uint64_t id)
 {
-    return db_run(w->db,
-                  "INSERT INTO high (noun, id) VALUES (?, ?) ON CONFLICT (noun) DO UPDATE SET id = excluded.id "
-                  "WHERE excluded.id > high.id",
-                  VALS(V_TEXT(str_of(noun)), V_INT(id)));
+    return db_run(
+        w->db,
+        "INSERT INTO high (noun, id) VALUES (?, ?) ON CONFLICT (noun) DO UPDATE SET id = excluded.id "
+        "WHERE excluded.id > high.id",
+        VALS(V_TEXT(str_of(noun)), V_INT(id)));
 }

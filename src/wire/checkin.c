@@ -4,7 +4,8 @@
 #include "base/limits.h"
 
 static const struct field host_claims_fields[] = {
-    F_STR(struct host_claims, hostname, "hostname", LIMIT_HOSTNAME, .flags = FIELD_ID, .help = "What the host calls itself."),
+    F_STR(struct host_claims, hostname, "hostname", LIMIT_HOSTNAME, .flags = FIELD_ID,
+          .help = "What the host calls itself."),
     F_STR(struct host_claims, machine_id, "machine_id", 128, .flags = FIELD_WIDE,
           .help = "Salted hash of the machine's id: tells cloned disks apart."),
     F_STR(struct host_claims, os, "os", 256, .help = "Operating system, for people."),

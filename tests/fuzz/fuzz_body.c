@@ -1,5 +1,6 @@
 /* fuzz: fleet
- * tests/fuzz/fuzz_body.c - fleet/inventory.h: bodies and deltas as they come out of a database that may be damaged.
+ * tests/fuzz/fuzz_body.c - fleet/inventory.h: bodies and deltas as they come out of a database that may be
+ * damaged.
  *
  * First byte: where the body ends and the delta begins, in 256ths. */
 #include "base/mem.h"

@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct kv labels[] = { { STR("role"), STR("web") }, { STR("site"), STR("north-1") } };
     const struct kv_list list = { labels, 2 };
-    const struct selectable host = { STR("018bcfe5-6800-7000-8000-0123456789ab"), STR("edge-01"), STR("ready"), &list };
+    const struct selectable host = { STR("018bcfe5-6800-7000-8000-0123456789ab"), STR("edge-01"),
+                                     STR("ready"), &list };
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
     struct selector *s;
     struct err err;

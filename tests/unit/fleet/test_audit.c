@@ -15,8 +15,14 @@ static struct kv details[] = { { STR("host"), STR("web-1") }, { STR("why"), STR(
 static struct audit_row row(uint64_t id, const struct audit_row *prev)
 {
     struct audit_row r = {
-        .id = id, .at = 1000 + id, .principal = STR("alice"), .peer = STR("192.0.2.1"), .verb = STR("host.approve"),
-        .target = STR("web-1"), .outcome = STR("ok"), .details = { details, 2 },
+        .id = id,
+        .at = 1000 + id,
+        .principal = STR("alice"),
+        .peer = STR("192.0.2.1"),
+        .verb = STR("host.approve"),
+        .target = STR("web-1"),
+        .outcome = STR("ok"),
+        .details = { details, 2 },
     };
     if (prev)
         memcpy(r.prev, prev->hash, SHA256_LEN);
@@ -51,18 +57,42 @@ static void every_field_is_under_the_hash(void **state)
     for (int i = 0; i < 12; i++) {
         struct audit_row e = a;
         switch (i) {
-        case 0: e.id++; break;
-        case 1: e.at++; break;
-        case 2: e.principal = STR("alicf"); break;
-        case 3: e.peer = STR_NONE; break;
-        case 4: e.verb = STR("host.reject"); break;
-        case 5: e.target = STR("web-2"); break;
-        case 6: e.outcome = STR("denied"); break;
-        case 7: e.slug = STR("x"); break;
-        case 8: e.details.n = 1; break;
-        case 9: e.details.v = changed; break;
-        case 10: e.prev[31] ^= 1; break;
-        case 11: e.hash[0] ^= 1; break;
+        case 0:
+            e.id++;
+            break;
+        case 1:
+            e.at++;
+            break;
+        case 2:
+            e.principal = STR("alicf");
+            break;
+        case 3:
+            e.peer = STR_NONE;
+            break;
+        case 4:
+            e.verb = STR("host.reject");
+            break;
+        case 5:
+            e.target = STR("web-2");
+            break;
+        case 6:
+            e.outcome = STR("denied");
+            break;
+        case 7:
+            e.slug = STR("x");
+            break;
+        case 8:
+            e.details.n = 1;
+            break;
+        case 9:
+            e.details.v = changed;
+            break;
+        case 10:
+            e.prev[31] ^= 1;
+            break;
+        case 11:
+            e.hash[0] ^= 1;
+            break;
         }
         assert_int_equal(audit_check(NULL, &e), AUDIT_EDITED);
     }
@@ -71,7 +101,8 @@ static void every_field_is_under_the_hash(void **state)
 static void bytes_cannot_move_from_one_field_to_the_next(void **state)
 {
     (void)state;
-    struct audit_row a = { .id = 1, .verb = STR("ab"), .target = STR("c") }, b = { .id = 1, .verb = STR("a"), .target = STR("bc") };
+    struct audit_row a = { .id = 1, .verb = STR("ab"), .target = STR("c") },
+                     b = { .id = 1, .verb = STR("a"), .target = STR("bc") };
     audit_seal(&a);
     audit_seal(&b);
     assert_memory_not_equal(a.hash, b.hash, SHA256_LEN);

@@ -252,7 +252,9 @@ static void rows_have_limits_one_under_exact_one_over(void **state)
 static void a_body_cut_anywhere_is_noticed_or_shorter(void **state)
 {
     (void)state;
-    struct fact_row rows[] = { { STR("a"), STR("{\"x\":1}") }, { STR("bb"), STR("{}") }, { STR("c"), STR("") } };
+    struct fact_row rows[] = { { STR("a"), STR("{\"x\":1}") },
+                               { STR("bb"), STR("{}") },
+                               { STR("c"), STR("") } };
     AUTO(buf_done) struct buf body = BUF(1000);
     assert_int_equal(body_make(rows, 3, &body, NULL), 0);
     int n_good = 0;
@@ -262,7 +264,7 @@ static void a_body_cut_anywhere_is_noticed_or_shorter(void **state)
         n_good += r == 0;
     }
     assert_int_equal(n_good, 4); /* before the first row and after each */
-    body.ptr[8] = 'z'; /* no longer sorted */
+    body.ptr[8] = 'z';           /* no longer sorted */
     assert_int_equal(body_check(buf_as_str(&body)), -EBADMSG);
 }
 

@@ -33,8 +33,9 @@ static void presence_by_age_one_under_exact_one_over(void **state)
     assert_int_equal(presence_at(&r, 100, false, 119), PRESENCE_ONLINE);
     assert_int_equal(presence_at(&r, 100, false, 139), PRESENCE_LATE);
     assert_int_equal(presence_at(&r, 100, false, 140), PRESENCE_LOST);
-    assert_int_equal(presence_at(&r, 100, true, 1000000), PRESENCE_LATE); /* the link lives: stuck, not gone */
-    assert_int_equal(presence_at(&r, 100, false, 50), PRESENCE_ONLINE);   /* the clock went back */
+    assert_int_equal(presence_at(&r, 100, true, 1000000),
+                     PRESENCE_LATE);                                    /* the link lives: stuck, not gone */
+    assert_int_equal(presence_at(&r, 100, false, 50), PRESENCE_ONLINE); /* the clock went back */
 }
 
 /* Between now and presence_next() nothing changes; at presence_next() something does. */

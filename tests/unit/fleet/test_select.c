@@ -12,11 +12,14 @@
 #include "base/limits.h"
 #include "fleet/select.h"
 
-static struct kv labels[] = { { STR("role"), STR("web") }, { STR("site"), STR("north-1") }, { STR("empty"), STR("") } };
+static struct kv labels[] = { { STR("role"), STR("web") },
+                              { STR("site"), STR("north-1") },
+                              { STR("empty"), STR("") } };
 static const struct kv_list all_labels = { labels, 3 };
-static const struct selectable host = {
-    .uuid = STR("018bcfe5-6800-7000-8000-0123456789ab"), .name = STR("edge-01"), .status = STR("ready"), .labels = &all_labels
-};
+static const struct selectable host = { .uuid = STR("018bcfe5-6800-7000-8000-0123456789ab"),
+                                        .name = STR("edge-01"),
+                                        .status = STR("ready"),
+                                        .labels = &all_labels };
 
 static int matches(const char *text)
 {
@@ -38,13 +41,36 @@ static void terms_match(void **state)
         const char *text;
         int want;
     } cases[] = {
-        { "role=web", 1 }, { "role=db", 0 }, { "role=db|web", 1 }, { "role!=web", 0 }, { "role!=db|app", 1 },
-        { "nolabel!=x", 1 }, { "role", 1 }, { "nolabel", 0 }, { "!role", 0 }, { "!nolabel", 1 }, { "site~north-*", 1 },
-        { "site~south*|north-?", 1 }, { "nolabel~*", 0 }, { "empty=", 1 }, { "role=", 0 }, { "role=web,site~n*,!x", 1 },
-        { "role=web,site=south", 0 }, { " role=web , !x ", 1 }, { "name=edge-01", 1 }, { "name=edge-*", 1 }, { "name=edge", 0 },
-        { "name!=edge-*", 0 }, { "name~*01", 1 }, { "id=018bcfe5-6800-7000-8000-0123456789ab", 1 },
-        { "id=018BCFE5-6800-7000-8000-0123456789AB", 1 }, { "id=018bcfe5-6800-7000-8000-0123456789ac", 0 },
-        { "id!=018bcfe5-6800-7000-8000-0123456789ac", 1 }, { "status=ready", 1 }, { "status=busy|ready", 1 }, { "status!=ready", 0 },
+        { "role=web", 1 },
+        { "role=db", 0 },
+        { "role=db|web", 1 },
+        { "role!=web", 0 },
+        { "role!=db|app", 1 },
+        { "nolabel!=x", 1 },
+        { "role", 1 },
+        { "nolabel", 0 },
+        { "!role", 0 },
+        { "!nolabel", 1 },
+        { "site~north-*", 1 },
+        { "site~south*|north-?", 1 },
+        { "nolabel~*", 0 },
+        { "empty=", 1 },
+        { "role=", 0 },
+        { "role=web,site~n*,!x", 1 },
+        { "role=web,site=south", 0 },
+        { " role=web , !x ", 1 },
+        { "name=edge-01", 1 },
+        { "name=edge-*", 1 },
+        { "name=edge", 0 },
+        { "name!=edge-*", 0 },
+        { "name~*01", 1 },
+        { "id=018bcfe5-6800-7000-8000-0123456789ab", 1 },
+        { "id=018BCFE5-6800-7000-8000-0123456789AB", 1 },
+        { "id=018bcfe5-6800-7000-8000-0123456789ac", 0 },
+        { "id!=018bcfe5-6800-7000-8000-0123456789ac", 1 },
+        { "status=ready", 1 },
+        { "status=busy|ready", 1 },
+        { "status!=ready", 0 },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (matches(cases[i].text) != cases[i].want)
@@ -54,8 +80,11 @@ static void terms_match(void **state)
 static void nonsense_is_refused_with_its_place(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", " ", ",", "a=b,", ",a=b", "a=b,,c", "=x", "!", "!=x", "a b=c", "a!b", "!a=b", "a=\x01", "a=\xff",
-                                       "id=nope", "id~*", "name", "!name", "name=", "status=", "status=Ready!", "status", "~x", "a<b" };
+    static const char *const bad[] = {
+        "",     " ",     ",",     "a=b,",    ",a=b",          "a=b,,c", "=x",      "!",
+        "!=x",  "a b=c", "a!b",   "!a=b",    "a=\x01",        "a=\xff", "id=nope", "id~*",
+        "name", "!name", "name=", "status=", "status=Ready!", "status", "~x",      "a<b"
+    };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (matches(bad[i]) != -EINVAL)
             fail_msg("\"%s\": %d", bad[i], matches(bad[i]));
@@ -96,10 +125,24 @@ static void globs(void **state)
         const char *pattern, *s;
         bool want;
     } cases[] = {
-        { "", "", true }, { "", "a", false }, { "*", "", true }, { "*", "abc", true }, { "?", "", false }, { "?", "a", true },
-        { "a*c", "abc", true }, { "a*c", "ac", true }, { "a*c", "ab", false }, { "*b*", "abc", true }, { "**", "x", true },
-        { "a?c", "abc", true }, { "*a*b*c", "xxaxxbxxc", true }, { "*a*b*c", "xxaxxcxxb", false }, { "a*a*a", "aa", false },
-        { "[a]", "a", false }, { "[a]", "[a]", true }, { "*.example", "a.b.example", true },
+        { "", "", true },
+        { "", "a", false },
+        { "*", "", true },
+        { "*", "abc", true },
+        { "?", "", false },
+        { "?", "a", true },
+        { "a*c", "abc", true },
+        { "a*c", "ac", true },
+        { "a*c", "ab", false },
+        { "*b*", "abc", true },
+        { "**", "x", true },
+        { "a?c", "abc", true },
+        { "*a*b*c", "xxaxxbxxc", true },
+        { "*a*b*c", "xxaxxcxxb", false },
+        { "a*a*a", "aa", false },
+        { "[a]", "a", false },
+        { "[a]", "[a]", true },
+        { "*.example", "a.b.example", true },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(glob_match(str_of(cases[i].pattern), str_of(cases[i].s)), cases[i].want);

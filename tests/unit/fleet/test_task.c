@@ -11,7 +11,10 @@
 
 #include "fleet/task.h"
 
-#define ILLEGAL { 0 }
+#define ILLEGAL                                                                                              \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 struct want {
     int to, action, outcome, legal;
 };
@@ -24,16 +27,51 @@ static void the_transition_table_is_this(void **state)
     enum { AS = OUTCOME_NONE, CX = OUTCOME_CANCELLED, EX = OUTCOME_EXPIRED, LO = OUTCOME_LOST };
     /* offer, accepted, started, finished, link lost, unknown, cancel, deadline, host gone */
     static const struct want want[][TASK_IN_N] = {
-        [Q] = { { O, OFF, AS, 1 }, { A, NO, AS, 1 }, { R, NO, AS, 1 }, { D, NO, AS, 1 }, { Q, IGN, AS, 1 },
-                { Q, IGN, AS, 1 }, { D, NO, CX, 1 }, { D, NO, EX, 1 }, { D, NO, CX, 1 } },
-        [O] = { { O, IGN, AS, 1 }, { A, NO, AS, 1 }, { R, NO, AS, 1 }, { D, NO, AS, 1 }, { Q, NO, AS, 1 },
-                { Q, NO, AS, 1 }, { O, CAN, AS, 1 }, { O, IGN, AS, 1 }, { D, NO, LO, 1 } },
-        [A] = { ILLEGAL, { A, IGN, AS, 1 }, { R, NO, AS, 1 }, { D, NO, AS, 1 }, { A, IGN, AS, 1 },
-                { D, NO, LO, 1 }, { A, CAN, AS, 1 }, { A, IGN, AS, 1 }, { D, NO, LO, 1 } },
-        [R] = { ILLEGAL, { R, IGN, AS, 1 }, { R, IGN, AS, 1 }, { D, NO, AS, 1 }, { R, IGN, AS, 1 },
-                { D, NO, LO, 1 }, { R, CAN, AS, 1 }, { R, IGN, AS, 1 }, { D, NO, LO, 1 } },
-        [D] = { ILLEGAL, { D, CAN, AS, 1 }, { D, CAN, AS, 1 }, { D, IGN, AS, 1 }, { D, IGN, AS, 1 },
-                { D, IGN, AS, 1 }, { D, IGN, AS, 1 }, { D, IGN, AS, 1 }, { D, IGN, AS, 1 } },
+        [Q] = { { O, OFF, AS, 1 },
+                { A, NO, AS, 1 },
+                { R, NO, AS, 1 },
+                { D, NO, AS, 1 },
+                { Q, IGN, AS, 1 },
+                { Q, IGN, AS, 1 },
+                { D, NO, CX, 1 },
+                { D, NO, EX, 1 },
+                { D, NO, CX, 1 } },
+        [O] = { { O, IGN, AS, 1 },
+                { A, NO, AS, 1 },
+                { R, NO, AS, 1 },
+                { D, NO, AS, 1 },
+                { Q, NO, AS, 1 },
+                { Q, NO, AS, 1 },
+                { O, CAN, AS, 1 },
+                { O, IGN, AS, 1 },
+                { D, NO, LO, 1 } },
+        [A] = { ILLEGAL,
+                { A, IGN, AS, 1 },
+                { R, NO, AS, 1 },
+                { D, NO, AS, 1 },
+                { A, IGN, AS, 1 },
+                { D, NO, LO, 1 },
+                { A, CAN, AS, 1 },
+                { A, IGN, AS, 1 },
+                { D, NO, LO, 1 } },
+        [R] = { ILLEGAL,
+                { R, IGN, AS, 1 },
+                { R, IGN, AS, 1 },
+                { D, NO, AS, 1 },
+                { R, IGN, AS, 1 },
+                { D, NO, LO, 1 },
+                { R, CAN, AS, 1 },
+                { R, IGN, AS, 1 },
+                { D, NO, LO, 1 } },
+        [D] = { ILLEGAL,
+                { D, CAN, AS, 1 },
+                { D, CAN, AS, 1 },
+                { D, IGN, AS, 1 },
+                { D, IGN, AS, 1 },
+                { D, IGN, AS, 1 },
+                { D, IGN, AS, 1 },
+                { D, IGN, AS, 1 },
+                { D, IGN, AS, 1 } },
     };
     for (int from = Q; from <= D; from++)
         for (int in = 0; in < TASK_IN_N; in++) {
@@ -117,14 +155,17 @@ static void outcomes_read_like_sentences_and_fit(void **state)
 static void a_job_is_what_its_tasks_are(void **state)
 {
     (void)state;
-    assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .queued = 1, .succeeded = 1 }, false), JOB_RUNNING);
+    assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .queued = 1, .succeeded = 1 }, false),
+                     JOB_RUNNING);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .running = 2 }, true), JOB_RUNNING);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .succeeded = 2 }, false), JOB_SUCCEEDED);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .succeeded = 2 }, true), JOB_SUCCEEDED);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .failed = 2 }, false), JOB_FAILED);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .failed = 2 }, true), JOB_FAILED);
-    assert_int_equal(job_state_of(&(struct job_counts){ .total = 3, .succeeded = 1, .lost = 2 }, false), JOB_PARTIAL);
-    assert_int_equal(job_state_of(&(struct job_counts){ .total = 3, .succeeded = 1, .cancelled = 2 }, true), JOB_CANCELLED);
+    assert_int_equal(job_state_of(&(struct job_counts){ .total = 3, .succeeded = 1, .lost = 2 }, false),
+                     JOB_PARTIAL);
+    assert_int_equal(job_state_of(&(struct job_counts){ .total = 3, .succeeded = 1, .cancelled = 2 }, true),
+                     JOB_CANCELLED);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .expired = 2 }, false), JOB_FAILED);
 }
 

@@ -41,9 +41,11 @@ static inline void fixture__wake(void *ctx)
 
 static inline int fixture_try_open(struct fixture *f)
 {
-    const struct store_conf conf = {
-        .path = f->path, .wake = fixture__wake, .wake_ctx = f, .driver = f->driver, .max_open_units = f->max_open_units
-    };
+    const struct store_conf conf = { .path = f->path,
+                                     .wake = fixture__wake,
+                                     .wake_ctx = f,
+                                     .driver = f->driver,
+                                     .max_open_units = f->max_open_units };
     f->err = (struct err){ 0 };
     return store_open(&conf, &f->s, &f->err);
 }

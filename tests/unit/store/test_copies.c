@@ -9,7 +9,9 @@ static void put_events(struct fixture *f, uint64_t first, uint64_t n)
     char blob[2000];
     memset(blob, 'e', sizeof(blob));
     for (uint64_t i = first; i < first + n; i++)
-        store_put_event(f->s, &(struct event){ .id = i, .at = i, .type = STR("x"), .host = str_bytes(blob, sizeof(blob)) });
+        store_put_event(
+            f->s,
+            &(struct event){ .id = i, .at = i, .type = STR("x"), .host = str_bytes(blob, sizeof(blob)) });
 }
 
 static void count(void *ctx, const struct event *e)
@@ -142,7 +144,8 @@ static void closing_ends_a_backup_and_removes_the_half(void **state)
 static void a_damaged_or_foreign_file_is_not_restored(void **state)
 {
     struct fixture *f = *state;
-    AUTO_FREE char *text = xasprintf("%s/text", f->dir), *to = xasprintf("%s/to.db", f->dir), *none = xasprintf("%s/none", f->dir);
+    AUTO_FREE char *text = xasprintf("%s/text", f->dir), *to = xasprintf("%s/to.db", f->dir),
+                   *none = xasprintf("%s/none", f->dir);
     AUTO_FREE char *empty = xasprintf("%s/empty", f->dir);
     struct err err;
     put_events(f, 1, 3000);
@@ -157,7 +160,10 @@ static void a_damaged_or_foreign_file_is_not_restored(void **state)
     assert_string_equal(err.slug, "store.corrupt");
     assert_int_equal(store_restore(f->path, to, &err), -EBADMSG);
     assert_int_equal(access(to, F_OK), -1);
-    assert_int_equal(fd_replace_file(text, STR("not a database, but long enough to look at: ................."), 0600, NULL), 0);
+    assert_int_equal(fd_replace_file(text,
+                                     STR("not a database, but long enough to look at: ................."),
+                                     0600, NULL),
+                     0);
     assert_int_equal(store_restore(text, to, &err), -EBADMSG);
     assert_int_equal(fd_replace_file(empty, STR(""), 0600, NULL), 0);
     assert_int_equal(store_restore(empty, to, &err), -EBADMSG);
@@ -170,12 +176,9 @@ static void a_damaged_or_foreign_file_is_not_restored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_backup_taken_under_load_is_one_moment),
-        T(an_existing_file_is_never_overwritten),
-        T(a_backup_into_nowhere_fails_and_leaves_nothing),
-        T(only_one_backup_at_a_time),
-        T(closing_ends_a_backup_and_removes_the_half),
-        T(a_damaged_or_foreign_file_is_not_restored),
+        T(a_backup_taken_under_load_is_one_moment),        T(an_existing_file_is_never_overwritten),
+        T(a_backup_into_nowhere_fails_and_leaves_nothing), T(only_one_backup_at_a_time),
+        T(closing_ends_a_backup_and_removes_the_half),     T(a_damaged_or_foreign_file_is_not_restored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

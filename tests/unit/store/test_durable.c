@@ -1,7 +1,7 @@
 /* tests/unit/store/test_durable.c - what a ticket promised is there after SIGKILL at any moment, fifty times.
  *
- * A child commits units of a few tasks and tells every ticket that came back through a pipe; the parent kills it after a random
- * number of tickets, mostly in the middle of a commit, opens the database and looks. */
+ * A child commits units of a few tasks and tells every ticket that came back through a pipe; the parent kills
+ * it after a random number of tickets, mostly in the middle of a commit, opens the database and looks. */
 #include "fixture.h"
 
 #include <signal.h>
@@ -19,7 +19,9 @@ static void child(struct fixture *f, uint64_t base, int out)
     for (uint64_t told = 0;;) {
         uint64_t unit = store_newest(f->s) + 1;
         for (uint64_t i = 0; i < A_UNIT; i++)
-            store_put_task(f->s, &(struct task_row){ .id = base + unit * A_UNIT + i, .job_id = unit % 3 + 1, .host_name = STR("h") });
+            store_put_task(f->s, &(struct task_row){ .id = base + unit * A_UNIT + i,
+                                                     .job_id = unit % 3 + 1,
+                                                     .host_name = STR("h") });
         store_seal(f->s);
         sem_wait(&f->woken);
         store_poll(f->s);
@@ -86,10 +88,11 @@ static void every_reported_ticket_is_there_after_a_kill(void **state)
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         fixture_open(f);
         struct found g = look(f);
-        assert_true(g.n >= rows + ticket * A_UNIT);   /* all that was promised */
-        assert_int_equal(g.n % A_UNIT, 0);            /* units are whole */
+        assert_true(g.n >= rows + ticket * A_UNIT); /* all that was promised */
+        assert_int_equal(g.n % A_UNIT, 0);          /* units are whole */
         if (g.n)
-            assert_int_equal(g.max, base + (g.n - rows) / A_UNIT * A_UNIT + A_UNIT - 1); /* and in order, without gaps */
+            assert_int_equal(g.max, base + (g.n - rows) / A_UNIT * A_UNIT + A_UNIT -
+                                        1); /* and in order, without gaps */
         rows = g.n;
         base = g.max;
         fixture_close(f);

@@ -35,12 +35,18 @@ static void put_full(struct fixture *f, uint64_t host, const char *name, struct 
 {
     AUTO(buf_done) struct buf body = BUF(1 << 16);
     body_of(s, &body);
-    store_put_facts_full(f->s, &(struct fact_head){ .host_id = host, .section = str_of(name), .status = SECTION_OK,
-                                                    .digest = s->digest, .received_at = at }, buf_as_str(&body), false);
+    store_put_facts_full(f->s,
+                         &(struct fact_head){ .host_id = host,
+                                              .section = str_of(name),
+                                              .status = SECTION_OK,
+                                              .digest = s->digest,
+                                              .received_at = at },
+                         buf_as_str(&body), false);
 }
 
 /* One key changes or goes. */
-static void put_change(struct fixture *f, uint64_t host, const char *name, struct naive *s, int key, int value, usec_t at)
+static void put_change(struct fixture *f, uint64_t host, const char *name, struct naive *s, int key,
+                       int value, usec_t at)
 {
     AUTO(buf_done) struct buf delta = BUF(1 << 16), body = BUF(1 << 16);
     char k[16], j[24];
@@ -49,8 +55,13 @@ static void put_change(struct fixture *f, uint64_t host, const char *name, struc
     delta_add(&delta, value ? '+' : '-', str_of(k), value ? str_of(j) : STR_NONE);
     s->value[key] = value;
     body_of(s, &body);
-    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = host, .section = str_of(name), .status = SECTION_OK,
-                                                     .digest = s->digest, .received_at = at }, buf_as_str(&delta));
+    store_put_facts_delta(f->s,
+                          &(struct fact_head){ .host_id = host,
+                                               .section = str_of(name),
+                                               .status = SECTION_OK,
+                                               .digest = s->digest,
+                                               .received_at = at },
+                          buf_as_str(&delta));
 }
 
 struct got {
@@ -140,8 +151,13 @@ static void an_empty_delta_changes_the_head_only(void **state)
     struct got g = { 0 };
     put_full(f, 1, "gpus", &s, 1);
     put_change(f, 1, "gpus", &s, 2, 5, 2);
-    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 1, .section = STR("gpus"), .status = SECTION_FAILED,
-                                                     .message = STR("no driver"), .digest = s.digest }, STR_NONE);
+    store_put_facts_delta(f->s,
+                          &(struct fact_head){ .host_id = 1,
+                                               .section = STR("gpus"),
+                                               .status = SECTION_FAILED,
+                                               .message = STR("no driver"),
+                                               .digest = s.digest },
+                          STR_NONE);
     expect(f, 1, "gpus", &s);
     read_now(f, 1, "gpus", &g);
     assert_int_equal(g.h.status, SECTION_FAILED);
@@ -182,8 +198,8 @@ static void on_change(void *ctx, const struct fact_change *c)
     assert_true(g->last_id == 0 || c->id < g->last_id); /* newest first */
     g->last_id = c->id;
     g->n++;
-    snprintf(g->text + at, sizeof(g->text) - at, "%lu %.*s %.*s %.*s>%.*s\n", (unsigned long)c->at, STR_FMT(c->section),
-             STR_FMT(c->key), STR_FMT(c->before), STR_FMT(c->after));
+    snprintf(g->text + at, sizeof(g->text) - at, "%lu %.*s %.*s %.*s>%.*s\n", (unsigned long)c->at,
+             STR_FMT(c->section), STR_FMT(c->key), STR_FMT(c->before), STR_FMT(c->after));
 }
 
 static void on_changes_done(void *ctx, int result)
@@ -191,7 +207,8 @@ static void on_changes_done(void *ctx, int result)
     fixture_done(((struct changes *)ctx)->f, result);
 }
 
-static void read_changes(struct fixture *f, uint64_t host, const char *section, uint64_t before, uint32_t limit, struct changes *g)
+static void read_changes(struct fixture *f, uint64_t host, const char *section, uint64_t before,
+                         uint32_t limit, struct changes *g)
 {
     *g = (struct changes){ .f = f };
     fixture_begin(f);
@@ -265,8 +282,9 @@ static void no_history_keeps_only_what_is_current(void **state)
     AUTO(buf_done) struct buf body = BUF(1 << 16);
     s.value[5] = 5;
     body_of(&s, &body);
-    store_put_facts_full(f->s, &(struct fact_head){ .host_id = 1, .section = STR("connections"), .digest = s.digest }, buf_as_str(&body),
-                         true);
+    store_put_facts_full(
+        f->s, &(struct fact_head){ .host_id = 1, .section = STR("connections"), .digest = s.digest },
+        buf_as_str(&body), true);
     expect(f, 1, "connections", &s);
     read_changes(f, 1, NULL, 0, 100, &g);
     assert_int_equal(g.n, 0);
@@ -332,7 +350,8 @@ static void a_digest_that_does_not_add_up_is_told_when_folded(void **state)
     AUTO(buf_done) struct buf delta = BUF(100);
     delta_add(&delta, '+', STR("k01"), STR("{\"v\":99}"));
     s.value[1] = 99;
-    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = lie }, buf_as_str(&delta));
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = lie },
+                          buf_as_str(&delta));
     fixture_commit(f);
     store_poll(f->s);
     assert_int_equal(d.n, 1);
@@ -352,7 +371,8 @@ static void a_delta_that_cannot_be_read_is_drift_and_not_the_end(void **state)
     struct drifted d = { 0 };
     store_on_drift(f->s, on_drift, &d);
     put_full(f, 7, "os", &s, 1);
-    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = { { 4 } } }, STR("rubbish"));
+    store_put_facts_delta(
+        f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = { { 4 } } }, STR("rubbish"));
     struct got g = { 0 };
     read_now(f, 7, "os", &g);
     assert_int_equal(g.n, 1);
@@ -380,7 +400,8 @@ static void a_large_delta_is_folded_at_once(void **state)
         snprintf(key, sizeof(key), "%d", i);
         assert_int_equal(delta_add(&delta, '+', str_of(key), str_bytes(big, 8000)), 0);
     }
-    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os") }, buf_as_str(&delta));
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os") },
+                          buf_as_str(&delta));
     fixture_commit(f);
     store_poll(f->s);
     assert_int_equal(d.n, 1); /* its digest was zero: only folding could know */

@@ -1,5 +1,6 @@
-/* tests/unit/store/test_full.c - a disk that is really full: a small tmpfs in a mount namespace of our own. Skipped where that is not
- * allowed. The space left is another one each time, so that it runs out in another place of SQLite's work each time. */
+/* tests/unit/store/test_full.c - a disk that is really full: a small tmpfs in a mount namespace of our own.
+ * Skipped where that is not allowed. The space left is another one each time, so that it runs out in another
+ * place of SQLite's work each time. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -11,7 +12,8 @@ static bool has_mount;
 
 static void put_task(struct fixture *f, uint64_t id)
 {
-    store_put_task(f->s, &(struct task_row){ .id = id, .job_id = 1, .host_name = STR("some name of a host") });
+    store_put_task(f->s,
+                   &(struct task_row){ .id = id, .job_id = 1, .host_name = STR("some name of a host") });
 }
 
 /* Leaves @left bytes free. */

@@ -1,9 +1,12 @@
-/* tests/unit/store/test_hosts.c - hosts, install tokens, users, API tokens, small values: what was put is there after a restart. */
+/* tests/unit/store/test_hosts.c - hosts, install tokens, users, API tokens, small values: what was put is
+ * there after a restart. */
 #include "fixture.h"
 
 static struct str addresses[] = { STR("192.0.2.1"), STR("2001:db8::1") };
 static struct kv claimed[] = { { STR("role"), STR("db") } };
-static struct kv labels[] = { { STR("zeta"), STR("1") }, { STR("alpha"), STR("\"quoted\" \xc3\xa4\n") }, { STR("e"), STR("") } };
+static struct kv labels[] = { { STR("zeta"), STR("1") },
+                              { STR("alpha"), STR("\"quoted\" \xc3\xa4\n") },
+                              { STR("e"), STR("") } };
 
 static struct host_row host(uint64_t id)
 {
@@ -12,9 +15,17 @@ static struct host_row host(uint64_t id)
         .state = HOST_APPROVED,
         .name = STR("web-1"),
         .dialect = STR("native"),
-        .claims = { .hostname = STR("web"), .machine_id = STR("m"), .os = STR("Debian"), .kernel = STR("6.1"), .arch = STR("x86_64"),
-                    .agent_version = STR("0.1"), .addresses = { addresses, 2 }, .labels = { claimed, 1 }, .cpu_cores = 4,
-                    .memory_bytes = 1ull << 60, .disk_bytes = 5 },
+        .claims = { .hostname = STR("web"),
+                    .machine_id = STR("m"),
+                    .os = STR("Debian"),
+                    .kernel = STR("6.1"),
+                    .arch = STR("x86_64"),
+                    .agent_version = STR("0.1"),
+                    .addresses = { addresses, 2 },
+                    .labels = { claimed, 1 },
+                    .cpu_cores = 4,
+                    .memory_bytes = 1ull << 60,
+                    .disk_bytes = 5 },
         .labels = { labels, 3 },
         .csr_pem = STR("-----BEGIN"),
         .created_at = 11,
@@ -118,8 +129,8 @@ static void ids_are_never_given_twice(void **state)
     struct store_next next;
     struct host_row h = host(41);
     assert_int_equal(store_load_next(f->s, &next, NULL), 0);
-    assert_true(next.host == 1 && next.token == 1 && next.job == 1 && next.task == 1 && next.event == 1 && next.audit == 1 &&
-                next.user == 1 && next.api_token == 1);
+    assert_true(next.host == 1 && next.token == 1 && next.job == 1 && next.task == 1 && next.event == 1 &&
+                next.audit == 1 && next.user == 1 && next.api_token == 1);
     store_put_host(f->s, &h);
     fixture_commit(f);
     store_del_host(f->s, 41); /* the newest goes, its number does not come back */
@@ -134,8 +145,8 @@ static void check_token(void *ctx, const struct token_row *t)
 {
     struct fixture *f = ctx;
     f->n_rows++;
-    assert_true(t->t.id == 5 && t->t.max_uses == 2 && t->t.n_uses == 1 && t->t.expires_at == 99 && t->t.is_revoked &&
-                t->t.auto_approve);
+    assert_true(t->t.id == 5 && t->t.max_uses == 2 && t->t.n_uses == 1 && t->t.expires_at == 99 &&
+                t->t.is_revoked && t->t.auto_approve);
     assert_int_equal(t->code_hash[31], 0xab);
     assert_int_equal(t->labels.n, 3);
     assert_str(t->labels.v[0].key, "zeta");
@@ -147,8 +158,11 @@ static void check_token(void *ctx, const struct token_row *t)
 static void install_tokens_come_back(void **state)
 {
     struct fixture *f = *state;
-    struct token_row t = { .t = { .id = 5, .max_uses = 2, .expires_at = 99 }, .labels = { labels, 3 }, .created_by = STR("bob"),
-                           .note = STR("for the lab"), .created_at = 1 };
+    struct token_row t = { .t = { .id = 5, .max_uses = 2, .expires_at = 99 },
+                           .labels = { labels, 3 },
+                           .created_by = STR("bob"),
+                           .note = STR("for the lab"),
+                           .created_at = 1 };
     memset(t.code_hash, 0xab, SHA256_LEN);
     store_put_token(f->s, &t);
     t.t.n_uses = 1;
@@ -176,7 +190,8 @@ static void check_api_token(void *ctx, const struct api_token_row *t)
 {
     struct fixture *f = ctx;
     f->n_rows++;
-    assert_true(t->id == 2 && t->user_id == 1 && t->created_at == 6 && t->expires_at == 7 && t->last_used == 8 && t->is_revoked);
+    assert_true(t->id == 2 && t->user_id == 1 && t->created_at == 6 && t->expires_at == 7 &&
+                t->last_used == 8 && t->is_revoked);
     assert_int_equal(t->hash[0], 0xcd);
     assert_str(t->name, "ci");
     assert_str(t->scope, "operator");
@@ -188,8 +203,15 @@ static void users_and_their_tokens_come_back(void **state)
 {
     struct fixture *f = *state;
     struct user_row u = { 1, STR("alice"), STR("$y$1"), ROLE_VIEWER, false, 5 };
-    struct api_token_row t = { .id = 2, .user_id = 1, .hash = { 0xcd }, .name = STR("ci"), .scope = STR("operator"), .created_at = 6,
-                               .expires_at = 7, .created_by = STR("alice"), .hint = STR("x1y2") };
+    struct api_token_row t = { .id = 2,
+                               .user_id = 1,
+                               .hash = { 0xcd },
+                               .name = STR("ci"),
+                               .scope = STR("operator"),
+                               .created_at = 6,
+                               .expires_at = 7,
+                               .created_by = STR("alice"),
+                               .hint = STR("x1y2") };
     store_put_user(f->s, &u);
     store_put_api_token(f->s, &t);
     u.password_hash = STR("$y$2");
@@ -229,12 +251,9 @@ static void small_values_are_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_host_comes_back_as_it_was_put),
-        T(a_second_put_replaces_and_del_frees_name_and_key),
-        T(ids_are_never_given_twice),
-        T(install_tokens_come_back),
-        T(users_and_their_tokens_come_back),
-        T(small_values_are_bytes),
+        T(a_host_comes_back_as_it_was_put),  T(a_second_put_replaces_and_del_frees_name_and_key),
+        T(ids_are_never_given_twice),        T(install_tokens_come_back),
+        T(users_and_their_tokens_come_back), T(small_values_are_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,15 @@ static struct job_row job(uint64_t id)
         .principal = STR("alice"),
         .created_at = 10 + id,
         .deadline = USEC_NEVER,
-        .spec = { .argv = { argv, 3 }, .shell = STR("echo \"hi\"; exit 3"), .user = STR("root"), .cwd = STR("/tmp"),
-                  .env = { env, 1 }, .timeout = 1234567, .grace = 5000000, .max_parallel = 7, .output_cap_bytes = 1ull << 26,
+        .spec = { .argv = { argv, 3 },
+                  .shell = STR("echo \"hi\"; exit 3"),
+                  .user = STR("root"),
+                  .cwd = STR("/tmp"),
+                  .env = { env, 1 },
+                  .timeout = 1234567,
+                  .grace = 5000000,
+                  .max_parallel = 7,
+                  .output_cap_bytes = 1ull << 26,
                   .stdin_open = true },
         .stdin_data = STR("secret input"),
         .idem_key = id == 1 ? STR("key-1") : STR(""),
@@ -133,10 +140,24 @@ static void jobs_are_paged_newest_first(void **state)
 
 static struct task_row task(uint64_t id, uint64_t job_id)
 {
-    return (struct task_row){ .id = id, .job_id = job_id, .host_id = id * 2, .host_name = STR("web"), .state = TASK_DONE,
-                              .outcome = OUTCOME_SIGNALED, .exit_code = -1, .signal = 9, .created_at = 1, .offered_at = 2,
-                              .started_at = 3, .finished_at = 4, .stdout_bytes = 5, .stderr_bytes = 6, .stdout_total = 7,
-                              .stderr_total = UINT64_MAX, .stderr_truncated = true, .message = STR("killed") };
+    return (struct task_row){ .id = id,
+                              .job_id = job_id,
+                              .host_id = id * 2,
+                              .host_name = STR("web"),
+                              .state = TASK_DONE,
+                              .outcome = OUTCOME_SIGNALED,
+                              .exit_code = -1,
+                              .signal = 9,
+                              .created_at = 1,
+                              .offered_at = 2,
+                              .started_at = 3,
+                              .finished_at = 4,
+                              .stdout_bytes = 5,
+                              .stderr_bytes = 6,
+                              .stdout_total = 7,
+                              .stderr_total = UINT64_MAX,
+                              .stderr_truncated = true,
+                              .message = STR("killed") };
 }
 
 struct loaded {
@@ -159,10 +180,11 @@ static void load_task(void *ctx, const struct task_row *t)
     l->sum += t->id;
     assert_int_equal(t->job_id, 2);
     assert_str(t->host_name, "web");
-    assert_true(t->host_id == t->id * 2 && t->state == TASK_DONE && t->outcome == OUTCOME_SIGNALED && t->exit_code == -1 &&
-                t->signal == 9 && t->created_at == 1 && t->offered_at == 2 && t->started_at == 3 && t->finished_at == 4 &&
-                t->stdout_bytes == 5 && t->stderr_bytes == 6 && t->stdout_total == 7 && t->stderr_total == UINT64_MAX &&
-                !t->stdout_truncated && t->stderr_truncated);
+    assert_true(t->host_id == t->id * 2 && t->state == TASK_DONE && t->outcome == OUTCOME_SIGNALED &&
+                t->exit_code == -1 && t->signal == 9 && t->created_at == 1 && t->offered_at == 2 &&
+                t->started_at == 3 && t->finished_at == 4 && t->stdout_bytes == 5 && t->stderr_bytes == 6 &&
+                t->stdout_total == 7 && t->stderr_total == UINT64_MAX && !t->stdout_truncated &&
+                t->stderr_truncated);
     assert_str(t->message, "killed");
 }
 
@@ -250,7 +272,8 @@ static void output_is_cut_at_any_offset_and_length(void **state)
     static const char text[] = "one\ntwo\nthree\nfour\n";
     const size_t cuts[] = { 0, 4, 5, 14, sizeof(text) - 1 };
     for (size_t i = 0; i + 1 < ARRAY_SIZE(cuts); i++)
-        store_put_output(f->s, &(struct output_frame){ 1, STREAM_STDOUT, cuts[i], str_bytes(text + cuts[i], cuts[i + 1] - cuts[i]) });
+        store_put_output(f->s, &(struct output_frame){ 1, STREAM_STDOUT, cuts[i],
+                                                       str_bytes(text + cuts[i], cuts[i + 1] - cuts[i]) });
     store_put_output(f->s, &(struct output_frame){ 1, STREAM_STDERR, 0, STR("other stream") });
     store_put_output(f->s, &(struct output_frame){ 2, STREAM_STDOUT, 0, STR("other task") });
     for (uint64_t from = 0; from <= sizeof(text); from++)
@@ -303,8 +326,8 @@ static void on_ids_done(void *ctx, int result)
     fixture_done(((struct ids *)ctx)->f, result);
 }
 
-static void expect_events(struct fixture *f, uint64_t after, bool newest, uint32_t limit, const char *type, const char *host,
-                          const char *want)
+static void expect_events(struct fixture *f, uint64_t after, bool newest, uint32_t limit, const char *type,
+                          const char *host, const char *want)
 {
     struct ids g = { .f = f };
     char got[256] = "";
@@ -321,9 +344,14 @@ static void events_are_filtered_and_paged_both_ways(void **state)
     struct fixture *f = *state;
     struct kv details[] = { { STR("z"), STR("1") }, { STR("a"), STR("\xe2\x82\xac") } };
     for (uint64_t i = 1; i <= 8; i++)
-        store_put_event(f->s, &(struct event){ .id = i, .at = i * 10, .type = i % 2 ? STR("host.online") : STR("job.created"),
-                                               .host_id = i <= 4 ? STR("uuid-1") : i == 5 ? STR("") : STR("uuid-2"),
-                                               .host = STR("web"), .details = { details, 2 } });
+        store_put_event(f->s, &(struct event){ .id = i,
+                                               .at = i * 10,
+                                               .type = i % 2 ? STR("host.online") : STR("job.created"),
+                                               .host_id = i <= 4   ? STR("uuid-1")
+                                                          : i == 5 ? STR("")
+                                                                   : STR("uuid-2"),
+                                               .host = STR("web"),
+                                               .details = { details, 2 } });
     expect_events(f, 0, false, 100, NULL, NULL, "1 2 3 4 5 6 7 8 ");
     expect_events(f, 0, true, 3, NULL, NULL, "8 7 6 ");
     expect_events(f, 5, false, 2, NULL, NULL, "6 7 ");
@@ -359,8 +387,15 @@ static void the_audit_chain_survives_storage(void **state)
     assert_int_equal(id, 0);
     assert_memory_equal(head, prev, SHA256_LEN);
     for (uint64_t i = 1; i <= 20; i++) {
-        struct audit_row a = { .id = i, .at = i, .principal = STR("alice"), .peer = STR("::1"), .verb = STR("run"), .target = STR("*"),
-                               .outcome = STR("denied"), .slug = STR("auth.denied"), .details = { details, i % 3 } };
+        struct audit_row a = { .id = i,
+                               .at = i,
+                               .principal = STR("alice"),
+                               .peer = STR("::1"),
+                               .verb = STR("run"),
+                               .target = STR("*"),
+                               .outcome = STR("denied"),
+                               .slug = STR("auth.denied"),
+                               .details = { details, i % 3 } };
         memcpy(a.prev, prev, SHA256_LEN);
         audit_seal(&a);
         memcpy(prev, a.hash, SHA256_LEN);

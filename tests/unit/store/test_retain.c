@@ -19,10 +19,13 @@ static int64_t number(struct fixture *f, const char *sql)
 /* What the tally says is what is there. */
 static void check_tally(struct fixture *f)
 {
-    assert_int_equal(number(f, "SELECT output FROM tally"), number(f, "SELECT coalesce(sum(length(data)+64),0) FROM task_output"));
-    assert_int_equal(number(f, "SELECT history FROM tally"), number(f, "SELECT coalesce(sum(length(delta)+64),0) FROM fact_delta"));
+    assert_int_equal(number(f, "SELECT output FROM tally"),
+                     number(f, "SELECT coalesce(sum(length(data)+64),0) FROM task_output"));
+    assert_int_equal(number(f, "SELECT history FROM tally"),
+                     number(f, "SELECT coalesce(sum(length(delta)+64),0) FROM fact_delta"));
     assert_int_equal(number(f, "SELECT events FROM tally"),
-                     number(f, "SELECT coalesce(sum(length(cast(type||host_uuid||host_name||details_json AS BLOB))+64),0) FROM event"));
+                     number(f, "SELECT coalesce(sum(length(cast(type||host_uuid||host_name||details_json AS "
+                               "BLOB))+64),0) FROM event"));
 }
 
 /* Steps until there is no more to do; how many. */
@@ -42,7 +45,9 @@ static int retain(struct fixture *f, const struct retention *r, usec_t now)
 
 static void put_job(struct fixture *f, uint64_t id, usec_t finished_at, int tasks, int frames)
 {
-    struct job_row j = { .id = id, .principal = STR("a"), .created_at = 1, .finished_at = finished_at, .state = JOB_RUNNING };
+    struct job_row j = {
+        .id = id, .principal = STR("a"), .created_at = 1, .finished_at = finished_at, .state = JOB_RUNNING
+    };
     char data[1000];
     memset(data, 'x', sizeof(data));
     store_put_job(f->s, &j);
@@ -50,7 +55,8 @@ static void put_job(struct fixture *f, uint64_t id, usec_t finished_at, int task
         uint64_t task_id = id * 10000 + (uint64_t)i;
         store_put_task(f->s, &(struct task_row){ .id = task_id, .job_id = id, .state = TASK_DONE });
         for (int k = 0; k < frames; k++)
-            store_put_output(f->s, &(struct output_frame){ task_id, STREAM_STDOUT, (uint64_t)k * 1000, str_bytes(data, 1000) });
+            store_put_output(f->s, &(struct output_frame){ task_id, STREAM_STDOUT, (uint64_t)k * 1000,
+                                                           str_bytes(data, 1000) });
     }
 }
 
@@ -58,7 +64,10 @@ static void put_events(struct fixture *f, uint64_t first, uint64_t n, usec_t at)
 {
     struct kv details[] = { { STR("k"), STR("\xc3\xa4\xc3\xb6") } };
     for (uint64_t i = first; i < first + n; i++)
-        store_put_event(f->s, &(struct event){ .id = i, .at = at, .type = STR("host.online"), .host = STR("w\xc3\xa4"),
+        store_put_event(f->s, &(struct event){ .id = i,
+                                               .at = at,
+                                               .type = STR("host.online"),
+                                               .host = STR("w\xc3\xa4"),
                                                .details = { details, 1 } });
 }
 
@@ -141,8 +150,11 @@ static void old_history_is_folded_before_it_goes(void **state)
         delta_add(&delta, '+', str_of(key), STR("{}"));
         fact_row_hash(&(struct fact_row){ str_of(key), STR("{}") }, &h);
         fact_digest_add(&d, &h);
-        store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 1, .section = STR("os"), .digest = d, .received_at = 10 + (usec_t)i },
-                              buf_as_str(&delta));
+        store_put_facts_delta(
+            f->s,
+            &(struct fact_head){
+                .host_id = 1, .section = STR("os"), .digest = d, .received_at = 10 + (usec_t)i },
+            buf_as_str(&delta));
     }
     fixture_commit(f);
     retain(f, &(struct retention){ .keep = 5 }, 20); /* before 15 */

@@ -1,4 +1,5 @@
-/* tests/unit/store/test_store.c - units, tickets, health, reads behind tickets: the promises of store/store.h. */
+/* tests/unit/store/test_store.c - units, tickets, health, reads behind tickets: the promises of
+ * store/store.h. */
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -30,7 +31,8 @@ static void seen(struct fixture *f, uint64_t id)
 
 static void task(struct fixture *f, uint64_t id)
 {
-    store_put_task(f->s, &(struct task_row){ .id = id, .job_id = 1, .host_name = STR("h"), .state = TASK_QUEUED });
+    store_put_task(f->s,
+                   &(struct task_row){ .id = id, .job_id = 1, .host_name = STR("h"), .state = TASK_QUEUED });
 }
 
 static void count_task(void *ctx, const struct task_row *t)
@@ -120,7 +122,8 @@ static void sixty_four_mebibytes_uncommitted_is_behind(void **state)
     fake_hold(true);
     for (uint64_t i = 0; i < 64; i++) {
         assert_false(store_is_behind(f->s));
-        store_put_output(f->s, &(struct output_frame){ 1, STREAM_STDOUT, i << 20, str_bytes(chunk, sizeof(chunk)) });
+        store_put_output(
+            f->s, &(struct output_frame){ 1, STREAM_STDOUT, i << 20, str_bytes(chunk, sizeof(chunk)) });
     }
     store_seal(f->s);
     assert_true(store_is_behind(f->s));
@@ -190,7 +193,10 @@ static void health_says_what_is_wrong(void **state)
     const struct {
         int error;
         const char *slug;
-    } cases[] = { { -ENOSPC, "store.disk_full" }, { -EROFS, "store.read_only" }, { -EIO, "store.io" }, { -EBUSY, "store.io" } };
+    } cases[] = { { -ENOSPC, "store.disk_full" },
+                  { -EROFS, "store.read_only" },
+                  { -EIO, "store.io" },
+                  { -EBUSY, "store.io" } };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err;
         fake_fail_commits(0, 1, cases[i].error);
@@ -247,8 +253,12 @@ static void a_damaged_database_stops_all_commits(void **state)
 static void two_hosts_of_one_name_are_a_mistake_that_stops_commits(void **state)
 {
     struct fixture *f = *state;
-    struct host_row a = { .id = 1, .uuid = "a", .state = HOST_PENDING, .name = STR("x"), .fingerprint = { 1 } };
-    struct host_row b = { .id = 2, .uuid = "b", .state = HOST_PENDING, .name = STR("x"), .fingerprint = { 2 } };
+    struct host_row a = {
+        .id = 1, .uuid = "a", .state = HOST_PENDING, .name = STR("x"), .fingerprint = { 1 }
+    };
+    struct host_row b = {
+        .id = 2, .uuid = "b", .state = HOST_PENDING, .name = STR("x"), .fingerprint = { 2 }
+    };
     struct err err;
     store_put_host(f->s, &a);
     fixture_commit(f);
@@ -358,7 +368,8 @@ int main(void)
         FAKE(a_ticket_does_not_come_back_before_the_commit),
         T(committed_moves_inside_poll_only),
         FAKE(a_store_with_four_open_units_is_behind),
-        cmocka_unit_test_setup_teardown(sixty_four_mebibytes_uncommitted_is_behind, fake_setup, fake_teardown),
+        cmocka_unit_test_setup_teardown(sixty_four_mebibytes_uncommitted_is_behind, fake_setup,
+                                        fake_teardown),
         T(a_read_sees_what_was_put_before_it_sealed_or_not),
         FAKE(a_read_waits_for_a_commit_that_waits),
         FAKE(a_failed_commit_is_tried_again_and_loses_nothing),
