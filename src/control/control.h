@@ -61,7 +61,9 @@ void control_drain(struct control *c);
 /* What the server needs to listen and to tell people. Lent, constant for the life of @c. */
 struct control_identity {
     const char *fleet;                /* trust domain */
-    const char *ca_pem, *server_cert_pem, *server_key_pem;
+    const char *ca_pem;
+    const char *server_cert_pem;      /* the leaf, then the CA */
+    const char *server_key_pem;
     uint8_t pin[SHA256_LEN];
     char pin_text[80];                /* "sha256:hex" */
 };

@@ -1,12 +1,12 @@
 /* control/core.h - what hangs on struct control: private to this folder, loop thread only.
  *
- *   control ── hosts (by id; uuid, key and name indexes) ── link (while connected) 
+ *   control ── hosts (by id; uuid, key and name indexes) ── link (while connected)
  *           ── open jobs (by id) ── tasks (one array a job; chained per host while unfinished)
  *           ── users, api tokens, install tokens
  *           ── parked callbacks, timers, subscriptions
  *
- * Closed jobs and their tasks are in the store only. Two kinds of change are written once a turn, however often they happened in
- * it: task rows and seen rows (see control__flush()). */
+ * Closed jobs and their tasks are in the store only. Two kinds of change are written once a turn, however
+ * often they happened in it: task rows and seen rows (see control__flush()). */
 #ifndef MUSTER_CONTROL_CORE_H
 #define MUSTER_CONTROL_CORE_H
 
@@ -31,7 +31,7 @@
 
 /* Names and keys come from peers: the tables' hash has a secret. */
 extern uint8_t control__hash_key[16];
-#define HASH_FUNCTION(keyptr, keylen, hashv)                                                       \
+#define HASH_FUNCTION(keyptr, keylen, hashv)                                                                 \
     ((hashv) = (unsigned)siphash(control__hash_key, str_bytes((keyptr), (keylen))))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -39,7 +39,8 @@ extern uint8_t control__hash_key[16];
 #include <utlist.h>
 #pragma GCC diagnostic pop
 
-/* -- timers.c: a heap of what is due, ordered by monotonic time. Embedded in its owner; all-zero is unarmed. */
+/* -- timers.c: a heap of what is due, ordered by monotonic time. Embedded in its owner; all-zero is unarmed.
+ */
 enum timer_kind { TIMER_HOST, TIMER_LINK, TIMER_JOB, TIMER_ASK };
 struct timer {
     usec_t at;
@@ -58,7 +59,8 @@ struct timer *timers_pop(struct timers *ts, usec_t now);
 void timers_done(struct timers *ts);
 
 /* -- hosts */
-/* Half a digest tells apart what a host sends by chance or by mistake; the store checks the whole when it folds. */
+/* Half a digest tells apart what a host sends by chance or by mistake; the store checks the whole when it
+ * folds. */
 enum { MARK_LEN = SHA256_LEN / 2 };
 struct section_mark {
     uint8_t section, status;
@@ -68,13 +70,13 @@ struct link {
     uint64_t id;
     struct host *host;
     uint64_t generation;
-    usec_t since;            /* wall */
-    uint32_t resync_asked;   /* bit per section: asked, not yet answered in full */
-    bool is_welcomed;        /* its welcome left: other messages may follow */
-    bool is_acking;          /* an ack is due at the flush */
+    usec_t since;          /* wall */
+    uint32_t resync_asked; /* bit per section: asked, not yet answered in full */
+    bool is_welcomed;      /* its welcome left: other messages may follow */
+    bool is_acking;        /* an ack is due at the flush */
     bool is_paused;
-    bool is_throttled;       /* over a rate: reading resumes when its timer fires */
-    bool is_store_paused;    /* the store is behind */
+    bool is_throttled;    /* over a rate: reading resumes when its timer fires */
+    bool is_store_paused; /* the store is behind */
     struct bucket messages, bytes;
     struct timer timer;
     UT_hash_handle hh;
@@ -85,13 +87,13 @@ struct host {
     uint8_t state, presence; /* enum host_state, enum presence */
     bool has_beat, is_seen_dirty;
     uint8_t n_sections;
-    uint8_t poll_step;       /* of a pending request: how often it asked */
+    uint8_t poll_step; /* of a pending request: how often it asked */
     uint8_t fingerprint[SHA256_LEN];
     char *name;
-    const char *dialect;     /* interned */
+    const char *dialect; /* interned */
     struct host_claims *claims;
-    struct kv_list *labels;  /* operator's; never NULL */
-    const char *decided_by;  /* interned; NULL: nobody */
+    struct kv_list *labels;                /* operator's; never NULL */
+    const char *decided_by;                /* interned; NULL: nobody */
     char *clone_note, *peer, *cert_serial; /* NULL: none */
     usec_t created_at, decided_at, cert_not_after;
     usec_t last_seen, last_beat; /* wall */
@@ -99,28 +101,35 @@ struct host {
     uint64_t token_id, spool_epoch, acked_seq;
     struct heartbeat beat;
     struct link *link;
-    struct task *tasks;      /* unfinished ones, in order of creation */
-    uint32_t n_inflight;     /* of them offered, accepted or running */
-    uint32_t n_active;       /* of them accepted or running */
-    uint32_t mark;           /* of the last job's targets that named it */
-    uint32_t changed_mask;   /* sections changed since the last inventory.changed */
+    struct task *tasks;    /* unfinished ones, in order of creation */
+    uint32_t n_inflight;   /* of them offered, accepted or running */
+    uint32_t n_active;     /* of them accepted or running */
+    uint32_t mark;         /* of the last job's targets that named it */
+    uint32_t changed_mask; /* sections changed since the last inventory.changed */
     usec_t changed_mono;
     struct section_mark *sections;
     struct bucket hellos;
-    struct timer timer;      /* pending: expiry; else presence, seen, inventory.changed */
+    struct timer timer; /* pending: expiry; else presence, seen, inventory.changed */
     UT_hash_handle hh_uuid, hh_key, hh_name;
 };
 
 /* -- jobs */
 /* UNSENT: marked offered, the offer waits for the disk or the welcome. NEWS: its start was not told yet. */
-enum { TASK_F_DIRTY = 1, TASK_F_ACK = 2, TASK_F_UNSENT = 4, TASK_F_NEWS = 8, TASK_F_LISTED = 16, TASK_F_IN_HAND = 32 };
+enum {
+    TASK_F_DIRTY = 1,
+    TASK_F_ACK = 2,
+    TASK_F_UNSENT = 4,
+    TASK_F_NEWS = 8,
+    TASK_F_LISTED = 16,
+    TASK_F_IN_HAND = 32
+};
 struct task {
     uint64_t id;
     struct job *job;
-    struct host *host;       /* NULL once the host was forgotten */
+    struct host *host;        /* NULL once the host was forgotten */
     struct task *prev, *next; /* of the host, while unfinished */
     usec_t offered_at, started_at, finished_at;
-    uint64_t taken[2];       /* next offset wanted of stdout, stderr */
+    uint64_t taken[2]; /* next offset wanted of stdout, stderr */
     int32_t exit_code;
     uint8_t state, outcome;
     uint8_t signal, flags;
@@ -131,7 +140,7 @@ struct sub_list { /* a VEC with a name */
 };
 struct job {
     uint64_t id;
-    struct arena *arena;     /* what the strings below live in */
+    struct arena *arena; /* what the strings below live in */
     struct str principal, idem_key, stdin_data;
     uint8_t idem_hash[SHA256_LEN];
     struct job_spec spec;
@@ -139,13 +148,13 @@ struct job {
     usec_t cancel_grace;
     bool cancel_requested, is_ended, is_late; /* late: the deadline has passed */
     struct job_counts counts;
-    struct task *tasks;      /* ascending ids */
+    struct task *tasks; /* ascending ids */
     uint32_t n_tasks, cursor;
     struct sub_list subs;
-    struct buf input;        /* kept for hosts that connect later */
+    struct buf input; /* kept for hosts that connect later */
     uint64_t input_base, input_next;
     bool input_known, input_eof;
-    char *key_text;          /* principal NUL key: index of idempotency keys */
+    char *key_text; /* principal NUL key: index of idempotency keys */
     struct timer timer;
     UT_hash_handle hh_key;
 };
@@ -214,7 +223,7 @@ struct control {
     usec_t started_mono;
     bool is_stopping, was_unhealthy, is_dead; /* dead: being freed, the store may be closed */
 
-    char *fleet, *ca_pem, *ca_key_pem, *server_cert_pem, *server_key_pem;
+    char *fleet, *ca_pem, *ca_key_pem, *server_cert_pem, *server_chain_pem, *server_key_pem;
     struct control_identity identity;
 
     VEC(struct host *) hosts;   /* ascending ids */
@@ -284,7 +293,8 @@ static inline struct link_id link__id(const struct link *l)
 }
 
 /* -- commit.c */
-/* Writes what changed this turn and is written once: task rows, seen rows; parks their acks and publications. */
+/* Writes what changed this turn and is written once: task rows, seen rows; parks their acks and publications.
+ */
 void control__flush(struct control *c);
 void control__parked_drop(struct control *c);
 
@@ -308,15 +318,18 @@ struct details {
     char number[DETAILS_MAX][24];
     struct kv_list list;
 };
-struct details *details_str(struct details *d, const char *key, struct str value); /* empty values are left out */
+struct details *details_str(struct details *d, const char *key,
+                            struct str value); /* empty values are left out */
 struct details *details_u64(struct details *d, const char *key, uint64_t value);
 struct details *details_i64(struct details *d, const char *key, int64_t value);
 void event__host(struct control *c, const char *type, const struct host *h, const struct details *d);
-void audit__row(struct control *c, const char *who, const char *peer, const char *verb, struct str target, const char *outcome,
-                const char *slug, const struct details *d);
+void audit__row(struct control *c, const char *who, const char *peer, const char *verb, struct str target,
+                const char *outcome, const char *slug, const struct details *d);
 /* The refusal in @err as an audit row; returns err->code or @r. */
-int audit__refused(struct control *c, const struct principal *p, enum verb v, struct str target, int r, const struct err *err);
-static inline void audit__ok(struct control *c, const struct principal *p, enum verb v, struct str target, const struct details *d)
+int audit__refused(struct control *c, const struct principal *p, enum verb v, struct str target, int r,
+                   const struct err *err);
+static inline void audit__ok(struct control *c, const struct principal *p, enum verb v, struct str target,
+                             const struct details *d)
 {
     audit_emit(c, p, NULL, v, target, "ok", NULL, d ? &d->list : NULL);
 }
@@ -377,7 +390,8 @@ void token__free_all(struct control *c);
 struct job *job__find(const struct control *c, uint64_t id);
 struct job *job__by_key(const struct control *c, const char *key_text, size_t len);
 uint32_t job__key_epoch(struct control *c, const struct job *j);
-struct job *job__new(const struct job_spec *spec, struct str principal, struct str idem_key, struct str stdin_data);
+struct job *job__new(const struct job_spec *spec, struct str principal, struct str idem_key,
+                     struct str stdin_data);
 void job__discard(struct job *j); /* one that was never filed */
 void job__file(struct control *c, struct job *j);
 void job__row(const struct job *j, struct job_row *ret);
@@ -388,9 +402,10 @@ void job__due(struct control *c, struct job *j);
 void job__arm(struct control *c, struct job *j);
 struct task *task__find(const struct control *c, uint64_t id);
 void task__row(const struct task *t, struct task_row *ret);
-void task__dirty(struct control *c, struct task *t); /* its row is written at the flush */
+void task__dirty(struct control *c, struct task *t);   /* its row is written at the flush */
 void task__ack_due(struct control *c, struct task *t); /* its output is acknowledged after the flush */
-/* Feeds the transition table; counts, lists and end of job follow. Returns the step taken. @message: why, when it ends here. */
+/* Feeds the transition table; counts, lists and end of job follow. Returns the step taken. @message: why,
+ * when it ends here. */
 struct task_step task__input(struct control *c, struct task *t, enum task_input in, const char *message);
 /* Ends @t as @end says (outcome, codes, totals, message), writes and publishes it. */
 void task__end(struct control *c, struct task *t, const struct task_end *end);
@@ -422,8 +437,8 @@ struct user *user__by_name(const struct control *c, struct str name);
 struct user *user__by_id(const struct control *c, uint64_t id);
 int api_token__load(struct control *c, struct err *err);
 void api_token__free_all(struct control *c);
-struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str name, const char *scope, usec_t expires_at,
-                                 const char *created_by, char ret_text[API_TOKEN_MAX]);
+struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str name, const char *scope,
+                                 usec_t expires_at, const char *created_by, char ret_text[API_TOKEN_MAX]);
 void api_token__put(struct control *c, const struct api_token *t);
 void api_token__row(const struct api_token *t, struct api_token_row *ret);
 

@@ -1,7 +1,8 @@
-/* control/identity.c - the fleet's own keys: made on first start, kept in the store's meta rows (the database is 0600). Loop thread.
+/* control/identity.c - the fleet's own keys: made on first start, kept in the store's meta rows (the database
+ * is 0600). Loop thread.
  *
- * The CA is P-256 for ten years. The server's leaf is made anew at a start when less than a third of its year is left: the pin is the
- * CA's, so no agent notices. */
+ * The CA is P-256 for ten years. The server's leaf is made anew at a start when less than a third of its year
+ * is left: the pin is the CA's, so no agent notices. */
 #include <unistd.h>
 
 #include "base/pki.h"
@@ -46,7 +47,8 @@ static int make_ca(struct control *c, struct err *err)
     if (c->ca_key_pem && c->ca_pem)
         return 0;
     if (c->ca_key_pem)
-        return err_set(err, -EINVAL, "store.corrupt", "the database has a CA key and no CA certificate: restore a backup");
+        return err_set(err, -EINVAL, "store.corrupt",
+                       "the database has a CA key and no CA certificate: restore a backup");
 
     AUTO_FREE char *name = xasprintf("Muster CA %s", c->fleet);
     c->ca_key_pem = pki_key_p256();
@@ -62,10 +64,12 @@ static bool leaf_is_good(const struct control *c, const char *uri)
 {
     struct pki_cert cert;
     usec_t now = control__wall(c);
-    if (!c->server_cert_pem || !c->server_key_pem || pki_cert_read(str_of(c->server_cert_pem), &cert, NULL) < 0)
+    if (!c->server_cert_pem || !c->server_key_pem ||
+        pki_cert_read(str_of(c->server_cert_pem), &cert, NULL) < 0)
         return false;
     usec_t life = cert.not_after - cert.not_before;
-    return strcmp(cert.uri, uri) == 0 && now >= cert.not_before && now < cert.not_after && cert.not_after - now >= life / 3;
+    return strcmp(cert.uri, uri) == 0 && now >= cert.not_before && now < cert.not_after &&
+           cert.not_after - now >= life / 3;
 }
 
 static int make_leaf(struct control *c, struct err *err)
@@ -82,7 +86,8 @@ static int make_leaf(struct control *c, struct err *err)
 
     if (gethostname(host, sizeof(host) - 1) < 0)
         host[0] = '\0';
-    const char *dns[] = { "localhost", "127.0.0.1", "::1", host[0] && strcmp(host, "localhost") ? host : NULL, NULL };
+    const char *dns[] = { "localhost", "127.0.0.1", "::1", host[0] && strcmp(host, "localhost") ? host : NULL,
+                          NULL };
     const struct pki_issue is = {
         .ca_cert_pem = c->ca_pem,
         .ca_key_pem = c->ca_key_pem,
@@ -114,12 +119,17 @@ int identity__load(struct control *c, struct err *err)
     if (r < 0)
         return r;
 
+    /* The CA travels with the leaf: that is how a host with a pin and nothing else gets to know it. */
+    c->server_chain_pem = xasprintf("%s%s", c->server_cert_pem, c->ca_pem);
     struct control_identity *id = &c->identity;
-    *id = (struct control_identity){ .fleet = c->fleet, .ca_pem = c->ca_pem, .server_cert_pem = c->server_cert_pem,
+    *id = (struct control_identity){ .fleet = c->fleet,
+                                     .ca_pem = c->ca_pem,
+                                     .server_cert_pem = c->server_chain_pem,
                                      .server_key_pem = c->server_key_pem };
     r = pki_key_spki(c->ca_key_pem, id->pin);
     if (r < 0)
-        return err_set(err, r, "store.corrupt", "the CA key in the database cannot be read: restore a backup");
+        return err_set(err, r, "store.corrupt",
+                       "the CA key in the database cannot be read: restore a backup");
     memcpy(id->pin_text, "sha256:", 7);
     hex_encode(id->pin, SHA256_LEN, id->pin_text + 7);
     return 0;
@@ -131,6 +141,7 @@ void identity__free(struct control *c)
     free(c->ca_pem);
     secret_free(c->ca_key_pem);
     free(c->server_cert_pem);
+    free(c->server_chain_pem);
     secret_free(c->server_key_pem);
     free(c->lent_cert);
 }
