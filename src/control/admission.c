@@ -98,7 +98,8 @@ void admission_free(struct admission *a)
     free(a);
 }
 
-bool admission_take(struct admission *a, char kind, struct str key, const struct rate *r, usec_t now_mono, usec_t *ret_wait)
+bool admission_take(struct admission *a, char kind, struct str key, const struct rate *r, usec_t now_mono,
+                    usec_t *ret_wait)
 {
     char text[96];
     uint32_t len = (uint32_t)(key.len < sizeof(text) - 1 ? key.len : sizeof(text) - 1);

@@ -1,4 +1,5 @@
-/* control/api_tokens.c - bearer tokens of people and scripts: looked up by SHA-256 in memory, shown once. Loop thread. */
+/* control/api_tokens.c - bearer tokens of people and scripts: looked up by SHA-256 in memory, shown once.
+ * Loop thread. */
 #include "base/rand.h"
 
 #include "control/core.h"
@@ -56,9 +57,15 @@ static void load_one(void *ctx, const struct api_token_row *r)
     if (is_long_dead(c, r))
         return;
     struct api_token *t = xnew0(struct api_token);
-    *t = (struct api_token){ .id = r->id, .user_id = r->user_id, .name = str_dup(r->name), .scope = str_dup(r->scope),
-                             .created_by = str_dup(r->created_by), .created_at = r->created_at, .expires_at = r->expires_at,
-                             .last_used = r->last_used, .is_revoked = r->is_revoked };
+    *t = (struct api_token){ .id = r->id,
+                             .user_id = r->user_id,
+                             .name = str_dup(r->name),
+                             .scope = str_dup(r->scope),
+                             .created_by = str_dup(r->created_by),
+                             .created_at = r->created_at,
+                             .expires_at = r->expires_at,
+                             .last_used = r->last_used,
+                             .is_revoked = r->is_revoked };
     memcpy(t->hash, r->hash, SHA256_LEN);
     str_copy(str_sub(r->hint, 0, sizeof(t->hint) - 1), t->hint, sizeof(t->hint));
     file(c, t);
@@ -73,7 +80,8 @@ void api_token__free_all(struct control *c)
 {
     struct api_token *t, *next;
     HASH_CLEAR(hh_id, c->api_token_ids);
-    HASH_ITER(hh, c->api_tokens, t, next) {
+    HASH_ITER(hh, c->api_tokens, t, next)
+    {
         HASH_DEL(c->api_tokens, t);
         token_free(t);
     }
@@ -87,16 +95,16 @@ static void make_room(struct control *c)
     if (HASH_COUNT(c->api_tokens) < TOKENS_MAX)
         return;
     HASH_ITER(hh, c->api_tokens, t, next)
-        if (t->is_revoked || (t->expires_at && t->expires_at <= now)) {
-            HASH_DEL(c->api_tokens, t);
-            HASH_DELETE(hh_id, c->api_token_ids, t);
-            token_free(t);
-            return;
-        }
+    if (t->is_revoked || (t->expires_at && t->expires_at <= now)) {
+        HASH_DEL(c->api_tokens, t);
+        HASH_DELETE(hh_id, c->api_token_ids, t);
+        token_free(t);
+        return;
+    }
 }
 
-struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str name, const char *scope, usec_t expires_at,
-                                 const char *created_by, char ret_text[API_TOKEN_MAX])
+struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str name, const char *scope,
+                                 usec_t expires_at, const char *created_by, char ret_text[API_TOKEN_MAX])
 {
     uint8_t random[20];
     struct api_token *t = xnew0(struct api_token);
@@ -105,9 +113,13 @@ struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str
     api_token_make(random, ret_text);
     secret_wipe(random, sizeof(random));
     arena_reset(c->scratch);
-    *t = (struct api_token){ .id = c->next.api_token++, .user_id = user_id, .scope = xstrdup(scope),
-                             .name = str_dup(text__clean(c->scratch, name, LIMIT_NAME)), .created_by = xstrdup(created_by),
-                             .created_at = control__wall(c), .expires_at = expires_at };
+    *t = (struct api_token){ .id = c->next.api_token++,
+                             .user_id = user_id,
+                             .scope = xstrdup(scope),
+                             .name = str_dup(text__clean(c->scratch, name, LIMIT_NAME)),
+                             .created_by = xstrdup(created_by),
+                             .created_at = control__wall(c),
+                             .expires_at = expires_at };
     api_token_hash(str_of(ret_text), t->hash);
     snprintf(t->hint, sizeof(t->hint), "%s", ret_text + API_TOKEN_LEN - 4);
     file(c, t);
@@ -116,8 +128,8 @@ struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str
 }
 
 /* Whose is it to be: one's own, or (admins) anybody's. A token has no more than its user has. */
-static int aim(struct control *c, const struct principal *p, struct str user, enum role_level role, struct user **ret,
-               struct err *err)
+static int aim(struct control *c, const struct principal *p, struct str user, enum role_level role,
+               struct user **ret, struct err *err)
 {
     bool is_own = user.len == 0 || str_is(user, p->name);
     int r = authz(c, p, is_own ? VERB_API_TOKEN : VERB_API_TOKEN_ANY, user, err);
@@ -137,8 +149,9 @@ static int aim(struct control *c, const struct principal *p, struct str user, en
     return 0;
 }
 
-int api_token_create(struct control *c, const struct principal *p, struct str name, enum role_level role, usec_t ttl,
-                     struct str user, char ret_text[36], struct api_token_row *ret, struct err *err)
+int api_token_create(struct control *c, const struct principal *p, struct str name, enum role_level role,
+                     usec_t ttl, struct str user, char ret_text[36], struct api_token_row *ret,
+                     struct err *err)
 {
     struct user *u = NULL;
     struct details d = { 0 };
@@ -146,7 +159,8 @@ int api_token_create(struct control *c, const struct principal *p, struct str na
     enum verb v = is_own ? VERB_API_TOKEN : VERB_API_TOKEN_ANY;
     int r = aim(c, p, user, role, &u, err);
     if (r < 0)
-        return err_is(err) && r != -EAGAIN && r != -EBUSY ? audit__refused(c, p, v, STR("create"), r, err) : r;
+        return err_is(err) && r != -EAGAIN && r != -EBUSY ? audit__refused(c, p, v, STR("create"), r, err)
+                                                          : r;
     struct api_token *t = api_token__new(c, u ? u->id : 0, name, name_of(role_level_names, (int)role),
                                          ttl ? control__wall(c) + ttl : 0, p->name, ret_text);
     details_str(details_u64(&d, "api_token", t->id), "name", str_of(t->name));
@@ -162,7 +176,8 @@ static bool is_mine(const struct principal *p, const struct api_token *t)
     return t->user_id ? t->user_id == p->user_id : strcmp(t->created_by, p->name) == 0;
 }
 
-int api_token_revoke(struct control *c, const struct principal *p, uint64_t id, struct api_token_row *ret, struct err *err)
+int api_token_revoke(struct control *c, const struct principal *p, uint64_t id, struct api_token_row *ret,
+                     struct err *err)
 {
     struct api_token *t = NULL;
     struct details d = { 0 };

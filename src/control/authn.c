@@ -1,6 +1,7 @@
 /* control/authn.c - credential -> principal. Loop thread.
  *
- * A credential that is presented and bad never falls back to a weaker proof (local socket, dev): it is refused. */
+ * A credential that is presented and bad never falls back to a weaker proof (local socket, dev): it is
+ * refused. */
 #include <unistd.h>
 
 #include "base/text.h"
@@ -8,17 +9,19 @@
 #include "control/core.h"
 
 /* A refused credential is an audit row, but not a million of them: one a second and address. */
-static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *verb, const char *slug,
-                  const char *text, struct err *err)
+static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *verb,
+                  const char *slug, const char *text, struct err *err)
 {
     struct details d = { 0 };
     c->stats.logins_failed++;
-    if (admission_take(c->admission, 'f', str_of(peer->addr), &c->conf.admission.auth_failure, control__mono(c), NULL))
+    if (admission_take(c->admission, 'f', str_of(peer->addr), &c->conf.admission.auth_failure,
+                       control__mono(c), NULL))
         audit__row(c, who, peer->addr, verb, STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
     return err_set(err, -EACCES, slug, "%s", text);
 }
 
-static int by_token(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err)
+static int by_token(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret,
+                    struct err *err)
 {
     uint8_t hash[SHA256_LEN];
     struct api_token *t = NULL;
@@ -29,22 +32,27 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
         HASH_FIND(hh, c->api_tokens, hash, SHA256_LEN, t);
     }
     if (!t)
-        return refuse(c, peer, "", "auth.token", "auth.bad_credential", "this API token is not known here", err);
+        return refuse(c, peer, "", "auth.token", "auth.bad_credential", "this API token is not known here",
+                      err);
     if (t->is_revoked)
-        return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked", err);
+        return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked",
+                      err);
     if (t->expires_at && t->expires_at <= control__wall(c))
-        return refuse(c, peer, t->name, "auth.token", "auth.expired", "this API token has expired: log in again", err);
+        return refuse(c, peer, t->name, "auth.token", "auth.expired",
+                      "this API token has expired: log in again", err);
     if (t->user_id) {
         u = user__by_id(c, t->user_id);
         if (!u || u->is_disabled)
-            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled", "this user is disabled", err);
+            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled",
+                          "this user is disabled", err);
     }
 
     int scope = name_value(role_level_names, str_of(t->scope));
     enum role_level role = scope > ROLE_NONE ? (enum role_level)scope : ROLE_NONE;
     if (u && u->role < role)
         role = u->role;
-    *ret = (struct principal){ .kind = PRINCIPAL_TOKEN, .role = role, .user_id = t->user_id, .token_id = t->id };
+    *ret =
+        (struct principal){ .kind = PRINCIPAL_TOKEN, .role = role, .user_id = t->user_id, .token_id = t->id };
     snprintf(ret->name, sizeof(ret->name), "%s%s", u ? "" : "token:", u ? u->name : t->name);
 
     usec_t now = control__mono(c);
@@ -56,7 +64,8 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
     return 0;
 }
 
-int authn_operator(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err)
+int authn_operator(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret,
+                   struct err *err)
 {
     *ret = (struct principal){ 0 };
     if (bearer.ptr)
@@ -73,7 +82,8 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
         *ret = (struct principal){ .kind = PRINCIPAL_DEV, .role = ROLE_ADMIN, .name = "dev" };
         return 0;
     }
-    return err_set(err, -EACCES, "auth.required", "this needs a credential: Authorization: Bearer em_live_...");
+    return err_set(err, -EACCES, "auth.required",
+                   "this needs a credential: Authorization: Bearer em_live_...");
 }
 
 /* -- login */
@@ -111,7 +121,8 @@ static void login_tell(struct control *c, void *arg)
 static void login_work(void *arg)
 {
     struct login *l = arg;
-    l->verdict = l->is_known ? password_verify(str_of(l->password), l->hash) : password_hash(str_of(l->password), l->hash);
+    l->verdict = l->is_known ? password_verify(str_of(l->password), l->hash)
+                             : password_hash(str_of(l->password), l->hash);
 }
 
 static void login_refused(struct control *c, struct login *l, const char *slug, const char *text)
@@ -125,9 +136,11 @@ static void login_granted(struct control *c, struct login *l, const struct user 
 {
     struct details d = { 0 };
     usec_t expires = control__wall(c) + (l->ttl ? l->ttl : 12 * USEC_PER_HOUR);
-    struct api_token *t = api_token__new(c, u->id, str_of(l->token_name && *l->token_name ? l->token_name : "login"),
-                                         name_of(role_level_names, (int)u->role), expires, u->name, l->token);
-    audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL, details_u64(&d, "api_token", t->id));
+    struct api_token *t =
+        api_token__new(c, u->id, str_of(l->token_name && *l->token_name ? l->token_name : "login"),
+                       name_of(role_level_names, (int)u->role), expires, u->name, l->token);
+    audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL,
+               details_u64(&d, "api_token", t->id));
     l->result = (struct login_result){
         .token = l->token, .token_id = t->id, .user = l->user, .role = u->role, .expires_at = expires
     };
@@ -152,7 +165,8 @@ static void login_done(void *arg)
     }
 }
 
-/* An unknown user costs the same time as a wrong password: making a hash and checking one are the same work. */
+/* An unknown user costs the same time as a wrong password: making a hash and checking one are the same work.
+ */
 void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
                  const struct peer_info *peer, login_fn done, void *ctx)
 {
@@ -160,15 +174,22 @@ void authn_login(struct control *c, struct str user, struct str password, struct
     usec_t now = control__mono(c), wait = USEC_PER_SEC;
     struct login *l = xnew0(struct login);
     user = str_sub(user, 0, LIMIT_NAME);
-    *l = (struct login){ .c = c, .ttl = ttl, .done = done, .ctx = ctx, .user = str_dup(user), .peer = xstrdup(peer->addr),
+    *l = (struct login){ .c = c,
+                         .ttl = ttl,
+                         .done = done,
+                         .ctx = ctx,
+                         .user = str_dup(user),
+                         .peer = xstrdup(peer->addr),
                          .token_name = str_dup(str_sub(token_name, 0, LIMIT_NAME)) };
 
-    bool is_let_in = c->n_hashing < HASHING_MAX &&
-                     admission_take(c->admission, 'l', str_of(peer->addr), &c->conf.admission.login, now, &wait) &&
-                     admission_take(c->admission, 'u', user, &c->conf.admission.login, now, &wait);
+    bool is_let_in =
+        c->n_hashing < HASHING_MAX &&
+        admission_take(c->admission, 'l', str_of(peer->addr), &c->conf.admission.login, now, &wait) &&
+        admission_take(c->admission, 'u', user, &c->conf.admission.login, now, &wait);
     if (!is_let_in) {
-        l->result.result = err_set(&l->result.err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
-                                   (unsigned long long)(wait / USEC_PER_SEC + 1));
+        l->result.result =
+            err_set(&l->result.err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
+                    (unsigned long long)(wait / USEC_PER_SEC + 1));
         commit_after(c, login_tell, l);
         return;
     }
@@ -182,15 +203,16 @@ void authn_login(struct control *c, struct str user, struct str password, struct
 }
 
 /* -- hosts */
-int authn_host(struct control *c, struct str uuid, const uint8_t key[SHA256_LEN], struct str cert_serial, struct principal *ret,
-               struct err *err)
+int authn_host(struct control *c, struct str uuid, const uint8_t key[SHA256_LEN], struct str cert_serial,
+               struct principal *ret, struct err *err)
 {
     struct host *h = host__by_uuid(c, uuid);
     *ret = (struct principal){ 0 };
     if (!h || memcmp(h->fingerprint, key, SHA256_LEN) != 0) {
         log_info("host.unknown", "a certificate of ours names no host", LOG_STR("uuid", str_sub(uuid, 0, 64)),
                  LOG_STR("serial", cert_serial));
-        return err_set(err, -EACCES, "host.unknown", "this host is not known here (any more): enrol again with a new key");
+        return err_set(err, -EACCES, "host.unknown",
+                       "this host is not known here (any more): enrol again with a new key");
     }
     switch ((enum host_state)h->state) {
     case HOST_REVOKED:

@@ -1,7 +1,8 @@
-/* control/checkin.c - how a host stays known: hello, heartbeats, numbered messages, renewal, gone. Loop thread.
+/* control/checkin.c - how a host stays known: hello, heartbeats, numbered messages, renewal, gone. Loop
+ * thread.
  *
- * A hello is decided at once and answered when it is durable: the newer link is the host's link from here on, what leaves for it
- * (welcome, then resync, cancels, offers) is parked in that order. */
+ * A hello is decided at once and answered when it is durable: the newer link is the host's link from here on,
+ * what leaves for it (welcome, then resync, cancels, offers) is parked in that order. */
 #include "base/pki.h"
 
 #include "control/core.h"
@@ -12,8 +13,9 @@ static void flag_clone(struct control *c, struct host *h, struct str machine_id)
     struct details d = { 0 };
     if (h->clone_note)
         return;
-    h->clone_note = xasprintf("the same key was used from two machines (machine ids %.*s... and %.*s...): a copied disk?",
-                              STR_FMT(str_sub(h->claims->machine_id, 0, 12)), STR_FMT(str_sub(machine_id, 0, 12)));
+    h->clone_note =
+        xasprintf("the same key was used from two machines (machine ids %.*s... and %.*s...): a copied disk?",
+                  STR_FMT(str_sub(h->claims->machine_id, 0, 12)), STR_FMT(str_sub(machine_id, 0, 12)));
     details_str(details_str(&d, "machine_id", machine_id), "recorded", h->claims->machine_id);
     event__host(c, "host.clone_suspected", h, &d);
     log_warn("host.clone_suspected", "one key from two machines", LOG_CSTR("host", h->name));
@@ -49,7 +51,8 @@ static void send_welcome(struct control *c, void *arg)
             .host_uuid = l->host->uuid,
             .generation = l->generation,
             .acked_seq = w->acked_seq,
-            .config = { (uint32_t)(c->beat_every / USEC_PER_MS), c->conf.max_running_tasks, c->conf.output_cap_bytes },
+            .config = { (uint32_t)(c->beat_every / USEC_PER_MS), c->conf.max_running_tasks,
+                        c->conf.output_cap_bytes },
             .server_time = control__wall(c),
             .tasks = w->tasks,
             .n_tasks = w->n_tasks,
@@ -63,8 +66,8 @@ static void send_welcome(struct control *c, void *arg)
     free(w);
 }
 
-/* What the agent has in hand against what we think it has. Whatever it does not have and had accepted is lost; whatever was only
- * offered goes out again. */
+/* What the agent has in hand against what we think it has. Whatever it does not have and had accepted is
+ * lost; whatever was only offered goes out again. */
 static struct welcome *resolve_tasks(struct control *c, struct host *h, const struct hello *hello)
 {
     struct task *t, *next;
@@ -84,7 +87,8 @@ static struct welcome *resolve_tasks(struct control *c, struct host *h, const st
         t->flags |= TASK_F_IN_HAND;
         task__input(c, t, TASK_IN_ACCEPTED, NULL);
     }
-    DL_FOREACH_SAFE(h->tasks, t, next) {
+    DL_FOREACH_SAFE(h->tasks, t, next)
+    {
         if (t->flags & TASK_F_IN_HAND)
             t->flags &= (uint8_t)~TASK_F_IN_HAND;
         else
@@ -93,7 +97,8 @@ static struct welcome *resolve_tasks(struct control *c, struct host *h, const st
     return w;
 }
 
-static int may_connect(struct control *c, const struct principal *p, struct link_id link, struct host **ret, struct err *err)
+static int may_connect(struct control *c, const struct principal *p, struct link_id link, struct host **ret,
+                       struct err *err)
 {
     usec_t wait = 0;
     if (control_refuses_writes(c, err))
@@ -106,8 +111,8 @@ static int may_connect(struct control *c, const struct principal *p, struct link
     if (!h || p->kind != PRINCIPAL_HOST)
         return err_set(err, -EACCES, "host.unknown", "this host is not known here (any more)");
     if (h->state != HOST_APPROVED)
-        return err_set(err, -EACCES, h->state == HOST_REVOKED ? "host.revoked" : "host.rejected", "this host is %s",
-                       name_of(host_state_names, h->state));
+        return err_set(err, -EACCES, h->state == HOST_REVOKED ? "host.revoked" : "host.rejected",
+                       "this host is %s", name_of(host_state_names, h->state));
     if (!bucket_take(&h->hellos, &c->conf.admission.connect_host, control__mono(c), 1, &wait))
         return err_set(err, -EBUSY, "rate.limited", "%s connects too often", h->name);
     *ret = h;
@@ -127,7 +132,8 @@ static struct link *link_new(struct control *c, struct host *h, struct link_id i
     return l;
 }
 
-int checkin_hello(struct control *c, const struct principal *host, struct link_id link, const struct hello *hello, struct err *err)
+int checkin_hello(struct control *c, const struct principal *host, struct link_id link,
+                  const struct hello *hello, struct err *err)
 {
     struct host *h = NULL;
     struct details d = { 0 };
@@ -180,7 +186,8 @@ static void tell_presence(struct control *c, struct host *h, enum presence was)
     case PRESENCE_LATE:
     case PRESENCE_LOST:
         clock_format(h->last_seen, 0, since);
-        event__host(c, h->presence == PRESENCE_LATE ? "host.late" : "host.lost", h, details_str(&d, "last_seen", str_of(since)));
+        event__host(c, h->presence == PRESENCE_LATE ? "host.late" : "host.lost", h,
+                    details_str(&d, "last_seen", str_of(since)));
         return;
     }
 }
@@ -188,7 +195,8 @@ static void tell_presence(struct control *c, struct host *h, enum presence was)
 void presence__judge(struct control *c, struct host *h)
 {
     usec_t now = control__mono(c);
-    enum presence was = (enum presence)h->presence, is = presence_at(&c->rules, h->seen_mono, h->link != NULL, now);
+    enum presence was = (enum presence)h->presence,
+                  is = presence_at(&c->rules, h->seen_mono, h->link != NULL, now);
     if (is == PRESENCE_LOST && now < h->grace_mono)
         is = PRESENCE_LATE;
     if (is == was)
@@ -274,7 +282,8 @@ bool checkin_seq(struct control *c, struct link_id link, uint64_t seq)
     return true;
 }
 
-void checkin_agent_event(struct control *c, struct link_id link, struct str slug, struct str message, usec_t at)
+void checkin_agent_event(struct control *c, struct link_id link, struct str slug, struct str message,
+                         usec_t at)
 {
     char when[CLOCK_TEXT_MAX];
     struct details d = { 0 };
@@ -298,8 +307,8 @@ static void send_renewal(struct control *c, void *arg)
 {
     struct renewal *r = arg;
     if (c)
-        c->links->renewed(c->links->ctx, (struct link_id){ r->link_id }, r->cert_pem, r->cert_pem ? c->ca_pem : NULL,
-                          r->cert_pem ? NULL : r->error);
+        c->links->renewed(c->links->ctx, (struct link_id){ r->link_id }, r->cert_pem,
+                          r->cert_pem ? c->ca_pem : NULL, r->cert_pem ? NULL : r->error);
     free(r->cert_pem);
     free(r);
 }
@@ -325,9 +334,11 @@ void checkin_renew(struct control *c, struct link_id link, struct str csr_pem)
     snprintf(who, sizeof(who), "host:%s", h->name);
     if (r < 0) {
         snprintf(rn->error, sizeof(rn->error), "%.40s: %.110s", err.slug, err.text);
-        audit__row(c, who, h->peer, "host.renew", str_of(h->uuid), "failed", err.slug, details_str(&d, "why", str_of(err.text)));
+        audit__row(c, who, h->peer, "host.renew", str_of(h->uuid), "failed", err.slug,
+                   details_str(&d, "why", str_of(err.text)));
     } else {
-        audit__row(c, who, h->peer, "host.renew", str_of(h->uuid), "ok", NULL, details_str(&d, "serial", str_of(h->cert_serial)));
+        audit__row(c, who, h->peer, "host.renew", str_of(h->uuid), "ok", NULL,
+                   details_str(&d, "serial", str_of(h->cert_serial)));
         event__host(c, "host.certificate_renewed", h, &d);
     }
     commit_after(c, send_renewal, rn);

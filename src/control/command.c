@@ -1,7 +1,8 @@
 /* control/command.c - an order and the link that carries it: offers, cancels, input. Loop thread.
  *
- * An offer is decided (the task is OFFERED from then on, on disk too), and leaves when that is durable. "Offered" therefore means: the
- * agent may have it. A link that breaks leaves the task offered until the host's next hello says what it has. */
+ * An offer is decided (the task is OFFERED from then on, on disk too), and leaves when that is durable.
+ * "Offered" therefore means: the agent may have it. A link that breaks leaves the task offered until the
+ * host's next hello says what it has. */
 #include "control/core.h"
 
 enum { QUEUE_ON_HOST = 4, INPUT_KEEP = 1 << 20, INPUT_PIECE = 64 << 10 };
@@ -9,7 +10,8 @@ enum { QUEUE_ON_HOST = 4, INPUT_KEEP = 1 << 20, INPUT_PIECE = 64 << 10 };
 static bool has_window(const struct job *j)
 {
     uint32_t busy = j->counts.offered + j->counts.accepted + j->counts.running;
-    return !j->cancel_requested && !j->is_late && !j->is_ended && (!j->spec.max_parallel || busy < j->spec.max_parallel);
+    return !j->cancel_requested && !j->is_late && !j->is_ended &&
+           (!j->spec.max_parallel || busy < j->spec.max_parallel);
 }
 
 static bool host_has_room(const struct control *c, const struct host *h)
@@ -80,7 +82,8 @@ static void send_cancel(struct control *c, const struct host *h, const struct ta
 void command__send_waiting(struct control *c, struct host *h)
 {
     struct task *t, *next;
-    DL_FOREACH_SAFE(h->tasks, t, next) {
+    DL_FOREACH_SAFE(h->tasks, t, next)
+    {
         if (!h->link)
             return;
         if (t->flags & TASK_F_UNSENT)
@@ -114,7 +117,8 @@ static void offer(struct control *c, struct task *t)
 void command__offer_host(struct control *c, struct host *h)
 {
     struct task *t, *next;
-    DL_FOREACH_SAFE(h->tasks, t, next) {
+    DL_FOREACH_SAFE(h->tasks, t, next)
+    {
         if (!host_has_room(c, h))
             return;
         if (t->state == TASK_QUEUED)
@@ -174,7 +178,8 @@ void command__cancel(struct control *c, const struct task *t)
     commit_after(c, cancel_after, x);
 }
 
-/* -- input. Not stored: like terminal bytes it is delivered at once. The last megabyte is kept for hosts that start or come back. */
+/* -- input. Not stored: like terminal bytes it is delivered at once. The last megabyte is kept for hosts that
+ * start or come back. */
 void command__send_input(struct control *c, const struct task *t, uint64_t from)
 {
     const struct job *j = t->job;
@@ -187,15 +192,16 @@ void command__send_input(struct control *c, const struct task *t, uint64_t from)
     do {
         struct str piece = str_sub(left, 0, INPUT_PIECE);
         left = str_sub(left, piece.len, left.len);
-        c->links->input(c->links->ctx, link__id(t->host->link), t->id, at, piece, j->input_eof && left.len == 0);
+        c->links->input(c->links->ctx, link__id(t->host->link), t->id, at, piece,
+                        j->input_eof && left.len == 0);
         at += piece.len;
     } while (left.len);
 }
 
 static bool has_offer(const struct task *t)
 {
-    return t->state != TASK_QUEUED && t->state != TASK_DONE && !(t->flags & TASK_F_UNSENT) && t->host && t->host->link &&
-           t->host->link->is_welcomed;
+    return t->state != TASK_QUEUED && t->state != TASK_DONE && !(t->flags & TASK_F_UNSENT) && t->host &&
+           t->host->link && t->host->link->is_welcomed;
 }
 
 /* Makes room for @n more: only what every host has been sent may go. */
@@ -209,12 +215,14 @@ static int make_room(struct control *c, struct job *j, size_t n, struct err *err
         if (!has_offer(t))
             may_drop = false;
         else if (c->links->queued(c->links->ctx, link__id(t->host->link)) > LIMIT_WRITE_HIGH)
-            return err_set(err, -EBUSY, "job.input_full", "%s takes its input slowly: try again", t->host->name);
+            return err_set(err, -EBUSY, "job.input_full", "%s takes its input slowly: try again",
+                           t->host->name);
     }
     if (j->input.len + n <= INPUT_KEEP)
         return 0;
     if (!may_drop)
-        return err_set(err, -EBUSY, "job.input_full", "hosts that have not started yet need the first %d bytes: try again later",
+        return err_set(err, -EBUSY, "job.input_full",
+                       "hosts that have not started yet need the first %d bytes: try again later",
                        INPUT_KEEP);
     size_t drop = j->input.len + n - INPUT_KEEP;
     if (drop > j->input.len)
@@ -224,14 +232,16 @@ static int make_room(struct control *c, struct job *j, size_t n, struct err *err
     return 0;
 }
 
-static int may_input(struct control *c, struct job *j, uint64_t job_id, uint64_t offset, struct str data, struct err *err)
+static int may_input(struct control *c, struct job *j, uint64_t job_id, uint64_t offset, struct str data,
+                     struct err *err)
 {
     if (!j && (job_id == 0 || job_id >= c->next.job))
         return err_set(err, -ENOENT, "job.unknown", "there is no job %llu", (unsigned long long)job_id);
     if (!j || j->is_ended)
         return err_set(err, -EINVAL, "job.finished", "job %llu has finished", (unsigned long long)job_id);
     if (!j->spec.stdin_open || j->input_eof)
-        return err_set(err, -EINVAL, "job.not_open", "job %llu takes no (more) input", (unsigned long long)job_id);
+        return err_set(err, -EINVAL, "job.not_open", "job %llu takes no (more) input",
+                       (unsigned long long)job_id);
     if (data.len > INPUT_KEEP)
         return err_set(err, -EINVAL, "request.too_large", "at most %d bytes of input at a time", INPUT_KEEP);
     /* After a restart the sender knows where it was; the agent checks it. */
@@ -240,12 +250,13 @@ static int may_input(struct control *c, struct job *j, uint64_t job_id, uint64_t
         j->input_base = j->input_next = offset;
     }
     if (offset != j->input_next)
-        return err_set(err, -EBUSY, "job.input_offset", "the next byte is at offset %llu", (unsigned long long)j->input_next);
+        return err_set(err, -EBUSY, "job.input_offset", "the next byte is at offset %llu",
+                       (unsigned long long)j->input_next);
     return 0;
 }
 
-int job_input(struct control *c, const struct principal *p, uint64_t job_id, uint64_t offset, struct str data, bool eof,
-              struct err *err)
+int job_input(struct control *c, const struct principal *p, uint64_t job_id, uint64_t offset, struct str data,
+              bool eof, struct err *err)
 {
     char target[24];
     snprintf(target, sizeof(target), "%llu", (unsigned long long)job_id);

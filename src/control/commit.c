@@ -3,8 +3,9 @@
  * parked:  [done .. | ticketed ......... | young .....]
  *                    ^ parked_head         ^ parked_ticketed
  *
- * Young ones get their ticket when the turn's rows have been put (control__flush()): the newest ticket then covers whatever they
- * promise. That happens in commit_release(), after the turn's reads and before the unit is sealed. */
+ * Young ones get their ticket when the turn's rows have been put (control__flush()): the newest ticket then
+ * covers whatever they promise. That happens in commit_release(), after the turn's reads and before the unit
+ * is sealed. */
 #include "control/core.h"
 
 /* Everything young waits for what is open now. */
@@ -18,8 +19,8 @@ static void give_tickets(struct control *c)
 
 static bool nothing_outstanding(const struct control *c)
 {
-    return c->parked_head == c->parked.n && c->dirty_tasks.n == 0 && c->dirty_hosts.n == 0 && !c->is_flushing &&
-           store_newest(c->store) == store_committed(c->store);
+    return c->parked_head == c->parked.n && c->dirty_tasks.n == 0 && c->dirty_hosts.n == 0 &&
+           !c->is_flushing && store_newest(c->store) == store_committed(c->store);
 }
 
 void commit_after(struct control *c, commit_fn fn, void *arg)
@@ -55,7 +56,8 @@ static void compact(struct control *c)
             vec_done(&c->parked);
         c->parked.n = c->parked_head = c->parked_ticketed = 0;
     } else if (c->parked_head > 4096 && c->parked_head > c->parked.n / 2) {
-        memmove(c->parked.v, c->parked.v + c->parked_head, (c->parked.n - c->parked_head) * sizeof(*c->parked.v));
+        memmove(c->parked.v, c->parked.v + c->parked_head,
+                (c->parked.n - c->parked_head) * sizeof(*c->parked.v));
         c->parked.n -= c->parked_head;
         c->parked_ticketed -= c->parked_head;
         c->parked_head = 0;
@@ -91,8 +93,8 @@ void control__parked_drop(struct control *c)
     c->parked_head = c->parked_ticketed = 0;
 }
 
-/* -- what is written once a turn. An ack carries what it acknowledges: by the time it leaves, more may have been taken that is
- * not durable yet. */
+/* -- what is written once a turn. An ack carries what it acknowledges: by the time it leaves, more may have
+ * been taken that is not durable yet. */
 struct seq_ack {
     uint64_t link_id, seq;
 };
@@ -137,11 +139,12 @@ static void send_output_ack(struct control *c, void *arg)
 static void flush_task(struct control *c, struct task *t)
 {
     uint8_t flags = t->flags;
-    t->flags &= (uint8_t)~(TASK_F_LISTED | TASK_F_DIRTY | TASK_F_ACK | TASK_F_NEWS);
+    t->flags &= (uint8_t) ~(TASK_F_LISTED | TASK_F_DIRTY | TASK_F_ACK | TASK_F_NEWS);
     /* A command that started and ended in one turn is told once, as finished. */
     if ((flags & TASK_F_NEWS) && t->state == TASK_RUNNING) {
         struct details d = { 0 };
-        event__host(c, "task.started", t->host, details_u64(details_u64(&d, "task_id", t->id), "job_id", t->job->id));
+        event__host(c, "task.started", t->host,
+                    details_u64(details_u64(&d, "task_id", t->id), "job_id", t->job->id));
     }
     if (flags & TASK_F_DIRTY) {
         struct task_row row;

@@ -9,10 +9,10 @@ static void take_conf(struct control *c, const struct control_conf *conf)
 {
     struct control_conf *k = &c->conf;
     *k = *conf;
-#define DEFAULT(member, value)                                                                     \
-    do {                                                                                           \
-        if (k->member == 0)                                                                        \
-            k->member = (value);                                                                   \
+#define DEFAULT(member, value)                                                                               \
+    do {                                                                                                     \
+        if (k->member == 0)                                                                                  \
+            k->member = (value);                                                                             \
     } while (0)
     DEFAULT(heartbeat, 10 * USEC_PER_SEC);
     DEFAULT(beats_per_s, 2000);
@@ -95,13 +95,15 @@ void control_free(struct control *c)
     control__parked_drop(c);
     topics__done(c);
     job__free_all(c);
-    HASH_ITER(hh, c->all_links, l, next) {
+    HASH_ITER(hh, c->all_links, l, next)
+    {
         HASH_DEL(c->all_links, l);
         free(l);
     }
     host__free_all(c);
     struct intern_entry *e, *e_next;
-    HASH_ITER(hh, c->interned, e, e_next) {
+    HASH_ITER(hh, c->interned, e, e_next)
+    {
         HASH_DEL(c->interned, e);
         free(e);
     }

@@ -1,7 +1,8 @@
 /* control/enroll.c - how a host becomes one. Loop thread.
  *
- * Asking is idempotent by the key in the request: the first ask makes a host (pending, or approved by a token that says so), later
- * ones answer what it is now, with a fresh certificate when it is approved. So an answer that got lost costs nothing. */
+ * Asking is idempotent by the key in the request: the first ask makes a host (pending, or approved by a token
+ * that says so), later ones answer what it is now, with a fresh certificate when it is approved. So an answer
+ * that got lost costs nothing. */
 #include "base/pki.h"
 
 #include "control/core.h"
@@ -14,7 +15,8 @@ static int refuse(struct control *c, const struct enroll_request *rq, int r, con
     struct details d = { 0 };
     c->stats.enroll_refused++;
     details_str(details_str(&d, "why", str_of(err->text)), "hostname", rq->claims.hostname);
-    if (admission_take(c->admission, 'f', str_of(rq->peer_addr), &c->conf.admission.auth_failure, control__mono(c), NULL))
+    if (admission_take(c->admission, 'f', str_of(rq->peer_addr), &c->conf.admission.auth_failure,
+                       control__mono(c), NULL))
         audit__row(c, "", rq->peer_addr, "host.enroll", rq->claims.hostname, "denied", err->slug, &d);
     return r;
 }
@@ -27,10 +29,10 @@ static int limited(struct control *c, struct enroll_answer *ret, usec_t wait, st
                    (unsigned long long)((ret->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC));
 }
 
-/* Is the caller let in at all? A valid token meets the global limit only; without one the cheap per-address limit stands before
- * anything that costs. */
-static int admit(struct control *c, const struct enroll_request *rq, const struct token *t, struct enroll_answer *ret,
-                 struct err *err)
+/* Is the caller let in at all? A valid token meets the global limit only; without one the cheap per-address
+ * limit stands before anything that costs. */
+static int admit(struct control *c, const struct enroll_request *rq, const struct token *t,
+                 struct enroll_answer *ret, struct err *err)
 {
     usec_t wait = 0, now = control__mono(c);
     const struct rate global = { c->conf.enroll_per_s, 2.0 * c->conf.enroll_per_s };
@@ -44,13 +46,15 @@ static int admit(struct control *c, const struct enroll_request *rq, const struc
     return 0;
 }
 
-static int token_refused(struct control *c, const struct enroll_request *rq, const struct token *t, struct err *err)
+static int token_refused(struct control *c, const struct enroll_request *rq, const struct token *t,
+                         struct err *err)
 {
     enum token_verdict v = t ? token_check(&t->t, control__wall(c)) : TOKEN_OK;
     if (!t)
         err_set(err, -EACCES, "token.unknown", "this install token is not known here");
     else if (v == TOKEN_USED_UP)
-        err_set(err, -EACCES, token_verdict_slug(v), "this install token has been used up: ask for a new one");
+        err_set(err, -EACCES, token_verdict_slug(v),
+                "this install token has been used up: ask for a new one");
     else if (v == TOKEN_EXPIRED)
         err_set(err, -EACCES, token_verdict_slug(v), "this install token has expired: ask for a new one");
     else
@@ -97,13 +101,14 @@ static void take_token(struct control *c, struct host *h, struct token *t, const
 }
 
 /* A host asks for the first time. */
-static int make_host(struct control *c, const struct enroll_request *rq, const uint8_t key[SHA256_LEN], struct token *t,
-                     struct enroll_answer *ret, struct host **ret_h, struct err *err)
+static int make_host(struct control *c, const struct enroll_request *rq, const uint8_t key[SHA256_LEN],
+                     struct token *t, struct enroll_answer *ret, struct host **ret_h, struct err *err)
 {
     usec_t wait = 0;
     struct details d = { 0 };
     if (!t) {
-        if (!admission_take(c->admission, 'e', str_of(rq->peer_addr), &c->conf.admission.enroll_address, control__mono(c), &wait))
+        if (!admission_take(c->admission, 'e', str_of(rq->peer_addr), &c->conf.admission.enroll_address,
+                            control__mono(c), &wait))
             return limited(c, ret, wait, err);
     }
     if (c->n_pending >= LIMIT_PENDING_HOSTS && !(t && t->t.auto_approve)) {
@@ -132,7 +137,8 @@ static int make_host(struct control *c, const struct enroll_request *rq, const u
 }
 
 /* It asked before: news about it, and a token it did not have the first time. */
-static int ask_again(struct control *c, const struct enroll_request *rq, struct host *h, struct token *t, struct err *err)
+static int ask_again(struct control *c, const struct enroll_request *rq, struct host *h, struct token *t,
+                     struct err *err)
 {
     enum host_state to;
     int r = enroll_step((enum host_state)h->state, ENROLL_ASK_AGAIN, &to, err);
@@ -158,7 +164,8 @@ static int ask_again(struct control *c, const struct enroll_request *rq, struct 
     return 0;
 }
 
-static int answer(struct control *c, const struct enroll_request *rq, struct host *h, struct enroll_answer *ret, struct err *err)
+static int answer(struct control *c, const struct enroll_request *rq, struct host *h,
+                  struct enroll_answer *ret, struct err *err)
 {
     ret->state = (enum host_state)h->state;
     memcpy(ret->host_uuid, h->uuid, sizeof(ret->host_uuid));
@@ -203,12 +210,14 @@ int enroll_ask(struct control *c, const struct enroll_request *rq, struct enroll
         return r;
     r = pki_csr_check(rq->csr_pem, key, err);
     if (r < 0) {
-        err_set(err, -EINVAL, "csr.bad", "the certificate request is not one we can use: Ed25519 or P-256, PEM, signed");
+        err_set(err, -EINVAL, "csr.bad",
+                "the certificate request is not one we can use: Ed25519 or P-256, PEM, signed");
         return refuse(c, rq, -EINVAL, err);
     }
 
     struct host *h = host__by_key(c, key);
-    if (h && h->state == HOST_PENDING && enroll_is_expired(h->created_at, c->conf.pending_ttl, control__wall(c))) {
+    if (h && h->state == HOST_PENDING &&
+        enroll_is_expired(h->created_at, c->conf.pending_ttl, control__wall(c))) {
         enroll__pending_due(c, h);
         h = NULL;
     }
@@ -233,8 +242,8 @@ void enroll__pending_due(struct control *c, struct host *h)
 }
 
 /* -- operators */
-static struct host *begin(struct control *c, const struct principal *p, enum verb v, enum enroll_verb ev, struct str name,
-                          enum host_state *ret_to, int *ret_r, struct err *err)
+static struct host *begin(struct control *c, const struct principal *p, enum verb v, enum enroll_verb ev,
+                          struct str name, enum host_state *ret_to, int *ret_r, struct err *err)
 {
     *ret_r = authz(c, p, v, name, err);
     if (*ret_r < 0)
@@ -251,8 +260,8 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
     return NULL;
 }
 
-int enroll_approve(struct control *c, const struct principal *p, struct str host, bool accept_labels, struct str name,
-                   struct err *err)
+int enroll_approve(struct control *c, const struct principal *p, struct str host, bool accept_labels,
+                   struct str name, struct err *err)
 {
     int r;
     enum host_state to;
@@ -265,8 +274,9 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
         host__unique_name(c, name, h->uuid, room);
         if (!str_is(name, h->name) && !str_is(name, room)) {
             bool is_taken = host__by_name(c, name) != NULL;
-            r = is_taken ? err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name))
-                         : err_set(err, -EINVAL, "field.invalid", "a name has letters, digits, '-', '_' and '.'");
+            r = is_taken
+                    ? err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name))
+                    : err_set(err, -EINVAL, "field.invalid", "a name has letters, digits, '-', '_' and '.'");
             return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
         }
         if (!str_is(name, h->name))
@@ -283,7 +293,8 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
     return 0;
 }
 
-int enroll_reject(struct control *c, const struct principal *p, struct str host, struct str reason, struct err *err)
+int enroll_reject(struct control *c, const struct principal *p, struct str host, struct str reason,
+                  struct err *err)
 {
     int r;
     enum host_state to;
@@ -299,7 +310,8 @@ int enroll_reject(struct control *c, const struct principal *p, struct str host,
     return 0;
 }
 
-int enroll_revoke(struct control *c, const struct principal *p, struct str host, struct str reason, struct err *err)
+int enroll_revoke(struct control *c, const struct principal *p, struct str host, struct str reason,
+                  struct err *err)
 {
     int r;
     enum host_state to;
@@ -311,10 +323,11 @@ int enroll_revoke(struct control *c, const struct principal *p, struct str host,
     decide(c, h, to, p->name);
     host__put(c, h);
     DL_FOREACH_SAFE(h->tasks, t, next)
-        task__input(c, t, TASK_IN_HOST_GONE, "the host was revoked");
+    task__input(c, t, TASK_IN_HOST_GONE, "the host was revoked");
     details_str(details_str(&d, "name", str_of(h->name)), "reason", reason);
     audit__ok(c, p, VERB_HOST_REVOKE, str_of(h->uuid), &d);
-    event__host(c, to == HOST_REVOKED ? "host.revoked" : "host.rejected", h, details_str(&d, "by", str_of(p->name)));
+    event__host(c, to == HOST_REVOKED ? "host.revoked" : "host.rejected", h,
+                details_str(&d, "by", str_of(p->name)));
     if (h->link)
         link__cut(c, h->link, "host.revoked", "an operator revoked this host", true);
     return 0;

@@ -1,7 +1,8 @@
 /* control/events.c - one row for whoever watches, one row for whoever asks later. Loop thread.
  *
- * Rows are recorded into the open unit at once and published when it is durable (topics.c). Text in them may come from a peer: it
- * is mended here, in one place, so that what is stored can always be shown and the audit chain can always be checked. */
+ * Rows are recorded into the open unit at once and published when it is durable (topics.c). Text in them may
+ * come from a peer: it is mended here, in one place, so that what is stored can always be shown and the audit
+ * chain can always be checked. */
 #include <inttypes.h>
 
 #include "control/core.h"
@@ -57,7 +58,8 @@ static struct kv_list clean_details(struct control *c, const struct kv_list *in,
 }
 
 /* -- events */
-static void emit(struct control *c, const char *type, struct str uuid, struct str name, const struct kv_list *details)
+static void emit(struct control *c, const char *type, struct str uuid, struct str name,
+                 const struct kv_list *details)
 {
     struct kv room[DETAILS_MAX];
     arena_reset(c->scratch);
@@ -114,19 +116,20 @@ static void record(struct control *c, const char *who, const char *peer, const c
     topics__audit(c, &row);
 }
 
-void audit_emit(struct control *c, const struct principal *p, const char *peer, enum verb v, struct str target,
-                const char *outcome, const char *slug, const struct kv_list *details)
+void audit_emit(struct control *c, const struct principal *p, const char *peer, enum verb v,
+                struct str target, const char *outcome, const char *slug, const struct kv_list *details)
 {
     record(c, p ? p->name : "", peer, name_of(verb_names, (int)v), target, outcome, slug, details);
 }
 
-void audit__row(struct control *c, const char *who, const char *peer, const char *verb, struct str target, const char *outcome,
-                const char *slug, const struct details *d)
+void audit__row(struct control *c, const char *who, const char *peer, const char *verb, struct str target,
+                const char *outcome, const char *slug, const struct details *d)
 {
     record(c, who, peer, verb, target, outcome, slug, d ? &d->list : NULL);
 }
 
-int audit__refused(struct control *c, const struct principal *p, enum verb v, struct str target, int r, const struct err *err)
+int audit__refused(struct control *c, const struct principal *p, enum verb v, struct str target, int r,
+                   const struct err *err)
 {
     struct details d = { 0 };
     details_str(&d, "why", str_of(err ? err->text : NULL));

@@ -84,7 +84,8 @@ void host__unique_name(struct control *c, struct str wanted, const char *uuid, c
         snprintf(room, sizeof(room), "host-%.8s", uuid);
         base = str_of(room);
     }
-    /* Hosts of one image come by the thousand: a few readable numbers, then a piece of the id, which is not searched for. */
+    /* Hosts of one image come by the thousand: a few readable numbers, then a piece of the id, which is not
+     * searched for. */
     snprintf(ret, LIMIT_NAME + 1, "%s", room);
     for (unsigned i = 2; i <= 99 && host__by_name(c, str_of(ret)); i++)
         snprintf(ret, LIMIT_NAME + 1, "%.*s-%u", (int)base.len, room, i);
@@ -196,8 +197,8 @@ static void load_one(void *ctx, const struct host_row *r, const struct seen_row 
     file(c, h);
 }
 
-/* What presence was when the last server stopped is told by the newest sighting of all: who was silent long before that was lost
- * already and says so without an event; the others get a grace to come back in. */
+/* What presence was when the last server stopped is told by the newest sighting of all: who was silent long
+ * before that was lost already and says so without an event; the others get a grace to come back in. */
 static void wake_up(struct control *c)
 {
     enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
@@ -261,7 +262,7 @@ static void end_tasks(struct control *c, struct host *h, const char *why)
 {
     struct task *t, *next;
     DL_FOREACH_SAFE(h->tasks, t, next)
-        task__input(c, t, TASK_IN_HOST_GONE, why);
+    task__input(c, t, TASK_IN_HOST_GONE, why);
 }
 
 void host__remove(struct control *c, struct host *h, const char *slug, const char *why)
@@ -411,8 +412,8 @@ void fleet_count(struct control *c, struct fleet_counts *ret)
 }
 
 /* -- verbs. The start of each: may they, is the store there, which host. */
-static struct host *begin(struct control *c, const struct principal *p, enum verb v, struct str name, int *ret_r,
-                          struct err *err)
+static struct host *begin(struct control *c, const struct principal *p, enum verb v, struct str name,
+                          int *ret_r, struct err *err)
 {
     *ret_r = authz(c, p, v, name, err);
     if (*ret_r < 0)
@@ -427,7 +428,8 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
     return h;
 }
 
-int host_rename(struct control *c, const struct principal *p, struct str host, struct str name, struct err *err)
+int host_rename(struct control *c, const struct principal *p, struct str host, struct str name,
+                struct err *err)
 {
     int r;
     char room[LIMIT_NAME + 1];
@@ -436,8 +438,8 @@ int host_rename(struct control *c, const struct principal *p, struct str host, s
     if (!h)
         return r;
     if (name.len == 0 || name.len > LIMIT_NAME - 8 || !str_eq(fit_name(name, room), name))
-        r = err_set(err, -EINVAL, "field.invalid", "a name has letters, digits, '-', '_' and '.', at most %d of them",
-                    LIMIT_NAME - 8);
+        r = err_set(err, -EINVAL, "field.invalid",
+                    "a name has letters, digits, '-', '_' and '.', at most %d of them", LIMIT_NAME - 8);
     else if (host__by_name(c, name) && host__by_name(c, name) != h)
         r = err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name));
     if (r < 0)
@@ -481,7 +483,8 @@ static int merge_labels(const struct kv_list *old, const struct kv_list *change,
     return 0;
 }
 
-int host_label(struct control *c, const struct principal *p, struct str host, const struct kv_list *labels, struct err *err)
+int host_label(struct control *c, const struct principal *p, struct str host, const struct kv_list *labels,
+               struct err *err)
 {
     int r;
     struct kv room[LIMIT_LABELS];
@@ -502,8 +505,9 @@ int host_label(struct control *c, const struct principal *p, struct str host, co
     char names[1024] = "";
     size_t n = 0;
     for (size_t i = 0; i < labels->n && n < sizeof(names) - 2 * LIMIT_NAME; i++)
-        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%.*s%s%.*s", i ? " " : "", STR_FMT(labels->v[i].key),
-                              labels->v[i].value.ptr ? "=" : "-", STR_FMT(str_sub(labels->v[i].value, 0, 64)));
+        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%.*s%s%.*s", i ? " " : "",
+                              STR_FMT(labels->v[i].key), labels->v[i].value.ptr ? "=" : "-",
+                              STR_FMT(str_sub(labels->v[i].value, 0, 64)));
     details_str(&d, "labels", str_of(names));
     audit__ok(c, p, VERB_HOST_LABEL, str_of(h->uuid), &d);
     event__host(c, "host.labelled", h, details_str(&d, "by", str_of(p->name)));

@@ -1,7 +1,7 @@
 /* control/inventory.c - what hosts report of themselves. Loop thread.
  *
- * In memory is only the digest of each section as recorded: enough to judge a delta. Rows go to the store as they come; it folds them
- * and writes the history. */
+ * In memory is only the digest of each section as recorded: enough to judge a delta. Rows go to the store as
+ * they come; it folds them and writes the history. */
 #include "control/core.h"
 
 enum { ASKS_MAX = 1000, ASK_TIMEOUT_S = 10, BODY_OVERHEAD = 16 };
@@ -21,7 +21,8 @@ static bool is_digest(const struct section_mark *m, const struct fact_digest *d)
     return m && memcmp(m->digest, d->b, MARK_LEN) == 0;
 }
 
-static void set_mark(struct host *h, uint8_t section, enum section_status status, const struct fact_digest *digest)
+static void set_mark(struct host *h, uint8_t section, enum section_status status,
+                     const struct fact_digest *digest)
 {
     struct section_mark *m = mark_of(h, section);
     if (!m) {
@@ -80,7 +81,8 @@ static void ask_resync(struct control *c, struct link *l, uint32_t sections)
     size_t n = 0;
     for (int i = 0; i < SECTION_N && n < sizeof(names) - 32; i++)
         if (sections & (1u << i))
-            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "", name_of(section_names, i));
+            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
+                                  name_of(section_names, i));
     event__host(c, "inventory.resync", l->host, details_str(&d, "sections", str_of(names)));
     struct resync *rs = xnew0(struct resync);
     *rs = (struct resync){ l->id, sections };
@@ -108,8 +110,8 @@ void inventory_drift(struct control *c, uint64_t host_id, struct str section)
     int s = name_value(section_names, section);
     if (!h || s < 0)
         return;
-    log_warn("inventory.drift", "a folded section does not have its digest: asking for it in full", LOG_CSTR("host", h->name),
-             LOG_STR("section", section));
+    log_warn("inventory.drift", "a folded section does not have its digest: asking for it in full",
+             LOG_CSTR("host", h->name), LOG_STR("section", section));
     /* Forget what we believed: without a link now, the next hello differs and is asked. */
     struct fact_digest none;
     memset(&none, 0xff, sizeof(none));
@@ -140,7 +142,8 @@ void inventory__flush_changed(struct control *c, struct host *h)
     size_t n = 0;
     for (int i = 0; i < SECTION_N && n < sizeof(names) - 32; i++)
         if (h->changed_mask & (1u << i))
-            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "", name_of(section_names, i));
+            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
+                                  name_of(section_names, i));
     h->changed_mask = 0;
     h->changed_mono = control__mono(c);
     event__host(c, "inventory.changed", h, details_str(&d, "sections", str_of(names)));
@@ -244,7 +247,8 @@ void checkin_inventory(struct control *c, struct link_id link, const struct sect
 }
 
 /* -- live questions */
-static void ask_end(struct control *c, struct ask *a, int result, const struct err *err, const struct section_delta *d)
+static void ask_end(struct control *c, struct ask *a, int result, const struct err *err,
+                    const struct section_delta *d)
 {
     DL_DELETE(c->asks, a);
     c->n_asks--;
@@ -260,8 +264,8 @@ static void ask_fail(struct control *c, struct ask *a, int r, const char *slug, 
     ask_end(c, a, r, &err, NULL);
 }
 
-static int may_ask(struct control *c, const struct principal *p, struct str host, struct str section, struct link **ret,
-                   struct err *err)
+static int may_ask(struct control *c, const struct principal *p, struct str host, struct str section,
+                   struct link **ret, struct err *err)
 {
     int r = authz(c, p, VERB_READ, host, err);
     if (r < 0)
@@ -270,7 +274,8 @@ static int may_ask(struct control *c, const struct principal *p, struct str host
     if (!h)
         return -ENOENT;
     if (name_value(section_names, section) < 0)
-        return err_set(err, -ENOENT, "section.unknown", "there is no section %.*s", STR_FMT(str_sub(section, 0, 64)));
+        return err_set(err, -ENOENT, "section.unknown", "there is no section %.*s",
+                       STR_FMT(str_sub(section, 0, 64)));
     if (!h->link || !h->link->is_welcomed)
         return err_set(err, -ENOTCONN, "host.offline", "%s is not connected", h->name);
     if (c->n_asks >= ASKS_MAX)
@@ -279,7 +284,8 @@ static int may_ask(struct control *c, const struct principal *p, struct str host
     return 0;
 }
 
-void inventory_ask(struct control *c, const struct principal *p, struct str host, struct str section, inventory_fn done, void *ctx)
+void inventory_ask(struct control *c, const struct principal *p, struct str host, struct str section,
+                   inventory_fn done, void *ctx)
 {
     struct err err = { 0 };
     struct link *l = NULL;
@@ -289,7 +295,9 @@ void inventory_ask(struct control *c, const struct principal *p, struct str host
         return;
     }
     struct ask *a = xnew0(struct ask);
-    *a = (struct ask){ .id = ++c->next_ask, .link_id = l->id, .host_id = l->host->id, .done = done, .ctx = ctx };
+    *a = (struct ask){
+        .id = ++c->next_ask, .link_id = l->id, .host_id = l->host->id, .done = done, .ctx = ctx
+    };
     a->timer.kind = TIMER_ASK;
     DL_APPEND(c->asks, a);
     c->n_asks++;
@@ -299,14 +307,15 @@ void inventory_ask(struct control *c, const struct principal *p, struct str host
         ask_fail(c, a, -ENOTCONN, "host.offline", "the host went away");
 }
 
-void inventory_answer(struct control *c, struct link_id link, uint64_t request_id, const struct section_delta *d)
+void inventory_answer(struct control *c, struct link_id link, uint64_t request_id,
+                      const struct section_delta *d)
 {
     struct ask *a;
     DL_FOREACH(c->asks, a)
-        if (a->id == request_id && a->link_id == link.v) {
-            ask_end(c, a, 0, NULL, d);
-            return;
-        }
+    if (a->id == request_id && a->link_id == link.v) {
+        ask_end(c, a, 0, NULL, d);
+        return;
+    }
 }
 
 void inventory__ask_due(struct control *c, struct ask *a)
@@ -318,8 +327,8 @@ void inventory__link_gone(struct control *c, const struct link *l)
 {
     struct ask *a, *next;
     DL_FOREACH_SAFE(c->asks, a, next)
-        if (a->link_id == l->id)
-            ask_fail(c, a, -ENOTCONN, "host.offline", "the host went away");
+    if (a->link_id == l->id)
+        ask_fail(c, a, -ENOTCONN, "host.offline", "the host went away");
 }
 
 void inventory__free(struct control *c)

@@ -1,7 +1,8 @@
-/* control/jobs.c - a job's life after it was made (wish.c): found, told, cancelled, late, ended, released. Loop thread.
+/* control/jobs.c - a job's life after it was made (wish.c): found, told, cancelled, late, ended, released.
+ * Loop thread.
  *
- * A job is in memory while it has unfinished tasks and until its end is durable. Its row in the store has the counts of the start, of a
- * cancel and of the end; in between they are here (reads.c lays them over). */
+ * A job is in memory while it has unfinished tasks and until its end is durable. Its row in the store has the
+ * counts of the start, of a cancel and of the end; in between they are here (reads.c lays them over). */
 #include "control/core.h"
 
 static size_t position(const struct control *c, uint64_t id)
@@ -143,8 +144,10 @@ void job__check_end(struct control *c, struct job *j)
     timers_drop(&c->timers, &j->timer);
     unindex_key(c, j);
     details_str(details_u64(&d, "job_id", j->id), "state", str_of(name_of(job_state_names, row.state)));
-    details_u64(details_u64(details_u64(&d, "total", n->total), "succeeded", n->succeeded), "failed", n->failed);
-    details_u64(details_u64(details_u64(&d, "cancelled", n->cancelled), "expired", n->expired), "lost", n->lost);
+    details_u64(details_u64(details_u64(&d, "total", n->total), "succeeded", n->succeeded), "failed",
+                n->failed);
+    details_u64(details_u64(details_u64(&d, "cancelled", n->cancelled), "expired", n->expired), "lost",
+                n->lost);
     event_emit(c, "job.finished", NULL, &d.list);
     commit_after(c, release, (void *)(uintptr_t)j->id);
 }
@@ -153,10 +156,12 @@ void job__check_end(struct control *c, struct job *j)
 void job__arm(struct control *c, struct job *j)
 {
     usec_t again = c->conf.away_limit / 4 < USEC_PER_HOUR ? c->conf.away_limit / 4 : USEC_PER_HOUR;
-    timers_set(&c->timers, &j->timer, j->is_late ? control__mono(c) + again + USEC_PER_MS : control__mono_at(c, j->deadline));
+    timers_set(&c->timers, &j->timer,
+               j->is_late ? control__mono(c) + again + USEC_PER_MS : control__mono_at(c, j->deadline));
 }
 
-/* Unfinished on a host that has been away for so long that nobody should wait any more. A server that was down waits anew. */
+/* Unfinished on a host that has been away for so long that nobody should wait any more. A server that was
+ * down waits anew. */
 static bool is_given_up(const struct control *c, const struct task *t)
 {
     const struct host *h = t->host;
@@ -179,8 +184,11 @@ void job__due(struct control *c, struct job *j)
         if (t->state == TASK_QUEUED)
             task__input(c, t, TASK_IN_DEADLINE, "the job's deadline passed before the host took it");
         else if (is_given_up(c, t))
-            task__end(c, t, &(struct task_end){ .task_id = t->id, .outcome = OUTCOME_LOST,
-                                                .message = STR("the host has been away for too long to wait for its word") });
+            task__end(c, t,
+                      &(struct task_end){
+                          .task_id = t->id,
+                          .outcome = OUTCOME_LOST,
+                          .message = STR("the host has been away for too long to wait for its word") });
     }
     if (!j->is_ended)
         job__arm(c, j);
@@ -229,7 +237,8 @@ static void load_task(void *ctx, const struct task_row *r)
     };
 }
 
-/* Addresses of tasks are final from here. What is offered, accepted or running stays so until the host's hello. */
+/* Addresses of tasks are final from here. What is offered, accepted or running stays so until the host's
+ * hello. */
 static void settle(struct control *c, struct job *j)
 {
     for (uint32_t i = 0; i < j->n_tasks; i++) {
@@ -289,7 +298,8 @@ static void tell_job(struct control *c, void *arg)
     free(a);
 }
 
-static int refused(struct control *c, const struct principal *p, uint64_t job_id, usec_t grace, struct job **ret, struct err *err)
+static int refused(struct control *c, const struct principal *p, uint64_t job_id, usec_t grace,
+                   struct job **ret, struct err *err)
 {
     char target[24];
     snprintf(target, sizeof(target), "%llu", (unsigned long long)job_id);
@@ -309,7 +319,8 @@ static int refused(struct control *c, const struct principal *p, uint64_t job_id
     return r < 0 ? audit__refused(c, p, VERB_RUN, str_of(target), r, err) : 0;
 }
 
-void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, usec_t grace, job_fn done, void *ctx)
+void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, usec_t grace, job_fn done,
+                void *ctx)
 {
     struct err err = { 0 };
     struct details d = { 0 };
@@ -328,7 +339,8 @@ void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, u
     snprintf(target, sizeof(target), "%llu", (unsigned long long)job_id);
     audit__ok(c, p, VERB_RUN, str_of(target), details_str(&d, "what", STR("cancel")));
     d = (struct details){ 0 };
-    event_emit(c, "job.cancel_requested", NULL, &details_str(details_u64(&d, "job_id", j->id), "by", str_of(p->name))->list);
+    event_emit(c, "job.cancel_requested", NULL,
+               &details_str(details_u64(&d, "job_id", j->id), "by", str_of(p->name))->list);
 
     struct answer *a = xnew0(struct answer);
     *a = (struct answer){ .c = c, .job_id = j->id, .done = done, .ctx = ctx };

@@ -1,7 +1,8 @@
-/* control/links.c - live connections, by the id their carrier gave them: find, drop, cut, hold back. Loop thread.
+/* control/links.c - live connections, by the id their carrier gave them: find, drop, cut, hold back. Loop
+ * thread.
  *
- * Reading from an agent stops for two reasons, each with its own end: it is over a rate (its timer), or the store is behind (when it has
- * caught up). */
+ * Reading from an agent stops for two reasons, each with its own end: it is over a rate (its timer), or the
+ * store is behind (when it has caught up). */
 #include "control/core.h"
 
 struct link *link__find(const struct control *c, struct link_id id)
@@ -32,7 +33,8 @@ void link__pause(struct control *c, struct link *l)
 void link__resume_all(struct control *c)
 {
     struct link *l, *next;
-    HASH_ITER(hh, c->all_links, l, next) {
+    HASH_ITER(hh, c->all_links, l, next)
+    {
         if (!l->is_store_paused)
             continue;
         l->is_store_paused = false;
@@ -61,7 +63,7 @@ void link__drop(struct control *c, struct link *l)
     inventory__link_gone(c, l);
     /* An offer that never left is no offer. One that left may have arrived: the next hello tells. */
     DL_FOREACH_SAFE(h->tasks, t, next)
-        command__unsend(c, t);
+    command__unsend(c, t);
     host__seen_dirty(c, h);
     free(l);
 }
@@ -78,12 +80,14 @@ static void send_farewell(struct control *c, void *arg)
 {
     struct farewell *f = arg;
     if (c)
-        c->links->goodbye(c->links->ctx, (struct link_id){ f->link_id }, f->slug, f->text, f->reconnect_after, f->is_forever);
+        c->links->goodbye(c->links->ctx, (struct link_id){ f->link_id }, f->slug, f->text, f->reconnect_after,
+                          f->is_forever);
     free(f->text);
     free(f);
 }
 
-static void say_goodbye(struct control *c, uint64_t link_id, const char *slug, const char *text, usec_t after, bool forever)
+static void say_goodbye(struct control *c, uint64_t link_id, const char *slug, const char *text, usec_t after,
+                        bool forever)
 {
     struct farewell *f = xnew0(struct farewell);
     *f = (struct farewell){ link_id, slug, xstrdup(text), after, forever };
@@ -111,7 +115,8 @@ void control_drain(struct control *c)
         return;
     c->is_stopping = true;
     event_emit(c, "server.stopping", NULL, NULL);
-    HASH_ITER(hh, c->all_links, l, next) {
+    HASH_ITER(hh, c->all_links, l, next)
+    {
         uint64_t id = l->id;
         link__drop(c, l);
         say_goodbye(c, id, "server.stopping", "the server is stopping: come back in your own time slot",
@@ -134,8 +139,8 @@ void link__tell_config(struct control *c)
 {
     struct link *l, *next;
     HASH_ITER(hh, c->all_links, l, next)
-        if (l->is_welcomed)
-            tell_config(c, l);
+    if (l->is_welcomed)
+        tell_config(c, l);
 }
 
 /* The interval grows with the fleet; agents hear of it when it has moved by a fifth. */

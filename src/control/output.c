@@ -1,7 +1,7 @@
 /* control/output.c - frames in order, kept, told on. Loop thread.
  *
- * A stream is a run of bytes without gaps: what repeats is dropped, what jumps ahead is not taken and the ack says where we are. The
- * cap of the job is kept here too, whatever the agent does. */
+ * A stream is a run of bytes without gaps: what repeats is dropped, what jumps ahead is not taken and the ack
+ * says where we are. The cap of the job is kept here too, whatever the agent does. */
 #include "control/core.h"
 
 static void hold_back(struct control *c, struct link *l, size_t bytes)

@@ -1,7 +1,8 @@
 /* control/reads.c - what is not held in memory, and the two kinds that are in both places. Loop thread.
  *
- * An open job's row in the store has old counts. They are laid over from memory as they were when the read was asked for: the store
- * answers only when everything recorded until then is durable, so nothing is shown that a crash could take back. */
+ * An open job's row in the store has old counts. They are laid over from memory as they were when the read
+ * was asked for: the store answers only when everything recorded until then is durable, so nothing is shown
+ * that a crash could take back. */
 #include "control/core.h"
 
 struct overlay {
@@ -19,7 +20,8 @@ struct job_read {
     struct overlay v[];
 };
 
-static struct job_read *snapshot(struct control *c, uint64_t only_id, store_job_fn row, store_done_fn done, void *ctx)
+static struct job_read *snapshot(struct control *c, uint64_t only_id, store_job_fn row, store_done_fn done,
+                                 void *ctx)
 {
     struct job_read *r = xcalloc(1, sizeof(*r) + (only_id ? 1 : c->jobs.n) * sizeof(r->v[0]));
     *r = (struct job_read){ .row = row, .done = done, .ctx = ctx };
@@ -29,7 +31,8 @@ static struct job_read *snapshot(struct control *c, uint64_t only_id, store_job_
         if (only_id && j->id != only_id)
             continue;
         job__row(j, &now);
-        r->v[r->n++] = (struct overlay){ j->id, now.counts, now.state, now.finished_at, now.cancel_requested };
+        r->v[r->n++] =
+            (struct overlay){ j->id, now.counts, now.state, now.finished_at, now.cancel_requested };
     }
     return r;
 }
@@ -67,14 +70,15 @@ void read_job(struct control *c, uint64_t id, store_job_fn row, store_done_fn do
     store_read_job(c->store, id, on_row, on_done, snapshot(c, id, row, done, ctx));
 }
 
-void read_jobs(struct control *c, uint64_t before, uint32_t limit, store_job_fn row, store_done_fn done, void *ctx)
+void read_jobs(struct control *c, uint64_t before, uint32_t limit, store_job_fn row, store_done_fn done,
+               void *ctx)
 {
     control__flush(c);
     store_read_jobs(c->store, before, limit, on_row, on_done, snapshot(c, 0, row, done, ctx));
 }
 
-void read_tasks(struct control *c, uint64_t job_id, uint64_t after, uint32_t limit, store_task_fn row, store_done_fn done,
-                void *ctx)
+void read_tasks(struct control *c, uint64_t job_id, uint64_t after, uint32_t limit, store_task_fn row,
+                store_done_fn done, void *ctx)
 {
     control__flush(c);
     store_read_tasks(c->store, job_id, after, limit, row, done, ctx);
@@ -86,31 +90,32 @@ void read_task(struct control *c, uint64_t task_id, store_task_fn row, store_don
     store_read_task(c->store, task_id, row, done, ctx);
 }
 
-void read_output(struct control *c, uint64_t task_id, enum output_stream stream, uint64_t offset, uint64_t max_bytes,
-                 store_output_fn row, store_done_fn done, void *ctx)
+void read_output(struct control *c, uint64_t task_id, enum output_stream stream, uint64_t offset,
+                 uint64_t max_bytes, store_output_fn row, store_done_fn done, void *ctx)
 {
     store_read_output(c->store, task_id, stream, offset, max_bytes, row, done, ctx);
 }
 
-void read_facts(struct control *c, uint64_t host_id, struct str section, store_section_fn row, store_done_fn done, void *ctx)
+void read_facts(struct control *c, uint64_t host_id, struct str section, store_section_fn row,
+                store_done_fn done, void *ctx)
 {
     store_read_facts(c->store, host_id, section, row, done, ctx);
 }
 
-void read_changes(struct control *c, uint64_t host_id, struct str section, uint64_t before, uint32_t limit, store_change_fn row,
-                  store_done_fn done, void *ctx)
+void read_changes(struct control *c, uint64_t host_id, struct str section, uint64_t before, uint32_t limit,
+                  store_change_fn row, store_done_fn done, void *ctx)
 {
     store_read_changes(c->store, host_id, section, before, limit, row, done, ctx);
 }
 
-void read_events(struct control *c, uint64_t after_id, bool newest_first, uint32_t limit, struct str type, struct str host_uuid,
-                 store_event_fn row, store_done_fn done, void *ctx)
+void read_events(struct control *c, uint64_t after_id, bool newest_first, uint32_t limit, struct str type,
+                 struct str host_uuid, store_event_fn row, store_done_fn done, void *ctx)
 {
     store_read_events(c->store, after_id, newest_first, limit, type, host_uuid, row, done, ctx);
 }
 
-void read_audit(struct control *c, uint64_t after_id, bool newest_first, uint32_t limit, store_audit_fn row, store_done_fn done,
-                void *ctx)
+void read_audit(struct control *c, uint64_t after_id, bool newest_first, uint32_t limit, store_audit_fn row,
+                store_done_fn done, void *ctx)
 {
     store_read_audit(c->store, after_id, newest_first, limit, row, done, ctx);
 }

@@ -51,12 +51,14 @@ static void retained(void *ctx, int result)
 {
     struct control *c = ctx;
     c->is_retaining = false;
-    c->retain_at = control__mono(c) + (result == 1 ? RETAIN_STEP_MS * USEC_PER_MS : RETAIN_EVERY_S * USEC_PER_SEC);
+    c->retain_at =
+        control__mono(c) + (result == 1 ? RETAIN_STEP_MS * USEC_PER_MS : RETAIN_EVERY_S * USEC_PER_SEC);
 }
 
 static void retain(struct control *c)
 {
-    if (c->is_retaining || c->is_stopping || control__mono(c) < c->retain_at || store_health(c->store, NULL) < 0)
+    if (c->is_retaining || c->is_stopping || control__mono(c) < c->retain_at ||
+        store_health(c->store, NULL) < 0)
         return;
     c->is_retaining = true;
     store_retain(c->store, &c->conf.retention, control__wall(c), retained, c);

@@ -1,7 +1,8 @@
 /* control/tasks.c - one host's share of a job: the transition table applied, ends recorded. Loop thread.
  *
- * fleet/task.c decides; here counters, lists, rows, events and news follow. Only unfinished tasks of open jobs are in memory, in one
- * array a job (ids ascend), so a task is found by two binary searches and has no index of its own. */
+ * fleet/task.c decides; here counters, lists, rows, events and news follow. Only unfinished tasks of open
+ * jobs are in memory, in one array a job (ids ascend), so a task is found by two binary searches and has no
+ * index of its own. */
 #include "control/core.h"
 
 struct task *task__find(const struct control *c, uint64_t id)
@@ -70,7 +71,8 @@ static bool is_active(uint8_t state)
     return state == TASK_ACCEPTED || state == TASK_RUNNING;
 }
 
-/* State and everything that counts it; no row. From 0: a task made or loaded, which the caller listed unless it is done. */
+/* State and everything that counts it; no row. From 0: a task made or loaded, which the caller listed unless
+ * it is done. */
 void task__move(struct control *c, struct task *t, enum task_state to)
 {
     struct host *h = t->host;
@@ -91,7 +93,8 @@ struct task_step task__input(struct control *c, struct task *t, enum task_input 
 {
     struct task_step step = task_step((enum task_state)t->state, in);
     if (!step.legal) {
-        log_debug("task.illegal", "a forbidden move was asked for", LOG_U64("task", t->id), LOG_U64("input", in));
+        log_debug("task.illegal", "a forbidden move was asked for", LOG_U64("task", t->id),
+                  LOG_U64("input", in));
         return step;
     }
     if (step.action == TASK_ACT_SEND_CANCEL)
@@ -128,7 +131,8 @@ static void count_command(struct control *c, const struct task *t)
     static const double edges[] = { 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60 };
     struct control_stats *s = &c->stats;
     s->commands_total++;
-    *(task_is_success((enum task_outcome)t->outcome, t->exit_code) ? &s->commands_ok : &s->commands_failed) += 1;
+    *(task_is_success((enum task_outcome)t->outcome, t->exit_code) ? &s->commands_ok : &s->commands_failed) +=
+        1;
     if (!t->started_at || t->finished_at < t->started_at)
         return;
     double seconds = (double)(t->finished_at - t->started_at) / (double)USEC_PER_SEC;
@@ -180,7 +184,7 @@ void task__end(struct control *c, struct task *t, const struct task_end *end)
     t->finished_at = control__wall(c);
     t->started_at = started_at(t, end);
     task__move(c, t, TASK_DONE);
-    t->flags &= (uint8_t)~(TASK_F_DIRTY | TASK_F_NEWS | TASK_F_ACK | TASK_F_UNSENT);
+    t->flags &= (uint8_t) ~(TASK_F_DIRTY | TASK_F_NEWS | TASK_F_ACK | TASK_F_UNSENT);
     task__row(t, &row);
     if (end->stdout_total > row.stdout_total)
         row.stdout_total = end->stdout_total;
@@ -236,7 +240,8 @@ static void send_end_ack(struct control *c, void *arg)
 {
     struct end_ack *a = arg;
     if (c)
-        c->links->task_ack(c->links->ctx, (struct link_id){ a->link_id }, a->task_id, a->taken[0], a->taken[1], true);
+        c->links->task_ack(c->links->ctx, (struct link_id){ a->link_id }, a->task_id, a->taken[0],
+                           a->taken[1], true);
     free(a);
 }
 
@@ -265,7 +270,8 @@ void task_finished(struct control *c, struct link_id link, const struct task_end
     if (!l)
         return;
     if (t && t->state != TASK_DONE) {
-        /* The end counts when all before it is here; the ack of what is here makes the agent send the rest. */
+        /* The end counts when all before it is here; the ack of what is here makes the agent send the rest.
+         */
         if (e->stdout_bytes > t->taken[0] || e->stderr_bytes > t->taken[1]) {
             task__ack_due(c, t);
             return;
@@ -279,6 +285,8 @@ void task_finished(struct control *c, struct link_id link, const struct task_end
         task__end(c, t, &end);
     }
     struct end_ack *a = xnew0(struct end_ack);
-    *a = (struct end_ack){ link.v, e->task_id, { t ? t->taken[0] : e->stdout_bytes, t ? t->taken[1] : e->stderr_bytes } };
+    *a = (struct end_ack){ link.v,
+                           e->task_id,
+                           { t ? t->taken[0] : e->stdout_bytes, t ? t->taken[1] : e->stderr_bytes } };
     commit_after(c, send_end_ack, a);
 }

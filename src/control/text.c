@@ -1,7 +1,7 @@
 /* control/text.c - foreign text made fit to keep, packed copies, shared spellings. Loop thread.
  *
- * Ten thousand hosts are held in memory: what a host claims is one block, and what many of them say alike (operating system,
- * kernel, architecture, version) is kept once. */
+ * Ten thousand hosts are held in memory: what a host claims is one block, and what many of them say alike
+ * (operating system, kernel, architecture, version) is kept once. */
 #include "base/text.h"
 
 #include "control/core.h"
@@ -141,7 +141,9 @@ struct host_claims *claims__pack(struct control *c, const struct host_claims *in
     struct host_claims *h =
         xmalloc(sizeof(*h) + n_addresses * sizeof(struct str) + labels->n * sizeof(struct kv) + bytes);
     *h = (struct host_claims){
-        .cpu_cores = in->cpu_cores, .memory_bytes = in->memory_bytes, .disk_bytes = in->disk_bytes,
+        .cpu_cores = in->cpu_cores,
+        .memory_bytes = in->memory_bytes,
+        .disk_bytes = in->disk_bytes,
         .labels = { (struct kv *)(h + 1), labels->n },
     };
     h->addresses = (struct str_list){ (struct str *)(h->labels.v + labels->n), n_addresses };
@@ -172,16 +174,18 @@ void claims__free(struct control *c, struct host_claims *h)
 
 bool claims__eq(const struct host_claims *a, const struct host_claims *b)
 {
-    if (a->cpu_cores != b->cpu_cores || a->memory_bytes != b->memory_bytes || a->disk_bytes != b->disk_bytes ||
-        a->addresses.n != b->addresses.n || a->labels.n != b->labels.n || !str_eq(a->hostname, b->hostname) ||
-        !str_eq(a->machine_id, b->machine_id) || !str_eq(a->os, b->os) || !str_eq(a->kernel, b->kernel) ||
-        !str_eq(a->arch, b->arch) || !str_eq(a->agent_version, b->agent_version))
+    if (a->cpu_cores != b->cpu_cores || a->memory_bytes != b->memory_bytes ||
+        a->disk_bytes != b->disk_bytes || a->addresses.n != b->addresses.n || a->labels.n != b->labels.n ||
+        !str_eq(a->hostname, b->hostname) || !str_eq(a->machine_id, b->machine_id) || !str_eq(a->os, b->os) ||
+        !str_eq(a->kernel, b->kernel) || !str_eq(a->arch, b->arch) ||
+        !str_eq(a->agent_version, b->agent_version))
         return false;
     for (size_t i = 0; i < a->addresses.n; i++)
         if (!str_eq(a->addresses.v[i], b->addresses.v[i]))
             return false;
     for (size_t i = 0; i < a->labels.n; i++)
-        if (!str_eq(a->labels.v[i].key, b->labels.v[i].key) || !str_eq(a->labels.v[i].value, b->labels.v[i].value))
+        if (!str_eq(a->labels.v[i].key, b->labels.v[i].key) ||
+            !str_eq(a->labels.v[i].value, b->labels.v[i].value))
             return false;
     return true;
 }

@@ -1,5 +1,5 @@
-/* control/tokens.c - install tokens: who may enrol without waiting at the door. Loop thread. The code itself is shown once; its SHA-256
- * is kept. */
+/* control/tokens.c - install tokens: who may enrol without waiting at the door. Loop thread. The code itself
+ * is shown once; its SHA-256 is kept. */
 #include "base/rand.h"
 
 #include "control/core.h"
@@ -68,7 +68,8 @@ void token__free_all(struct control *c)
 {
     struct token *t, *next;
     HASH_CLEAR(hh_id, c->token_ids);
-    HASH_ITER(hh, c->tokens, t, next) {
+    HASH_ITER(hh, c->tokens, t, next)
+    {
         HASH_DEL(c->tokens, t);
         free(t->labels);
         free(t->created_by);
@@ -91,8 +92,8 @@ static int check_wish(const struct token_wish *w, struct err *err)
     return 0;
 }
 
-int token_create(struct control *c, const struct principal *p, const struct token_wish *w, char ret_text[128], uint64_t *ret_id,
-                 struct err *err)
+int token_create(struct control *c, const struct principal *p, const struct token_wish *w, char ret_text[128],
+                 uint64_t *ret_id, struct err *err)
 {
     uint8_t random[13];
     char code[21];
@@ -144,7 +145,8 @@ int token_revoke(struct control *c, const struct principal *p, uint64_t id, stru
     details_u64(&d, "token", id);
     struct token *t = by_id(c, id);
     if (!t) {
-        err_set(err, -ENOENT, "install_token.unknown", "there is no install token %llu", (unsigned long long)id);
+        err_set(err, -ENOENT, "install_token.unknown", "there is no install token %llu",
+                (unsigned long long)id);
         audit_emit(c, p, NULL, VERB_INSTALL_TOKEN, STR("revoke"), "failed", "install_token.unknown", &d.list);
         return -ENOENT;
     }

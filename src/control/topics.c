@@ -1,7 +1,8 @@
 /* control/topics.c - subscribers: told only what is durable, in order. Loop thread.
  *
- * A change is copied and parked when somebody listens at that time; whoever joins later reads the store, and its reads wait for
- * every unit open then (store.h), so nothing falls between the two. Copies are one block each: the struct and its bytes. */
+ * A change is copied and parked when somebody listens at that time; whoever joins later reads the store, and
+ * its reads wait for every unit open then (store.h), so nothing falls between the two. Copies are one block
+ * each: the struct and its bytes. */
 #include "control/core.h"
 
 static uint64_t join(struct control *c, sub_fn fn, void *ctx, uint64_t job_id, struct sub_list *ids)
@@ -89,7 +90,9 @@ static void publish_event(struct control *c, void *arg)
 {
     const struct event *e = arg;
     if (c)
-        tell(c, &c->event_subs, &(struct sub_event){ .kind = SUB_EVENT, .event = e, .host_name = e->host, .host_uuid = e->host_id });
+        tell(c, &c->event_subs,
+             &(struct sub_event){
+                 .kind = SUB_EVENT, .event = e, .host_name = e->host, .host_uuid = e->host_id });
     free(arg);
 }
 
@@ -97,7 +100,8 @@ void topics__event(struct control *c, const struct event *e)
 {
     if (c->event_subs.n == 0)
         return;
-    struct event *copy = xmalloc(sizeof(*e) + details_size(&e->details) + e->type.len + e->host_id.len + e->host.len);
+    struct event *copy =
+        xmalloc(sizeof(*e) + details_size(&e->details) + e->type.len + e->host_id.len + e->host.len);
     *copy = *e;
     struct kv *kvs = (struct kv *)(copy + 1);
     char *at = (char *)(kvs + e->details.n);
@@ -119,8 +123,8 @@ void topics__audit(struct control *c, const struct audit_row *a)
 {
     if (c->audit_subs.n == 0)
         return;
-    struct audit_row *copy = xmalloc(sizeof(*a) + details_size(&a->details) + a->principal.len + a->peer.len + a->verb.len +
-                                     a->target.len + a->outcome.len + a->slug.len);
+    struct audit_row *copy = xmalloc(sizeof(*a) + details_size(&a->details) + a->principal.len + a->peer.len +
+                                     a->verb.len + a->target.len + a->outcome.len + a->slug.len);
     *copy = *a;
     struct kv *kvs = (struct kv *)(copy + 1);
     char *at = (char *)(kvs + a->details.n);
@@ -142,7 +146,8 @@ struct task_news {
     struct str host_name, host_uuid;
 };
 
-static struct task_news *news(const struct job *j, const struct host *h, struct str text, struct str *ret_text)
+static struct task_news *news(const struct job *j, const struct host *h, struct str text,
+                              struct str *ret_text)
 {
     struct str name = str_of(h ? h->name : NULL), uuid = str_of(h ? h->uuid : NULL);
     struct task_news *n = xmalloc(sizeof(*n) + name.len + uuid.len + text.len);
@@ -161,7 +166,8 @@ static void publish_task(struct control *c, void *arg)
     struct job *j = c ? job__find(c, n->job_id) : NULL;
     if (j)
         tell(c, &j->subs,
-             &(struct sub_event){ .kind = SUB_TASK, .task = &n->row, .host_name = n->host_name, .host_uuid = n->host_uuid });
+             &(struct sub_event){
+                 .kind = SUB_TASK, .task = &n->row, .host_name = n->host_name, .host_uuid = n->host_uuid });
     free(n);
 }
 
@@ -183,8 +189,10 @@ static void publish_output(struct control *c, void *arg)
     struct job *j = c ? job__find(c, n->job_id) : NULL;
     if (j)
         tell(c, &j->subs,
-             &(struct sub_event){
-                 .kind = SUB_OUTPUT, .output = &n->frame, .host_name = n->host_name, .host_uuid = n->host_uuid });
+             &(struct sub_event){ .kind = SUB_OUTPUT,
+                                  .output = &n->frame,
+                                  .host_name = n->host_name,
+                                  .host_uuid = n->host_uuid });
     free(n);
 }
 

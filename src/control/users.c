@@ -1,6 +1,7 @@
 /* control/users.c - people: made, changed, listed. Loop thread; hashing is off the loop.
  *
- * A verb that hashes checks twice: before, to refuse cheaply, and after, because the loop went on meanwhile. */
+ * A verb that hashes checks twice: before, to refuse cheaply, and after, because the loop went on meanwhile.
+ */
 #include "base/text.h"
 
 #include "control/core.h"
@@ -20,11 +21,15 @@ static void put(struct control *c, const struct user *u)
     store_put_user(c->store, &row);
 }
 
-static struct user *add(struct control *c, uint64_t id, struct str name, struct str hash, enum role_level role, bool disabled,
-                        usec_t created_at)
+static struct user *add(struct control *c, uint64_t id, struct str name, struct str hash,
+                        enum role_level role, bool disabled, usec_t created_at)
 {
     struct user *u = xnew0(struct user);
-    *u = (struct user){ .id = id, .name = str_dup(name), .password_hash = str_dup(hash), .role = role, .is_disabled = disabled,
+    *u = (struct user){ .id = id,
+                        .name = str_dup(name),
+                        .password_hash = str_dup(hash),
+                        .role = role,
+                        .is_disabled = disabled,
                         .created_at = created_at };
     HASH_ADD_KEYPTR(hh, c->users, u->name, strlen(u->name), u);
     return u;
@@ -43,7 +48,8 @@ int user__load(struct control *c, struct err *err)
 void user__free_all(struct control *c)
 {
     struct user *u, *next;
-    HASH_ITER(hh, c->users, u, next) {
+    HASH_ITER(hh, c->users, u, next)
+    {
         HASH_DEL(c->users, u);
         free(u->name);
         secret_free(u->password_hash);
@@ -70,7 +76,10 @@ struct user *user__by_id(const struct control *c, uint64_t id)
 
 static void fill(const struct user *u, struct user_row *ret)
 {
-    *ret = (struct user_row){ .id = u->id, .name = str_of(u->name), .role = u->role, .is_disabled = u->is_disabled,
+    *ret = (struct user_row){ .id = u->id,
+                              .name = str_of(u->name),
+                              .role = u->role,
+                              .is_disabled = u->is_disabled,
                               .created_at = u->created_at };
 }
 
@@ -132,8 +141,8 @@ static void tell(struct control *c, void *arg)
 
 static enum verb verb_of(const struct user_call *x)
 {
-    bool is_own = !x->is_create && x->ch.has_password && !x->ch.has_role && !x->ch.has_disabled && x->p.user_id &&
-                  strcmp(x->p.name, x->name) == 0;
+    bool is_own = !x->is_create && x->ch.has_password && !x->ch.has_role && !x->ch.has_disabled &&
+                  x->p.user_id && strcmp(x->p.name, x->name) == 0;
     return is_own ? VERB_OWN_PASSWORD : VERB_USER_ADMIN;
 }
 
@@ -168,7 +177,8 @@ static bool is_last_admin(const struct control *c, const struct user *me)
 static int check_create(struct user_call *x)
 {
     if (!user_name_is_acceptable(str_of(x->name)))
-        return err_set(&x->err, -EINVAL, "user.bad_name", "a user name is [a-z0-9][a-z0-9._@-]*, at most 64 characters");
+        return err_set(&x->err, -EINVAL, "user.bad_name",
+                       "a user name is [a-z0-9][a-z0-9._@-]*, at most 64 characters");
     if (user__by_name(x->c, str_of(x->name)))
         return err_set(&x->err, -EEXIST, "user.exists", "there is a user %s already", x->name);
     if (x->ch.role < ROLE_VIEWER || x->ch.role > ROLE_ADMIN)
@@ -185,7 +195,8 @@ static int check_change(struct user_call *x, struct user **ret)
         return err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin");
     bool is_losing = (x->ch.has_role && x->ch.role != ROLE_ADMIN) || (x->ch.has_disabled && x->ch.disabled);
     if (is_losing && is_last_admin(x->c, u))
-        return err_set(&x->err, -EINVAL, "user.last_admin", "%s is the last admin: make another one first", x->name);
+        return err_set(&x->err, -EINVAL, "user.last_admin", "%s is the last admin: make another one first",
+                       x->name);
     return 0;
 }
 
@@ -204,9 +215,11 @@ static void create(struct user_call *x)
 {
     struct control *c = x->c;
     struct details d = { 0 };
-    struct user *u = add(c, c->next.user++, str_of(x->name), str_of(x->hash), x->ch.role, false, control__wall(c));
+    struct user *u =
+        add(c, c->next.user++, str_of(x->name), str_of(x->hash), x->ch.role, false, control__wall(c));
     put(c, u);
-    details_str(details_str(&d, "what", STR("create")), "role", str_of(name_of(role_level_names, (int)u->role)));
+    details_str(details_str(&d, "what", STR("create")), "role",
+                str_of(name_of(role_level_names, (int)u->role)));
     audit__ok(c, &x->p, VERB_USER_ADMIN, str_of(u->name), &d);
 }
 
@@ -255,10 +268,13 @@ static void hash_done(void *arg)
     commit_after(x->c, tell, x);
 }
 
-static struct user_call *call_new(struct control *c, const struct principal *p, struct str name, verb_fn done, void *ctx)
+static struct user_call *call_new(struct control *c, const struct principal *p, struct str name, verb_fn done,
+                                  void *ctx)
 {
     struct user_call *x = xnew0(struct user_call);
-    *x = (struct user_call){ .c = c, .p = *p, .name = str_dup(str_sub(name, 0, 256)), .done = done, .ctx = ctx };
+    *x = (struct user_call){
+        .c = c, .p = *p, .name = str_dup(str_sub(name, 0, 256)), .done = done, .ctx = ctx
+    };
     return x;
 }
 
@@ -288,8 +304,8 @@ static void begin(struct user_call *x)
     c->conf.offload(c->conf.offload_ctx, hash_work, hash_done, x);
 }
 
-void user_create(struct control *c, const struct principal *p, struct str name, enum role_level role, struct str password,
-                 verb_fn done, void *ctx)
+void user_create(struct control *c, const struct principal *p, struct str name, enum role_level role,
+                 struct str password, verb_fn done, void *ctx)
 {
     struct user_call *x = call_new(c, p, name, done, ctx);
     x->is_create = true;
@@ -298,8 +314,8 @@ void user_create(struct control *c, const struct principal *p, struct str name, 
     begin(x);
 }
 
-void user_change(struct control *c, const struct principal *p, struct str name, const struct user_change *ch, verb_fn done,
-                 void *ctx)
+void user_change(struct control *c, const struct principal *p, struct str name, const struct user_change *ch,
+                 verb_fn done, void *ctx)
 {
     struct user_call *x = call_new(c, p, name, done, ctx);
     x->ch = *ch;

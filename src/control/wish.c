@@ -1,8 +1,9 @@
-/* control/wish.c - a wish becomes a job: checked, aimed, numbered, recorded with all its tasks in one unit. Loop thread.
+/* control/wish.c - a wish becomes a job: checked, aimed, numbered, recorded with all its tasks in one unit.
+ * Loop thread.
  *
- * Idempotency: a key is looked for among the open jobs, then in the store (which has to be read, so an answer can come later). While a
- * read is out the same key may be used again: each bucket of keys counts its changes, and a read that saw none of a changed bucket is
- * done again. */
+ * Idempotency: a key is looked for among the open jobs, then in the store (which has to be read, so an answer
+ * can come later). While a read is out the same key may be used again: each bucket of keys counts its
+ * changes, and a read that saw none of a changed bucket is done again. */
 #include "base/text.h"
 
 #include "control/core.h"
@@ -62,7 +63,8 @@ static int check_env(const struct job_wish *w, size_t *bytes, struct err *err)
     for (size_t i = 0; i < w->env.n; i++) {
         const struct kv *kv = &w->env.v[i];
         if (kv->key.len == 0 || str_find_char(kv->key, '=') >= 0 || !is_text(kv->key) || !is_text(kv->value))
-            return bad(err, "env", "field.invalid", "a variable has a name without '=' and a value of UTF-8 without NUL");
+            return bad(err, "env", "field.invalid",
+                       "a variable has a name without '=' and a value of UTF-8 without NUL");
         if (kv->key.len + kv->value.len > LIMIT_ARG_BYTES)
             return bad(err, "env", "field.too_long", "a variable is longer than 128 KiB");
         *bytes += kv->key.len + kv->value.len + 2;
@@ -79,8 +81,8 @@ static int check_wish(const struct control *c, const struct job_wish *w, struct 
     if (r < 0)
         return r;
     if (bytes > LIMIT_COMMAND_BYTES)
-        return err_set(err, -E2BIG, "job.too_large", "argv, env and stdin are %zu bytes together, at most %d", bytes,
-                       LIMIT_COMMAND_BYTES);
+        return err_set(err, -E2BIG, "job.too_large", "argv, env and stdin are %zu bytes together, at most %d",
+                       bytes, LIMIT_COMMAND_BYTES);
     if (w->user.len > LIMIT_NAME || !is_text(w->user))
         return bad(err, "user", "field.invalid", "not a user name");
     if (w->cwd.len > CWD_MAX || !is_text(w->cwd) || (w->cwd.len && w->cwd.ptr[0] != '/'))
@@ -156,7 +158,8 @@ static bool copy_list(struct arena *a, const struct str_list *in, struct str_lis
 }
 
 /* In an arena of its own; NULL when it does not fit. */
-struct job *job__new(const struct job_spec *spec, struct str principal, struct str idem_key, struct str stdin_data)
+struct job *job__new(const struct job_spec *spec, struct str principal, struct str idem_key,
+                     struct str stdin_data)
 {
     struct job *j = xnew0(struct job);
     struct arena *a = j->arena = arena_new(JOB_ARENA_MAX);
@@ -165,7 +168,8 @@ struct job *job__new(const struct job_spec *spec, struct str principal, struct s
     j->spec.env.v = spec->env.n ? arena_array(a, spec->env.n, sizeof(struct kv)) : NULL;
     fits = fits && (spec->env.n == 0 || j->spec.env.v);
     for (size_t i = 0; fits && i < spec->env.n; i++) {
-        j->spec.env.v[i] = (struct kv){ arena_str(a, spec->env.v[i].key), arena_str(a, spec->env.v[i].value) };
+        j->spec.env.v[i] =
+            (struct kv){ arena_str(a, spec->env.v[i].key), arena_str(a, spec->env.v[i].value) };
         fits = j->spec.env.v[i].value.ptr != NULL;
     }
     j->spec.shell = arena_str(a, spec->shell);
@@ -209,7 +213,7 @@ static struct job *from_wish(const struct control *c, const struct principal *p,
 struct creation {
     struct control *c;
     struct principal p;
-    struct job *job;  /* until it is filed */
+    struct job *job; /* until it is filed */
     uint64_t job_id;
     bool is_repeat, is_told;
     struct str_list hosts; /* the caller's; in @arena when the answer comes later */
@@ -264,7 +268,8 @@ static int named_hosts(struct creation *x, struct targets *ts)
         struct host *h = host__find(x->c, x->hosts.v[i], &x->err);
         int r = h ? 0 : -ENOENT;
         if (h && h->state != HOST_APPROVED)
-            r = err_set(&x->err, -EINVAL, "host.state", "%s is %s: it runs nothing", h->name, name_of(host_state_names, h->state));
+            r = err_set(&x->err, -EINVAL, "host.state", "%s is %s: it runs nothing", h->name,
+                        name_of(host_state_names, h->state));
         if (r < 0) {
             snprintf(path, sizeof(path), "targets.hosts[%zu]", i);
             err_path(&x->err, path);
@@ -293,7 +298,8 @@ static int aim(struct creation *x, struct targets *ts)
     }
     host_list(x->c, HOST_APPROVED, sel, add_view, ts);
     if (ts->v.n == 0)
-        return err_set(&x->err, -ENOENT, "selector.empty", sel ? "no approved host matches %.*s" : "there are no approved hosts%.*s",
+        return err_set(&x->err, -ENOENT, "selector.empty",
+                       sel ? "no approved host matches %.*s" : "there are no approved hosts%.*s",
                        STR_FMT(x->selector));
     return 0;
 }
@@ -329,14 +335,16 @@ static void record(struct creation *x, const struct targets *ts)
     snprintf(target, sizeof(target), "%llu", (unsigned long long)j->id);
     details_str(details_u64(&d, "hosts", j->n_tasks), "what", STR("create"));
     for (size_t i = 0; i < j->spec.argv.n && i < 8; i++) {
-        static const char *const names[] = { "argv0", "argv1", "argv2", "argv3", "argv4", "argv5", "argv6", "argv7" };
+        static const char *const names[] = { "argv0", "argv1", "argv2", "argv3",
+                                             "argv4", "argv5", "argv6", "argv7" };
         details_str(&d, names[i], str_sub(j->spec.argv.v[i], 0, 512));
     }
     audit__ok(c, &x->p, VERB_RUN, str_of(target), &d);
     d = (struct details){ 0 };
     details_u64(details_u64(&d, "job_id", j->id), "hosts", j->n_tasks);
     event_emit(c, "job.created", NULL, &details_str(&d, "by", str_of(x->p.name))->list);
-    commit_after(c, tell, x); /* the answer leaves before the offers: whoever follows the job misses nothing */
+    commit_after(c, tell,
+                 x); /* the answer leaves before the offers: whoever follows the job misses nothing */
     command__send_new(c, j);
 }
 
@@ -359,7 +367,8 @@ static bool is_same_wish(struct creation *x, const uint8_t hash[SHA256_LEN])
 {
     if (memcmp(hash, x->job->idem_hash, SHA256_LEN) == 0)
         return true;
-    x->result = err_set(&x->err, -EEXIST, "job.key_reused", "this Idempotency-Key was used for another request");
+    x->result =
+        err_set(&x->err, -EEXIST, "job.key_reused", "this Idempotency-Key was used for another request");
     return false;
 }
 
@@ -453,13 +462,16 @@ static int begin(struct control *c, const struct principal *p, const struct job_
     return 0;
 }
 
-void job_create(struct control *c, const struct principal *p, const struct job_wish *w, job_fn done, void *ctx)
+void job_create(struct control *c, const struct principal *p, const struct job_wish *w, job_fn done,
+                void *ctx)
 {
     struct err err = { 0 };
     int r = begin(c, p, w, &err);
     struct job *j = r == 0 ? from_wish(c, p, w) : NULL;
     struct creation *x = xnew0(struct creation);
-    *x = (struct creation){ .c = c, .p = *p, .job = j, .hosts = w->hosts, .selector = w->selector, .done = done, .ctx = ctx };
+    *x = (struct creation){
+        .c = c, .p = *p, .job = j, .hosts = w->hosts, .selector = w->selector, .done = done, .ctx = ctx
+    };
     if (!j || (w->idem_key.len && !keep_targets(x))) {
         if (r == 0)
             r = err_set(&err, -E2BIG, "job.too_large", "this job is too large");

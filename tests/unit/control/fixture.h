@@ -1,5 +1,5 @@
-/* tests/unit/control/fixture.h - control over a real store in a directory of its own, a clock turned by hand, and links that write down
- * what is sent to them. */
+/* tests/unit/control/fixture.h - control over a real store in a directory of its own, a clock turned by hand,
+ * and links that write down what is sent to them. */
 #ifndef MUSTER_TEST_CONTROL_FIXTURE_H
 #define MUSTER_TEST_CONTROL_FIXTURE_H
 
@@ -44,7 +44,7 @@ struct fixture {
     size_t n_sent;
     uint64_t dead_link; /* calls on it fail */
     int64_t queued;
-    bool drop_lines;    /* count only */
+    bool drop_lines; /* count only */
     size_t n_offers;
     struct link_welcome welcome;
     struct task_resume resume[16];
@@ -87,7 +87,8 @@ static inline int on_offer(void *ctx, struct link_id l, const struct command *cm
     if (l.v == f->dead_link)
         return -ENOTCONN;
     f->n_offers++;
-    note(f, "%llu offer %llu %.*s", (unsigned long long)l.v, (unsigned long long)cmd->task_id, STR_FMT(cmd->argv.v[0]));
+    note(f, "%llu offer %llu %.*s", (unsigned long long)l.v, (unsigned long long)cmd->task_id,
+         STR_FMT(cmd->argv.v[0]));
     return 0;
 }
 static inline int on_cancel(void *ctx, struct link_id l, uint64_t task, usec_t grace)
@@ -96,16 +97,18 @@ static inline int on_cancel(void *ctx, struct link_id l, uint64_t task, usec_t g
     note(ctx, "%llu cancel %llu", (unsigned long long)l.v, (unsigned long long)task);
     return 0;
 }
-static inline int on_input(void *ctx, struct link_id l, uint64_t task, uint64_t offset, struct str data, bool eof)
+static inline int on_input(void *ctx, struct link_id l, uint64_t task, uint64_t offset, struct str data,
+                           bool eof)
 {
-    note(ctx, "%llu input %llu %llu %.*s%s", (unsigned long long)l.v, (unsigned long long)task, (unsigned long long)offset,
-         STR_FMT(str_sub(data, 0, 100)), eof ? " eof" : "");
+    note(ctx, "%llu input %llu %llu %.*s%s", (unsigned long long)l.v, (unsigned long long)task,
+         (unsigned long long)offset, STR_FMT(str_sub(data, 0, 100)), eof ? " eof" : "");
     return 0;
 }
-static inline int on_task_ack(void *ctx, struct link_id l, uint64_t task, uint64_t out, uint64_t errs, bool finished)
+static inline int on_task_ack(void *ctx, struct link_id l, uint64_t task, uint64_t out, uint64_t errs,
+                              bool finished)
 {
-    note(ctx, "%llu task_ack %llu %llu %llu%s", (unsigned long long)l.v, (unsigned long long)task, (unsigned long long)out,
-         (unsigned long long)errs, finished ? " finished" : "");
+    note(ctx, "%llu task_ack %llu %llu %llu%s", (unsigned long long)l.v, (unsigned long long)task,
+         (unsigned long long)out, (unsigned long long)errs, finished ? " finished" : "");
     return 0;
 }
 static inline int on_resync(void *ctx, struct link_id l, const struct str *sections, size_t n)
@@ -130,10 +133,12 @@ static inline int on_config(void *ctx, struct link_id l, const struct link_confi
 }
 static inline int on_request(void *ctx, struct link_id l, uint64_t id, struct str section)
 {
-    note(ctx, "%llu inventory_request %llu %.*s", (unsigned long long)l.v, (unsigned long long)id, STR_FMT(section));
+    note(ctx, "%llu inventory_request %llu %.*s", (unsigned long long)l.v, (unsigned long long)id,
+         STR_FMT(section));
     return 0;
 }
-static inline int on_goodbye(void *ctx, struct link_id l, const char *slug, const char *text, usec_t after, bool forever)
+static inline int on_goodbye(void *ctx, struct link_id l, const char *slug, const char *text, usec_t after,
+                             bool forever)
 {
     (void)text;
     (void)after;
@@ -165,10 +170,13 @@ static inline void fixture__offload(void *ctx, void (*work)(void *), void (*done
 static inline void fixture_open(struct fixture *f)
 {
     static struct link_ops ops;
-    ops = (struct link_ops){ on_welcome, on_ack, on_offer, on_cancel, on_input, on_task_ack, on_resync, on_renewed, on_config,
-                             on_request, on_goodbye, on_queued, on_pause, f };
-    const struct store_conf sc = { .path = f->path, .wake = fixture__wake, .wake_ctx = f,
-                                   .driver = f->use_fake ? &driver_fake : NULL, .max_open_units = f->use_fake ? 4 : 0 };
+    ops = (struct link_ops){ on_welcome, on_ack,    on_offer,   on_cancel,  on_input,  on_task_ack, on_resync,
+                             on_renewed, on_config, on_request, on_goodbye, on_queued, on_pause,    f };
+    const struct store_conf sc = { .path = f->path,
+                                   .wake = fixture__wake,
+                                   .wake_ctx = f,
+                                   .driver = f->use_fake ? &driver_fake : NULL,
+                                   .max_open_units = f->use_fake ? 4 : 0 };
     if (store_open(&sc, &f->s, &f->err) < 0)
         fail_msg("store: %s: %s", f->err.slug, f->err.text);
     f->conf.clock = &f->clock;
@@ -301,12 +309,12 @@ static inline void print_sent(const struct fixture *f)
     for (size_t i = 0; i < f->n_sent; i++)
         print_message("  sent: %s\n", f->sent[i]);
 }
-#define assert_sent(f, line)                                                                       \
-    do {                                                                                           \
-        if (!was_sent(f, line)) {                                                                  \
-            print_sent(f);                                                                         \
-            fail_msg("was not sent: %s", line);                                                    \
-        }                                                                                          \
+#define assert_sent(f, line)                                                                                 \
+    do {                                                                                                     \
+        if (!was_sent(f, line)) {                                                                            \
+            print_sent(f);                                                                                   \
+            fail_msg("was not sent: %s", line);                                                              \
+        }                                                                                                    \
     } while (0)
 #define assert_slug(f, cstr) assert_string_equal((f)->err.slug, cstr)
 
@@ -340,13 +348,19 @@ static inline void sim_free(struct sim *m)
 }
 static inline struct host_claims sim_claims(const struct sim *m)
 {
-    return (struct host_claims){ .hostname = str_of(m->hostname), .machine_id = str_of(m->machine_id), .os = STR("Debian"),
-                                 .kernel = STR("6.1"), .arch = STR("x86_64"), .agent_version = STR("0.1.0"), .cpu_cores = 2 };
+    return (struct host_claims){ .hostname = str_of(m->hostname),
+                                 .machine_id = str_of(m->machine_id),
+                                 .os = STR("Debian"),
+                                 .kernel = STR("6.1"),
+                                 .arch = STR("x86_64"),
+                                 .agent_version = STR("0.1.0"),
+                                 .cpu_cores = 2 };
 }
 static inline int sim_enroll_from(struct fixture *f, struct sim *m, const char *code, const char *peer)
 {
-    const struct enroll_request rq = { .csr_pem = str_of(m->csr), .token_code = str_of(code), .claims = sim_claims(m),
-                                       .peer_addr = peer };
+    const struct enroll_request rq = {
+        .csr_pem = str_of(m->csr), .token_code = str_of(code), .claims = sim_claims(m), .peer_addr = peer
+    };
     f->err = (struct err){ 0 };
     int r = enroll_ask(f->c, &rq, &m->answer, &f->err);
     memcpy(m->uuid, m->answer.host_uuid, sizeof(m->uuid));
@@ -361,8 +375,12 @@ static inline int sim_enroll(struct fixture *f, struct sim *m, const char *code)
 static inline int sim_hello_with(struct fixture *f, struct sim *m, const struct task_in_hand *tasks, size_t n)
 {
     struct principal p;
-    const struct hello h = { .claims = sim_claims(m), .peer_addr = "192.0.2.1", .spool_epoch = m->epoch, .tasks = tasks,
-                             .n_tasks = n, .commands_allowed = true };
+    const struct hello h = { .claims = sim_claims(m),
+                             .peer_addr = "192.0.2.1",
+                             .spool_epoch = m->epoch,
+                             .tasks = tasks,
+                             .n_tasks = n,
+                             .commands_allowed = true };
     int r = authn_host(f->c, str_of(m->uuid), m->spki, STR("aa"), &p, &f->err);
     if (r < 0)
         return r;
@@ -400,7 +418,8 @@ struct job_news {
     enum job_state state;
     struct job_counts counts;
 };
-static inline void on_job(void *ctx, int result, const struct err *err, const struct job_row *job, bool is_repeat)
+static inline void on_job(void *ctx, int result, const struct err *err, const struct job_row *job,
+                          bool is_repeat)
 {
     struct job_news *n = ctx;
     assert_false(n->is_told);
@@ -510,15 +529,21 @@ static inline size_t n_events(struct fixture *f, const char *type)
     free(w);
     return n;
 }
-static inline void agent_runs(struct fixture *f, struct sim *m, uint64_t task, const char *output, int exit_code)
+static inline void agent_runs(struct fixture *f, struct sim *m, uint64_t task, const char *output,
+                              int exit_code)
 {
     task_accepted(f->c, link_of(m), task);
     task_started(f->c, link_of(m), task);
     const struct output_frame o = { task, STREAM_STDOUT, 0, str_of(output) };
     if (*output)
         task_output(f->c, link_of(m), &o);
-    const struct task_end e = { .task_id = task, .outcome = OUTCOME_EXITED, .exit_code = exit_code, .stdout_bytes = strlen(output),
-                                .stdout_total = strlen(output), .started_at = 1000000, .finished_at = 1200000 };
+    const struct task_end e = { .task_id = task,
+                                .outcome = OUTCOME_EXITED,
+                                .exit_code = exit_code,
+                                .stdout_bytes = strlen(output),
+                                .stdout_total = strlen(output),
+                                .started_at = 1000000,
+                                .finished_at = 1200000 };
     task_finished(f->c, link_of(m), &e);
 }
 

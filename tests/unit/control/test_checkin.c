@@ -1,4 +1,5 @@
-/* tests/unit/control/test_checkin.c - how a host stays known: links, presence, numbered messages, inventory. */
+/* tests/unit/control/test_checkin.c - how a host stays known: links, presence, numbered messages, inventory.
+ */
 #include "fixture.h"
 
 #include "fleet/inventory.h"
@@ -156,7 +157,9 @@ static void numbered_messages_are_taken_once_and_acknowledged_after_commit(void 
 /* -- inventory */
 static struct section_delta full(struct fact_row *rows, size_t n)
 {
-    struct section_delta d = { .name = STR("packages"), .status = SECTION_OK, .full = true, .rows = rows, .n_rows = n };
+    struct section_delta d = {
+        .name = STR("packages"), .status = SECTION_OK, .full = true, .rows = rows, .n_rows = n
+    };
     for (size_t i = 0; i < n; i++) {
         struct fact_digest h;
         fact_row_hash(&rows[i], &h);
@@ -190,9 +193,11 @@ static void deltas_fold_and_what_does_not_fit_is_asked_in_full_once(void **state
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
     char line[64];
-    struct fact_row rows[] = { { STR("bash"), STR("{\"version\":\"5\"}") }, { STR("curl"), STR("{\"version\":\"7\"}") } };
+    struct fact_row rows[] = { { STR("bash"), STR("{\"version\":\"5\"}") },
+                               { STR("curl"), STR("{\"version\":\"7\"}") } };
     struct fact_row more[] = { { STR("zsh"), STR("{\"version\":\"5.9\"}") } };
-    struct section_delta first = full(rows, 2), d = { .name = STR("packages"), .status = SECTION_OK, .rows = more, .n_rows = 1 };
+    struct section_delta first = full(rows, 2),
+                         d = { .name = STR("packages"), .status = SECTION_OK, .rows = more, .n_rows = 1 };
     d.base = first.digest;
     d.digest = first.digest;
     struct fact_digest h;
@@ -216,8 +221,11 @@ static void deltas_fold_and_what_does_not_fit_is_asked_in_full_once(void **state
     struct principal p;
     assert_int_equal(authn_host(f->c, str_of(m->uuid), m->spki, STR("aa"), &p, &f->err), 0);
     forget_sent(f);
-    struct section_delta believes[] = { { .name = STR("packages"), .digest = d.digest }, { .name = STR("os"), .digest = d.digest } };
-    const struct hello hello = { .claims = sim_claims(m), .spool_epoch = 1, .sections = believes, .n_sections = 2 };
+    struct section_delta believes[] = { { .name = STR("packages"), .digest = d.digest },
+                                        { .name = STR("os"), .digest = d.digest } };
+    const struct hello hello = {
+        .claims = sim_claims(m), .spool_epoch = 1, .sections = believes, .n_sections = 2
+    };
     assert_int_equal(checkin_hello(f->c, &p, (struct link_id){ 9 }, &hello, &f->err), 0);
     settle(f);
     assert_sent(f, "9 resync os");
@@ -232,7 +240,8 @@ static void a_full_section_that_lies_about_itself_is_not_taken(void **state)
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
-    struct fact_row rows[] = { { STR("bash"), STR("{}") } }, twice[] = { { STR("a"), STR("{}") }, { STR("a"), STR("{}") } };
+    struct fact_row rows[] = { { STR("bash"), STR("{}") } },
+                    twice[] = { { STR("a"), STR("{}") }, { STR("a"), STR("{}") } };
     struct section_delta d = full(rows, 1);
     d.digest.b[0] ^= 1;
     checkin_inventory(f->c, link_of(m), &d, 1);
@@ -357,7 +366,9 @@ static void claims_of_an_agent_are_mended_before_they_are_kept(void **state)
     struct fixture *f = *state;
     struct sim *m = sim_new("web");
     struct host_view v;
-    struct enroll_request rq = { .csr_pem = str_of(m->csr), .claims = sim_claims(m), .peer_addr = "192.0.2.1" };
+    struct enroll_request rq = { .csr_pem = str_of(m->csr),
+                                 .claims = sim_claims(m),
+                                 .peer_addr = "192.0.2.1" };
     char *long_name = xcalloc(1, 5000);
     memset(long_name, 'x', 4999);
     rq.claims.os = STR("evil\x1b[31m \xff os");
@@ -380,8 +391,8 @@ static void names_and_labels_are_for_operators_to_give(void **state)
 {
     struct fixture *f = *state;
     struct sim *a = sim_ready(f, "a"), *b = sim_ready(f, "b");
-    struct kv labels[] = { { STR("role"), STR("web") }, { STR("zone"), STR("1") } }, gone[] = { { STR("zone"), STR_NONE } },
-              bad[] = { { STR("a b"), STR("x") } };
+    struct kv labels[] = { { STR("role"), STR("web") }, { STR("zone"), STR("1") } },
+              gone[] = { { STR("zone"), STR_NONE } }, bad[] = { { STR("a b"), STR("x") } };
     struct host_view v;
     assert_int_equal(host_rename(f->c, &f->admin, STR("a"), STR("b"), &f->err), -EEXIST);
     assert_slug(f, "host.name_taken");
@@ -389,8 +400,10 @@ static void names_and_labels_are_for_operators_to_give(void **state)
     assert_int_equal(host_rename(f->c, &f->admin, STR("a"), STR("web-1"), &f->err), 0);
     assert_int_equal(host_label(f->c, &f->admin, STR("web-1"), &(struct kv_list){ labels, 2 }, &f->err), 0);
     assert_int_equal(host_label(f->c, &f->admin, STR("web-1"), &(struct kv_list){ gone, 1 }, &f->err), 0);
-    assert_int_equal(host_label(f->c, &f->admin, STR("web-1"), &(struct kv_list){ bad, 1 }, &f->err), -EINVAL);
-    assert_int_equal(host_label(f->c, &f->viewer, STR("web-1"), &(struct kv_list){ gone, 1 }, &f->err), -EACCES);
+    assert_int_equal(host_label(f->c, &f->admin, STR("web-1"), &(struct kv_list){ bad, 1 }, &f->err),
+                     -EINVAL);
+    assert_int_equal(host_label(f->c, &f->viewer, STR("web-1"), &(struct kv_list){ gone, 1 }, &f->err),
+                     -EACCES);
     settle(f);
     restart(f);
     assert_int_equal(host_find(f->c, STR("web-1"), &v, &f->err), 0);

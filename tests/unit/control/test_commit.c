@@ -1,4 +1,5 @@
-/* tests/unit/control/test_commit.c - nothing leaves before it is durable; with a database that waits or fails when told to. */
+/* tests/unit/control/test_commit.c - nothing leaves before it is durable; with a database that waits or fails
+ * when told to. */
 #include "fixture.h"
 
 static void ticked(struct fixture *f)

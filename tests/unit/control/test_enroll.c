@@ -8,7 +8,9 @@ static const char *make_token(struct fixture *f, uint64_t uses, usec_t ttl, bool
 {
     static char text[128];
     struct kv labels[] = { { STR("role"), STR("web") } };
-    const struct token_wish w = { .uses = uses, .ttl = ttl, .auto_approve = auto_approve, .labels = { labels, 1 } };
+    const struct token_wish w = {
+        .uses = uses, .ttl = ttl, .auto_approve = auto_approve, .labels = { labels, 1 }
+    };
     uint64_t id;
     assert_int_equal(token_create(f->c, &f->admin, &w, text, &id, &f->err), 0);
     char *at = strchr(text, '@');
@@ -202,7 +204,9 @@ static void claimed_labels_match_nothing_until_accepted(void **state)
     struct fixture *f = *state;
     struct sim *m = sim_new("web");
     struct kv labels[] = { { STR("role"), STR("db") } };
-    struct enroll_request rq = { .csr_pem = str_of(m->csr), .claims = sim_claims(m), .peer_addr = "192.0.2.1" };
+    struct enroll_request rq = { .csr_pem = str_of(m->csr),
+                                 .claims = sim_claims(m),
+                                 .peer_addr = "192.0.2.1" };
     struct host_view v;
     rq.claims.labels = (struct kv_list){ labels, 1 };
     assert_int_equal(enroll_ask(f->c, &rq, &m->answer, &f->err), 0);
@@ -257,7 +261,8 @@ static void a_viewer_approves_nobody_and_is_written_down(void **state)
     assert_int_equal(sim_enroll(f, m, NULL), 0);
     assert_int_equal(enroll_approve(f->c, &f->viewer, STR("web"), false, STR_NONE, &f->err), -EACCES);
     assert_slug(f, "auth.denied");
-    assert_int_equal(control_stats(f->c)->audit_rows - before.audit_rows, 2); /* the request and the refusal */
+    assert_int_equal(control_stats(f->c)->audit_rows - before.audit_rows,
+                     2); /* the request and the refusal */
     sim_free(m);
 }
 

@@ -1,10 +1,12 @@
-/* tests/unit/control/test_jobs.c - a wish over many hosts: offered once, ended truthfully, whatever restarts in between. */
+/* tests/unit/control/test_jobs.c - a wish over many hosts: offered once, ended truthfully, whatever restarts
+ * in between. */
 #include "fixture.h"
 
 static void sent_offer(struct fixture *f, const struct sim *m, uint64_t task)
 {
     char line[96];
-    snprintf(line, sizeof(line), "%llu offer %llu true", (unsigned long long)m->link, (unsigned long long)task);
+    snprintf(line, sizeof(line), "%llu offer %llu true", (unsigned long long)m->link,
+             (unsigned long long)task);
     assert_sent(f, line);
 }
 static void sent_finish_ack(struct fixture *f, const struct sim *m, uint64_t task)
@@ -212,7 +214,8 @@ static void a_server_restart_in_the_middle_ends_in_the_true_result(void **state)
     assert_int_equal(f->resume[0].stdout_offset, 4);
     assert_int_equal(n_sent_like(f, "offer"), 0);
     task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 4, STR("two") });
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 7 });
+    task_finished(f->c, link_of(m),
+                  &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 7 });
     settle(f);
     assert_int_equal(the_job(f, n.id).state, JOB_SUCCEEDED);
     assert_int_equal(the_task(f, 1).stdout_bytes, 7);
@@ -221,7 +224,8 @@ static void a_server_restart_in_the_middle_ends_in_the_true_result(void **state)
     settle(f);
     assert_false(f->resume[0].known);
     forget_sent(f);
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 7 });
+    task_finished(f->c, link_of(m),
+                  &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 7 });
     settle(f);
     sent_finish_ack(f, m, 1);
     sim_free(m);
@@ -334,20 +338,22 @@ static void output_is_taken_in_order_once_and_acknowledged(void **state)
     run_on(f, "web", "true");
     forget_sent(f);
     task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 0, STR("abc") });
-    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 0, STR("abc") });   /* repeat */
-    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 2, STR("cde") });   /* overlaps */
-    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 9, STR("zzz") });   /* gap */
+    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 0, STR("abc") }); /* repeat */
+    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 2, STR("cde") }); /* overlaps */
+    task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 9, STR("zzz") }); /* gap */
     assert_int_equal(f->n_sent, 0); /* nothing before the commit */
     settle(f);
     snprintf(line, sizeof(line), "%llu task_ack 1 5 0", (unsigned long long)m->link);
     assert_sent(f, line);
     assert_int_equal(f->n_sent, 1);
     /* The end waits for what is missing. */
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 6 });
+    task_finished(f->c, link_of(m),
+                  &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 6 });
     settle(f);
     assert_int_equal(the_task(f, 1).state, TASK_RUNNING);
     task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDOUT, 5, STR("f") });
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 6 });
+    task_finished(f->c, link_of(m),
+                  &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stdout_bytes = 6 });
     settle(f);
     assert_int_equal(the_task(f, 1).state, TASK_DONE);
     struct read_wait *w = xnew0(struct read_wait);
@@ -368,7 +374,9 @@ static void the_cap_of_a_stream_holds_here_too(void **state)
     create_job(f, &w);
     task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDERR, 0, STR("abc") });
     task_output(f->c, link_of(m), &(struct output_frame){ 1, STREAM_STDERR, 3, STR("defg") });
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stderr_bytes = 7, .stderr_total = 7 });
+    task_finished(
+        f->c, link_of(m),
+        &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXITED, .stderr_bytes = 7, .stderr_total = 7 });
     settle(f);
     struct task_row t = the_task(f, 1);
     assert_int_equal(t.state, TASK_DONE);
@@ -401,7 +409,9 @@ static void an_outcome_only_the_server_may_say_is_not_taken_from_an_agent(void *
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
     run_on(f, "web", "true");
-    task_finished(f->c, link_of(m), &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXPIRED, .message = STR("\xff\x01 hm") });
+    task_finished(
+        f->c, link_of(m),
+        &(struct task_end){ .task_id = 1, .outcome = OUTCOME_EXPIRED, .message = STR("\xff\x01 hm") });
     settle(f);
     assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
     sim_free(m);
@@ -472,7 +482,8 @@ static void a_wish_that_cannot_be_is_refused_with_its_field(void **state)
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web"), *p = sim_new("waiting");
-    struct str hosts[] = { STR("web"), STR("nobody") }, waiting[] = { STR("waiting") }, argv[] = { STR("true") };
+    struct str hosts[] = { STR("web"), STR("nobody") }, waiting[] = { STR("waiting") },
+               argv[] = { STR("true") };
     struct job_wish w = { .hosts = { hosts, 1 } };
     sim_enroll(f, p, NULL);
     assert_string_equal(create_job(f, &w).slug, "field.required");

@@ -1,4 +1,5 @@
-/* tests/unit/control/test_parts.c - the private parts: timers, buckets, text, and what ten thousand of each cost. */
+/* tests/unit/control/test_parts.c - the private parts: timers, buckets, text, and what ten thousand of each
+ * cost. */
 #include "fixture.h"
 
 #include <malloc.h>
@@ -98,7 +99,8 @@ static void foreign_text_is_mended_and_cut_at_a_character(void **state)
     arena_free(a);
 }
 
-/* -- sizes and speed at ten thousand. Not a timed test: figures are printed, memory is held to its promise. */
+/* -- sizes and speed at ten thousand. Not a timed test: figures are printed, memory is held to its promise.
+ */
 static double seconds(void)
 {
     struct timespec ts;
@@ -111,15 +113,25 @@ static struct host_row row_of(uint64_t i, char *name)
     static struct str addresses[] = { STR("10.20.30.40"), STR("fd00:1234:5678::1234:5678:9abc") };
     static struct kv labels[] = { { STR("role"), STR("web") }, { STR("zone"), STR("eu-central-1") } };
     static char machine_id[65];
-    struct host_row r = { .id = i, .state = HOST_APPROVED, .name = str_of(name), .dialect = STR("native"), .created_at = 1,
-                          .decided_at = 1, .decided_by = STR("token:1"), .cert_serial = STR("00112233445566778899aabbccddeeff"),
+    struct host_row r = { .id = i,
+                          .state = HOST_APPROVED,
+                          .name = str_of(name),
+                          .dialect = STR("native"),
+                          .created_at = 1,
+                          .decided_at = 1,
+                          .decided_by = STR("token:1"),
+                          .cert_serial = STR("00112233445566778899aabbccddeeff"),
                           .labels = { labels, 2 } };
     snprintf(machine_id, sizeof(machine_id), "%064llx", (unsigned long long)i);
     snprintf(r.uuid, sizeof(r.uuid), "01890a5d-ac96-774b-bcce-%012llx", (unsigned long long)i);
     memcpy(r.fingerprint, &i, sizeof(i));
-    r.claims = (struct host_claims){ .hostname = str_of(name), .machine_id = str_of(machine_id),
-                                     .os = STR("Debian GNU/Linux 12 (bookworm)"), .kernel = STR("6.1.0-18-amd64"),
-                                     .arch = STR("x86_64"), .agent_version = STR("0.1.0"), .addresses = { addresses, 2 } };
+    r.claims = (struct host_claims){ .hostname = str_of(name),
+                                     .machine_id = str_of(machine_id),
+                                     .os = STR("Debian GNU/Linux 12 (bookworm)"),
+                                     .kernel = STR("6.1.0-18-amd64"),
+                                     .arch = STR("x86_64"),
+                                     .agent_version = STR("0.1.0"),
+                                     .addresses = { addresses, 2 } };
     return r;
 }
 
@@ -141,8 +153,11 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
         store_put_host(f->s, &r);
         store_put_seen(f->s, &(struct seen_row){ .host_id = i, .last_seen = clock_wall(&f->clock) });
         for (int s = 0; s < 17; s++)
-            store_put_facts_delta(f->s, &(struct fact_head){ .host_id = i, .section = str_of(name_of(section_names, s)),
-                                                             .status = SECTION_OK }, STR_NONE);
+            store_put_facts_delta(f->s,
+                                  &(struct fact_head){ .host_id = i,
+                                                       .section = str_of(name_of(section_names, s)),
+                                                       .status = SECTION_OK },
+                                  STR_NONE);
         if (i % 1000 == 0)
             store_seal(f->s);
     }
@@ -156,8 +171,8 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
     size_t before = mallinfo2().uordblks;
     control_free(f->c);
     size_t each = (before - mallinfo2().uordblks) / N;
-    print_message("start with %d hosts: %.0f ms, %zu bytes each, %zu of them the struct; a task %zu\n", N, opened * 1000, each,
-                  sizeof(struct host), sizeof(struct task));
+    print_message("start with %d hosts: %.0f ms, %zu bytes each, %zu of them the struct; a task %zu\n", N,
+                  opened * 1000, each, sizeof(struct host), sizeof(struct task));
     assert_true(each <= 1500 || mallinfo2().uordblks == 0); /* sanitizers count nothing */
     assert_true(sizeof(struct task) <= 120);
     fixture_open(f);
@@ -171,12 +186,15 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
     t0 = seconds();
     for (uint64_t i = 1; i <= N; i++) {
         struct principal p = { .kind = PRINCIPAL_HOST, .host_id = i };
-        const struct hello h = { .claims = { .hostname = STR("x") }, .peer_addr = "192.0.2.1", .spool_epoch = 1 };
+        const struct hello h = { .claims = { .hostname = STR("x") },
+                                 .peer_addr = "192.0.2.1",
+                                 .spool_epoch = 1 };
         assert_int_equal(checkin_hello(f->c, &p, (struct link_id){ i }, &h, &f->err), 0);
     }
     double hello = seconds() - t0;
     settle(f);
-    print_message("%d hellos: %.0f ms of the loop, %.0f ms all in all\n", N, hello * 1000, (seconds() - t0) * 1000);
+    print_message("%d hellos: %.0f ms of the loop, %.0f ms all in all\n", N, hello * 1000,
+                  (seconds() - t0) * 1000);
 
     struct str argv[] = { STR("true") };
     const struct job_wish w = { .all = true, .argv = { argv, 1 } };
@@ -185,7 +203,8 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
     job_create(f->c, &f->admin, &w, on_job, &news);
     double create = seconds() - t0;
     settle(f);
-    print_message("a job over %d: %.0f ms of the loop, offered after %.0f ms\n", N, create * 1000, (seconds() - t0) * 1000);
+    print_message("a job over %d: %.0f ms of the loop, offered after %.0f ms\n", N, create * 1000,
+                  (seconds() - t0) * 1000);
     assert_int_equal(f->n_offers, N);
     t0 = seconds();
     for (uint64_t i = 1; i <= N; i++) {
@@ -195,7 +214,8 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
     }
     double results = seconds() - t0;
     settle(f);
-    print_message("%d results: %.0f ms of the loop, done after %.0f ms\n", N, results * 1000, (seconds() - t0) * 1000);
+    print_message("%d results: %.0f ms of the loop, done after %.0f ms\n", N, results * 1000,
+                  (seconds() - t0) * 1000);
     assert_int_equal(the_job(f, news.id).counts.succeeded, N);
 }
 

@@ -20,7 +20,8 @@ static struct told add_user(struct fixture *f, const char *name, enum role_level
     assert_int_equal(t.n, 1);
     return t;
 }
-static struct told change(struct fixture *f, const struct principal *p, const char *name, const struct user_change *ch)
+static struct told change(struct fixture *f, const struct principal *p, const char *name,
+                          const struct user_change *ch)
 {
     struct told t = { 0 };
     user_change(f->c, p, str_of(name), ch, on_user, &t);
@@ -100,7 +101,8 @@ static void what_is_presented_and_bad_is_refused_and_what_is_absent_is_asked_for
     struct peer_info local = { .addr = "unix", .is_unix = true, .uid = geteuid() };
     assert_int_equal(authn_operator(f->c, STR_NONE, &local, &p, &f->err), 0);
     assert_int_equal(p.role, ROLE_ADMIN);
-    assert_int_equal(authn_operator(f->c, STR("em_live_xxxxxxxxxxxxxxxxxxxxxxxxxxx"), &local, &p, &f->err), -EACCES);
+    assert_int_equal(authn_operator(f->c, STR("em_live_xxxxxxxxxxxxxxxxxxxxxxxxxxx"), &local, &p, &f->err),
+                     -EACCES);
     assert_slug(f, "auth.bad_credential");
     local.uid = 12345;
     assert_int_equal(authn_operator(f->c, STR_NONE, &local, &p, &f->err), -EACCES);
@@ -128,15 +130,21 @@ static void a_token_does_no_more_than_its_user(void **state)
     char text[36];
     add_user(f, "vic", ROLE_VIEWER, "correct horse");
     add_user(f, "op", ROLE_OPERATOR, "correct horse");
-    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("vic"), text, &row, &f->err), -EACCES);
-    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("op"), text, &row, &f->err), 0);
+    assert_int_equal(
+        api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("vic"), text, &row, &f->err),
+        -EACCES);
+    assert_int_equal(
+        api_token_create(f->c, &f->admin, STR("x"), ROLE_OPERATOR, 0, STR("op"), text, &row, &f->err), 0);
     assert_int_equal(who(f, text, &p), 0);
     assert_int_equal(p.role, ROLE_OPERATOR);
     /* The user shrinks, the token with it. */
-    assert_int_equal(change(f, &f->admin, "op", &(struct user_change){ .has_role = true, .role = ROLE_VIEWER }).result, 0);
+    assert_int_equal(
+        change(f, &f->admin, "op", &(struct user_change){ .has_role = true, .role = ROLE_VIEWER }).result, 0);
     assert_int_equal(who(f, text, &p), 0);
     assert_int_equal(p.role, ROLE_VIEWER);
-    assert_int_equal(change(f, &f->admin, "op", &(struct user_change){ .has_disabled = true, .disabled = true }).result, 0);
+    assert_int_equal(
+        change(f, &f->admin, "op", &(struct user_change){ .has_disabled = true, .disabled = true }).result,
+        0);
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_slug(f, "auth.disabled");
     assert_int_equal(api_token_revoke(f->c, &f->admin, row.id, &row, &f->err), 0);
@@ -177,7 +185,9 @@ static void ones_own_password_needs_the_old_one(void **state)
     add_user(f, "vic", ROLE_VIEWER, "correct horse");
     struct logged_in l = login(f, "vic", "correct horse", "192.0.2.5");
     assert_int_equal(who(f, l.token, &p), 0);
-    struct user_change ch = { .has_password = true, .password = STR("new password"), .old_password = STR("wrong") };
+    struct user_change ch = { .has_password = true,
+                              .password = STR("new password"),
+                              .old_password = STR("wrong") };
     assert_string_equal(change(f, &p, "vic", &ch).slug, "auth.bad_credential");
     ch.old_password = STR("correct horse");
     assert_int_equal(change(f, &p, "vic", &ch).result, 0);
