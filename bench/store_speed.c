@@ -181,6 +181,56 @@ static void put_deltas(int a_unit, uint64_t n)
     report(what, n);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const usec_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Open loop: a turn every 5 ms whatever the store does; how long from sealing to hearing of it. */
+static void paced_deltas(uint32_t per_s, uint32_t seconds)
+{
+    enum { TURN_US = 5000, TICKETS = 100000 };
+    static usec_t sealed[TICKETS], took[TICKETS];
+    uint64_t first = store_newest(s) + 1, heard = first, n = seconds * USEC_PER_SEC / TURN_US, i = 0;
+    struct fact_row row = { STR("tcp/0.0.0.0:8001"), STR("{\"proto\":\"tcp\",\"port\":8001,\"pid\":9123}") };
+    struct section_delta d = { .rows = &row, .n_rows = 1 };
+    AUTO(buf_done) struct buf delta = BUF(1 << 16);
+    usec_t start = clock_mono(&clock_real);
+
+    delta_encode(&d, &delta);
+    begin();
+    for (uint64_t t = 0; heard < first + n;) {
+        usec_t now = clock_mono(&clock_real), due = start + t * TURN_US;
+        if (t < n && now >= due) {
+            for (uint32_t k = 0; k < per_s / (USEC_PER_SEC / TURN_US); k++, i++) {
+                struct fact_head h = { .host_id = i * 7919 % HOSTS + 1,
+                                       .section = STR("os"),
+                                       .received_at = i };
+                store_put_facts_delta(s, &h, buf_as_str(&delta));
+                store_put_seen(s, &(struct seen_row){ h.host_id, 42, i, i });
+            }
+            store_seal(s);
+            sealed[t++] = due;
+        }
+        store_poll(s);
+        for (now = clock_mono(&clock_real); heard <= store_committed(s) && heard < first + n; heard++)
+            took[heard - first] = now - sealed[heard - first];
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 500000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        sem_timedwait(&woken, &until);
+    }
+    char what[64];
+    snprintf(what, sizeof(what), "check-ins paced at %u/s", per_s);
+    report(what, i);
+    qsort(took, n, sizeof(took[0]), by_size);
+    printf("    acknowledged after: p50 %.1f ms, p99 %.1f ms, worst %.1f ms\n", (double)took[n / 2] / 1e3,
+           (double)took[n * 99 / 100] / 1e3, (double)took[n - 1] / 1e3);
+}
+
 static void put_tasks(void)
 {
     begin();
@@ -286,6 +336,8 @@ int main(int argc, char **argv)
     put_seen(100, 200000);
     put_full();
     put_deltas(100, 400000);
+    paced_deltas(7500, 15);
+    paced_deltas(15000, 15);
     put_tasks();
     put_output();
     load(path);
