@@ -13,8 +13,8 @@ static void who_may_do_what_is_this(void **state)
     (void)state;
     enum { V = ROLE_VIEWER, O = ROLE_OPERATOR, A = ROLE_ADMIN };
     static const int want[] = {
-        [VERB_READ] = V,          [VERB_HOST_APPROVE] = O, [VERB_HOST_REJECT] = O,  [VERB_HOST_REVOKE] = O,
-        [VERB_HOST_LABEL] = O,    [VERB_HOST_RENAME] = O,  [VERB_HOST_FORGET] = O,  [VERB_INSTALL_TOKEN] = O,
+        [VERB_READ] = V,          [VERB_HOST_APPROVE] = O, [VERB_HOST_REJECT] = O,  [VERB_HOST_REVOKE] = A,
+        [VERB_HOST_LABEL] = O,    [VERB_HOST_RENAME] = O,  [VERB_HOST_FORGET] = A,  [VERB_INSTALL_TOKEN] = O,
         [VERB_RUN] = O,           [VERB_USER_ADMIN] = A,   [VERB_OWN_PASSWORD] = V, [VERB_API_TOKEN] = V,
         [VERB_API_TOKEN_ANY] = A, [VERB_AUDIT_READ] = A,
     };
