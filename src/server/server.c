@@ -449,7 +449,7 @@ int server_main(struct conf *c, struct options *o, int argc, char **argv)
     if (r == 0)
         r = wire(&s, &err);
     if (r < 0) {
-        (void)fprintf(stderr, "musterd: %s\n", err.text);
+        (void)fprintf(stderr, "musterd: %s [%s]\n", err.text, err.slug);
         health_notify(&s.health, "STATUS=%s", err.text);
         stop(&s);
         return 1;
