@@ -160,7 +160,8 @@ static void add_field(const struct node *error, struct err *err)
     char path[ERR_PATH_MAX], why[128];
     safe_copy(node_text(f, "path"), path, sizeof(path));
     safe_copy(node_text(f, "message"), why, sizeof(why));
-    bool is_said = str_find(str_of(err->text), str_of(path)) >= 0 || str_find(str_of(err->text), str_of(why)) >= 0;
+    bool is_said =
+        str_find(str_of(err->text), str_of(path)) >= 0 || str_find(str_of(err->text), str_of(why)) >= 0;
     if (!path[0] || is_said)
         return;
     size_t at = strlen(err->text);

@@ -59,7 +59,7 @@ static void columns_of(const struct node *rows, struct str *v, size_t max, size_
 
 static void write_rows(struct cli *cli, struct arena *a, const struct node *rows, struct buf *out)
 {
-    enum { NARROW = 8, MAX_COLUMNS = 64 };
+    enum { NARROW = 12, MAX_COLUMNS = 64 };
     struct str keys[MAX_COLUMNS], headings[MAX_COLUMNS], cells[MAX_COLUMNS];
     bool is_wide = cli_format(cli) == OUT_WIDE;
     size_t n = 0;

@@ -18,7 +18,7 @@ import time
 
 import pytest
 from cli_mock import NOW, Break, Mock, UnixMock, agent, job, output, task, wait_for
-from conftest import BUILD, SLOW
+from conftest import BUILD, SLOW, until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -708,3 +708,55 @@ def test_bash_completes_verbs_flags_and_host_names(mock, home):
     assert complete(home, mock, "muster host w") == ["web-1"]
     assert "--max-parallel" in complete(home, mock, "muster run web-1 --ma")
     assert complete(home, mock, "muster run web-1 -- l") == []
+
+
+# -- a real server, where it is built
+
+real = pytest.mark.skipif(not (BUILD / "musterd").exists(), reason="musterd is not built")
+
+
+@real
+def test_a_server_killed_under_a_run_costs_no_byte_and_no_code(pair, tmp):
+    s, a = pair
+    out = tmp / "out"
+    go = tmp / "go"
+    script = f"for i in $(seq 200); do echo line $i; done; while [ ! -e {go} ]; do sleep 0.05; done; for i in $(seq 200); do echo more $i; done; exit 7"
+    with out.open("wb") as f:
+        p = subprocess.Popen([MUSTER, "run", a.host["name"], "--", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.PIPE,
+                             env=env_of(s.dir, MUSTER_SERVER=f"unix:{s.sock}"))
+        until(lambda: out.read_text().endswith("line 200\n"), what="the first half")
+        s.kill9()
+        s.start()
+        a.wait_ready()
+        go.touch()
+        assert p.wait(60 * SLOW) == 7
+    assert out.read_text() == "".join(f"line {i}\n" for i in range(1, 201)) + "".join(f"more {i}\n" for i in range(1, 201))
+    assert b"coming back" in p.stderr.read()
+
+
+@real
+def test_login_by_the_pin_status_shows_works_and_logout_ends_it(pair):
+    s, a = pair
+    pin = json.loads(s.cli("status", "--json", check=0).stdout)["pin"]
+    s.cli("user", "add", "ann", "--role", "viewer", input="a long password\n", check=0)
+    url = s.url.replace("http:", "https:")
+    plain = {"MUSTER_SERVER": ""}
+    s.cli("login", url, "--pin", pin, "--user", "ann", "--name", "t", input="a long password\n", env=plain, check=0)
+    assert s.cli("hosts", "-o", "name", env=plain, check=0).stdout.split() == [a.host["name"]]
+    r = s.cli("run", a.host["name"], "--", "true", env=plain)
+    assert r.returncode == 5 and "auth.denied" in r.stderr
+    token = re.search(r'token: "(\S+)"', (s.dir / ".config/muster/config.yaml").read_text()).group(1)
+    s.cli("logout", env=plain, check=0)
+    r = s.cli("--server", url, "--pin", pin, "hosts", env={**plain, "MUSTER_TOKEN": token})
+    assert r.returncode == 5, r
+    assert s.cli("login", url, "--pin", "sha256:" + "0" * 64, "--user", "ann", input="x\n", env=plain).returncode == 5
+
+
+@real
+def test_a_backup_needs_a_new_file_and_says_so(pair, tmp):
+    s, _ = pair
+    f = tmp / "copy"
+    assert s.cli("backup", f, check=0).stdout == f"{f}\n" and f.stat().st_size > 0
+    r = s.cli("backup", f)
+    assert r.returncode == 1 and "exists" in r.stderr
+    assert s.cli("--server", s.url, "backup", tmp / "other").returncode == 2

@@ -217,8 +217,7 @@ static int resolve(struct target *t, struct target_wish w, struct err *err)
 static void the_order_is_flag_context_environment_current_socket(void **state)
 {
     AUTO(target_done)
-    struct target flag = { 0 },
-                  context = { 0 }, env = { 0 }, current = { 0 }, local = { 0 };
+    struct target flag = { 0 }, context = { 0 }, env = { 0 }, current = { 0 }, local = { 0 };
     AUTO(contexts_done) struct contexts none = { 0 };
     struct target_wish w = { 0 };
     (void)state;
