@@ -288,6 +288,12 @@ void host__remove(struct control *c, struct host *h, const char *slug, const cha
 }
 
 /* -- views */
+/* A host that may not speak is not there, however fresh its last beat. */
+static const char *status_of(const struct host *h)
+{
+    return presence_status(h->state == HOST_APPROVED ? (enum presence)h->presence : PRESENCE_LOST, h->n_active);
+}
+
 void host__view(struct control *c, struct host *h, struct host_view *ret)
 {
     char *fingerprint = c->fingerprints[c->fingerprint_turn++ % ARRAY_SIZE(c->fingerprints)];
@@ -300,7 +306,7 @@ void host__view(struct control *c, struct host *h, struct host_view *ret)
         .dialect = str_of(h->dialect),
         .state = (enum host_state)h->state,
         .presence = (enum presence)h->presence,
-        .status = presence_status((enum presence)h->presence, h->n_active),
+        .status = status_of(h),
         .claims = *h->claims,
         .labels = h->labels,
         .fingerprint = str_of(fingerprint),
@@ -368,7 +374,7 @@ void host_list(struct control *c, enum host_state state, const struct selector *
         const struct selectable s = {
             .uuid = str_of(h->uuid),
             .name = str_of(h->name),
-            .status = str_of(presence_status((enum presence)h->presence, h->n_active)),
+            .status = str_of(status_of(h)),
             .labels = h->labels,
         };
         if (sel && !selector_match(sel, &s))

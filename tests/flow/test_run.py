@@ -171,9 +171,9 @@ def test_the_limit_of_a_host_queues_the_rest(fleet):
 
 def test_local_policy_can_switch_commands_off(fleet):
     s = fleet.server()
-    pol = fleet.dir / "agent.yaml"
-    pol.write_text("policy:\n  run: off\n")
-    a = fleet.agent(s, args=["--config", str(pol)])
+    pol = fleet.dir / "policy.yaml"
+    pol.write_text("run: off\n")
+    a = fleet.agent(s, args=["--policy", str(pol)])
     r = s.cli("run", a.host["name"], "--", "true")
     assert r.returncode != 0 and "polic" in r.stderr.lower()
     t = s.get("/api/v1/jobs")["jobs"][0]["id"]
