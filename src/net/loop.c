@@ -165,7 +165,9 @@ void loop_run(struct loop *l)
 bool loop_poll(struct loop *l)
 {
     l->is_running = true;
+    uv_ref((uv_handle_t *)&l->wake); /* with nothing referenced uv_run() would not even look */
     uv_run(&l->uv, UV_RUN_NOWAIT);
+    uv_unref((uv_handle_t *)&l->wake);
     l->is_running = false;
     turn_end(l);
     return uv_loop_alive(&l->uv) != 0;
