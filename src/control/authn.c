@@ -88,7 +88,7 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
 
 /* -- login */
 struct login {
-    struct control *c;
+    struct life *life; /* while it is in the pool */
     char *user, *password, *token_name, *peer;
     char hash[PASSWORD_HASH_MAX];
     usec_t ttl;
@@ -150,7 +150,11 @@ static void login_granted(struct control *c, struct login *l, const struct user 
 static void login_done(void *arg)
 {
     struct login *l = arg;
-    struct control *c = l->c;
+    struct control *c = life_unref(TAKE(l->life));
+    if (!c) {
+        login_free(l);
+        return;
+    }
     c->n_hashing--;
     const struct user *u = user__by_name(c, str_of(l->user));
     if (!l->is_known || !u || l->verdict < 0)
@@ -174,8 +178,7 @@ void authn_login(struct control *c, struct str user, struct str password, struct
     usec_t now = control__mono(c), wait = USEC_PER_SEC;
     struct login *l = xnew0(struct login);
     user = str_sub(user, 0, LIMIT_NAME);
-    *l = (struct login){ .c = c,
-                         .ttl = ttl,
+    *l = (struct login){ .ttl = ttl,
                          .done = done,
                          .ctx = ctx,
                          .user = str_dup(user),
@@ -199,6 +202,7 @@ void authn_login(struct control *c, struct str user, struct str password, struct
     if (l->is_known)
         snprintf(l->hash, sizeof(l->hash), "%s", u->password_hash);
     c->n_hashing++;
+    l->life = life_ref(c);
     c->conf.offload(c->conf.offload_ctx, login_work, login_done, l);
 }
 

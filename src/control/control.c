@@ -63,6 +63,8 @@ int control_open(const struct control_conf *conf, struct control **ret, struct e
     has_key = true;
 
     AUTO(control_free) struct control *c = xnew0(struct control);
+    c->life = xnew0(struct life);
+    *c->life = (struct life){ c, 1 };
     take_conf(c, conf);
     c->store = conf->store;
     c->links = conf->links;
@@ -91,6 +93,10 @@ void control_free(struct control *c)
     if (!c)
         return;
     c->is_dead = true;
+    c->life->c = NULL;
+    life_unref(c->life);
+    if (c->store)
+        store_on_drift(c->store, NULL, NULL);
     inventory__free(c);
     control__parked_drop(c);
     topics__done(c);

@@ -47,8 +47,8 @@ struct control_conf {
 
 /* Loads the fleet from the store (synchronously; makes CA and fleet id on first start) and registers store_on_drift(). 0 and *@ret, or -errno and @err. */
 int control_open(const struct control_conf *conf, struct control **ret, struct err *err);
-/* After store_close() (which ends the reads that are out) and when no offloaded work is left. Parked callbacks are told that nothing
- * was promised (commit.h). NULL is a no-op. */
+/* Before store_close(): reads still out end in there with -ECANCELED and touch control no more. Parked callbacks are told that nothing was
+ * promised (commit.h). NULL is a no-op. */
 void control_free(struct control *c);
 DEFINE_AUTO(struct control *, control_free)
 /* Timers: presence, deadlines, retention, pending expiry. Call about every 250 ms. */

@@ -213,15 +213,21 @@ struct intern_entry {
 };
 
 enum { KEY_EPOCHS = 256 };
+/* Held by what comes back after control may be gone: reads that are out, work in the pool. */
+struct life {
+    struct control *c; /* NULL: gone */
+    uint32_t n_refs;
+};
 struct control {
     struct control_conf conf;
+    struct life *life;
     struct store *store;
     const struct link_ops *links;
     struct store_next next; /* ids to give out */
     uint8_t audit_head[SHA256_LEN];
     struct control_stats stats;
     usec_t started_mono;
-    bool is_stopping, was_unhealthy, is_dead; /* dead: being freed, the store may be closed */
+    bool is_stopping, was_unhealthy, is_dead; /* dead: being freed */
 
     char *fleet, *ca_pem, *ca_key_pem, *server_cert_pem, *server_chain_pem, *server_key_pem;
     struct control_identity identity;
@@ -290,6 +296,20 @@ static inline usec_t control__mono_at(const struct control *c, usec_t wall)
 static inline struct link_id link__id(const struct link *l)
 {
     return (struct link_id){ l->id };
+}
+
+static inline struct life *life_ref(struct control *c)
+{
+    c->life->n_refs++;
+    return c->life;
+}
+/* Gives the reference back; control, or NULL when it is gone. */
+static inline struct control *life_unref(struct life *l)
+{
+    struct control *c = l->c;
+    if (--l->n_refs == 0)
+        free(l);
+    return c;
 }
 
 /* -- commit.c */

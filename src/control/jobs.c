@@ -279,11 +279,9 @@ int job__load(struct control *c, struct err *err)
 
 /* -- cancel */
 struct answer {
-    struct control *c;
     uint64_t job_id;
     job_fn done;
     void *ctx;
-    bool is_told;
 };
 
 static void tell_job(struct control *c, void *arg)
@@ -343,7 +341,7 @@ void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, u
                &details_str(details_u64(&d, "job_id", j->id), "by", str_of(p->name))->list);
 
     struct answer *a = xnew0(struct answer);
-    *a = (struct answer){ .c = c, .job_id = j->id, .done = done, .ctx = ctx };
+    *a = (struct answer){ .job_id = j->id, .done = done, .ctx = ctx };
     commit_after(c, tell_job, a);
     for (uint32_t i = 0; i < j->n_tasks; i++) {
         struct task *t = &j->tasks[i];

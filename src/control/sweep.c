@@ -49,7 +49,9 @@ static void due(struct control *c, struct timer *t)
 /* -- retention: small steps, on the store's thread, never two at once */
 static void retained(void *ctx, int result)
 {
-    struct control *c = ctx;
+    struct control *c = life_unref(ctx);
+    if (!c)
+        return;
     c->is_retaining = false;
     c->retain_at =
         control__mono(c) + (result == 1 ? RETAIN_STEP_MS * USEC_PER_MS : RETAIN_EVERY_S * USEC_PER_SEC);
@@ -61,7 +63,7 @@ static void retain(struct control *c)
         store_health(c->store, NULL) < 0)
         return;
     c->is_retaining = true;
-    store_retain(c->store, &c->conf.retention, control__wall(c), retained, c);
+    store_retain(c->store, &c->conf.retention, control__wall(c), retained, life_ref(c));
 }
 
 static void watch_store(struct control *c)

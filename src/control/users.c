@@ -110,6 +110,7 @@ void user_list(struct control *c, void (*fn)(void *ctx, const struct user_row *u
 /* -- one call under way */
 struct user_call {
     struct control *c;
+    struct life *life; /* while it is in the pool */
     struct principal p;
     char *name, *password, *old_password;
     char hash[PASSWORD_HASH_MAX], old_hash[PASSWORD_HASH_MAX];
@@ -249,6 +250,10 @@ static void hash_done(void *arg)
 {
     struct user_call *x = arg;
     struct user *u;
+    if (!life_unref(TAKE(x->life))) {
+        call_free(x);
+        return;
+    }
     x->c->n_hashing--;
     int r = check(x, &u);
     if (r == 0 && x->work_result == -EACCES)
@@ -297,6 +302,7 @@ static void begin(struct user_call *x)
     if (u && verb_of(x) == VERB_OWN_PASSWORD && x->p.role != ROLE_ADMIN)
         snprintf(x->old_hash, sizeof(x->old_hash), "%s", u->password_hash);
     c->n_hashing++;
+    x->life = life_ref(c);
     if (!x->password) {
         hash_done(x);
         return;

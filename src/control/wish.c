@@ -212,6 +212,7 @@ static struct job *from_wish(const struct control *c, const struct principal *p,
 /* -- the creation under way */
 struct creation {
     struct control *c;
+    struct life *life; /* while a read is out */
     struct principal p;
     struct job *job; /* until it is filed */
     uint64_t job_id;
@@ -396,7 +397,7 @@ static bool answered_from_memory(struct creation *x)
 static void read_row(void *ctx, const struct job_row *row)
 {
     struct creation *x = ctx;
-    if (x->is_told || job__find(x->c, row->id))
+    if (!x->life->c || x->is_told || job__find(x->c, row->id))
         return; /* open (again): memory answers */
     x->is_told = true;
     if (is_same_wish(x, row->idem_hash))
@@ -410,7 +411,13 @@ static void look_up(struct creation *x);
 static void read_done(void *ctx, int result)
 {
     struct creation *x = ctx;
-    struct control *c = x->c;
+    struct control *c = life_unref(TAKE(x->life));
+    if (!c) {
+        x->result = err_set(&x->err, -ECANCELED, "server.stopping", "the server is stopping");
+        x->done(x->ctx, x->result, &x->err, NULL, false);
+        tell(NULL, x);
+        return;
+    }
     c->n_wishes--;
     if (x->is_told) {
         tell(NULL, x);
@@ -442,6 +449,7 @@ static void look_up(struct creation *x)
     struct control *c = x->c;
     x->key_epoch = job__key_epoch(c, x->job);
     c->n_wishes++;
+    x->life = life_ref(c);
     control__flush(c);
     store_read_job_by_key(c->store, x->job->principal, x->job->idem_key, read_row, read_done, x);
 }

@@ -167,7 +167,8 @@ static inline void fixture__offload(void *ctx, void (*work)(void *), void (*done
     work(arg);
     done(arg);
 }
-static inline void fixture_open(struct fixture *f)
+typedef void (*offload_fn)(void *ctx, void (*work)(void *), void (*done)(void *), void *arg);
+static inline void fixture_open_with(struct fixture *f, offload_fn offload)
 {
     static struct link_ops ops;
     ops = (struct link_ops){ on_welcome, on_ack,    on_offer,   on_cancel,  on_input,  on_task_ack, on_resync,
@@ -182,15 +183,19 @@ static inline void fixture_open(struct fixture *f)
     f->conf.clock = &f->clock;
     f->conf.store = f->s;
     f->conf.links = &ops;
-    f->conf.offload = fixture__offload;
+    f->conf.offload = offload;
     f->conf.offload_ctx = f;
     if (control_open(&f->conf, &f->c, &f->err) < 0)
         fail_msg("control: %s: %s", f->err.slug, f->err.text);
 }
+static inline void fixture_open(struct fixture *f)
+{
+    fixture_open_with(f, fixture__offload);
+}
 static inline void fixture_close(struct fixture *f)
 {
-    store_close(f->s);
     control_free(f->c);
+    store_close(f->s);
     f->c = NULL;
     f->s = NULL;
 }

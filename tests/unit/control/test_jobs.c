@@ -193,6 +193,19 @@ static void the_same_key_twice_at_once_is_one_job(void **state)
     sim_free(m);
 }
 
+static void a_key_being_looked_up_when_the_server_stops_is_answered_so(void **state)
+{
+    struct fixture *f = *state;
+    struct str argv[] = { STR("true") };
+    const struct job_wish w = { .all = true, .argv = { argv, 1 }, .idem_key = STR("k1") };
+    struct job_news n = { 0 };
+    job_create(f->c, &f->admin, &w, on_job, &n);
+    fixture_close(f);
+    assert_true(n.is_told);
+    assert_string_equal(n.slug, "server.stopping");
+    fixture_open(f);
+}
+
 static void a_server_restart_in_the_middle_ends_in_the_true_result(void **state)
 {
     struct fixture *f = *state;
@@ -595,6 +608,7 @@ int main(void)
         T(a_cancel_before_the_offer_left_never_sends_it),
         T(the_same_key_is_the_same_job_open_or_closed),
         T(the_same_key_twice_at_once_is_one_job),
+        T(a_key_being_looked_up_when_the_server_stops_is_answered_so),
         T(a_server_restart_in_the_middle_ends_in_the_true_result),
         T(an_offer_that_arrived_before_the_restart_is_not_made_again),
         T(an_offer_that_did_not_arrive_is_made_again),

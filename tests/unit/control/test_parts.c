@@ -167,10 +167,10 @@ static void ten_thousand_hosts_and_a_job_over_all_of_them_fit(void **state)
     double t0 = seconds();
     fixture_open(f);
     double opened = seconds() - t0;
-    store_close(f->s); /* what is left is control's */
     size_t before = mallinfo2().uordblks;
     control_free(f->c);
     size_t each = (before - mallinfo2().uordblks) / N;
+    store_close(f->s);
     print_message("start with %d hosts: %.0f ms, %zu bytes each, %zu of them the struct; a task %zu\n", N,
                   opened * 1000, each, sizeof(struct host), sizeof(struct task));
     assert_true(each <= 1500 || mallinfo2().uordblks == 0); /* sanitizers count nothing */

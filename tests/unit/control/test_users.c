@@ -197,6 +197,36 @@ static void ones_own_password_needs_the_old_one(void **state)
     assert_string_equal(change(f, &p, "other", &ch).slug, "auth.denied");
 }
 
+/* Work in the pool that outlives control. */
+static struct {
+    void (*work)(void *);
+    void (*done)(void *);
+    void *arg;
+} held;
+static void hold_work(void *ctx, void (*work)(void *), void (*done)(void *), void *arg)
+{
+    (void)ctx;
+    held.work = work;
+    held.done = done;
+    held.arg = arg;
+}
+
+static void what_comes_back_after_control_is_gone_touches_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct logged_in l = { 0 };
+    const struct peer_info peer = { .addr = "192.0.2.5" };
+    fixture_close(f);
+    fixture_open_with(f, hold_work);
+    authn_login(f->c, STR("alice"), STR("correct horse"), STR("cli"), 0, &peer, on_login, &l);
+    control_free(f->c);
+    held.work(held.arg);
+    held.done(held.arg);
+    assert_int_equal(l.n, 0);
+    store_close(f->s);
+    fixture_open(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -210,6 +240,7 @@ int main(void)
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
         T(ones_own_password_needs_the_old_one),
+        T(what_comes_back_after_control_is_gone_touches_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
