@@ -143,8 +143,12 @@ static int run(struct sim *s)
         loop_run(s->loop);
     if (!s->fatal[0] || s->running_at)
         sim_report(s);
-    if (s->fatal[0])
-        fprintf(stderr, "fleetsim: %s%s%s\n", s->fatal, s->last_error[0] ? "; last error: " : "", s->last_error);
+    if (s->fatal[0]) {
+        bool is_new = s->last_error[0] && strcmp(s->last_error, s->fatal) != 0;
+        fprintf(stderr, "fleetsim: %s%s%s\n", s->fatal, is_new ? "; last error: " : "", is_new ? s->last_error : "");
+    } else if (!s->running_at) {
+        fprintf(stderr, "fleetsim: ended before the run began\n");
+    }
     return s->fatal[0] ? EXIT_FAILED : 0;
 }
 
@@ -181,6 +185,7 @@ int main(int argc, char **argv)
     else
         rc = run(s);
 
+    sim_enroll_done(s);
     sim_work_done(s);
     loop_free(s->loop);
     identities_done(&s->ids);

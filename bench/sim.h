@@ -122,6 +122,7 @@ struct sim {
     struct loop *loop;
     struct timer *tick;
     struct identities ids;
+    struct enroller *enroller; /* while identities are being made */
     struct agent *agents;
     struct pb_arena in;
     struct buf out;
@@ -151,6 +152,8 @@ usec_t sim_now(void); /* monotonic, of this instant */
 
 /* sim_enroll.c: makes what is missing, then calls @done. Sets sim->fatal on failure. */
 void sim_enroll(struct sim *s, void (*done)(struct sim *s));
+/* Puts away what an early end left. */
+void sim_enroll_done(struct sim *s);
 /* sim_work.c */
 void sim_work_start(struct sim *s);
 void sim_work_done(struct sim *s);

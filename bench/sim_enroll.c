@@ -27,7 +27,8 @@ struct enroller {
     struct timer *timer; /* carries on after a pause; reconnects */
     struct enroll_conn conns[CONNS];
     VEC(size_t) todo;
-    size_t n_left, n_total, n_calls;
+    VEC(struct enroll_call *) calls;
+    size_t n_left, n_total;
     uint32_t n_tries;    /* failures in a row */
     usec_t pause_until;
     bool is_finished;
@@ -40,19 +41,32 @@ static void fail(struct enroller *e, const char *why)
     sim_end(e->s, why);
 }
 
-/* Everything is put away from a turn of its own: callbacks of net may be on the stack. */
+void sim_enroll_done(struct sim *s)
+{
+    struct enroller *e = TAKE(s->enroller);
+    if (!e)
+        return;
+    for (size_t i = 0; i < CONNS; i++)
+        grpc_client_free(e->conns[i].client);
+    for (size_t i = 0; i < e->calls.n; i++) { /* under way when it all ended: nobody calls back any more */
+        secret_free(e->calls.v[i]->key_pem);
+        free(e->calls.v[i]);
+    }
+    timer_free(e->timer);
+    tls_ctx_free(e->tls);
+    vec_done(&e->todo);
+    vec_done(&e->calls);
+    free(e);
+    fflush(s->ids.file);
+}
+
+/* In a turn of its own: callbacks of net may be on the stack. */
 static void finish(void *ctx)
 {
     struct enroller *e = ctx;
     struct sim *s = e->s;
-    for (size_t i = 0; i < CONNS; i++)
-        grpc_client_free(e->conns[i].client);
-    timer_free(e->timer);
-    tls_ctx_free(e->tls);
-    vec_done(&e->todo);
     void (*done)(struct sim *) = e->done;
-    free(e);
-    fflush(s->ids.file);
+    sim_enroll_done(s);
     if (!s->is_over)
         done(s);
 }
@@ -86,7 +100,11 @@ static void on_finished(void *ctx, uint64_t id, int status, struct str message)
     struct enroll_call *c = ctx;
     struct enroller *e = c->conn->e;
     c->conn->n_calls--;
-    e->n_calls--;
+    for (size_t i = 0; i < e->calls.n; i++)
+        if (e->calls.v[i] == c) {
+            vec_del_swap(&e->calls, i);
+            break;
+        }
     if (!c->is_done) {
         *vec_add(&e->todo) = c->index;
         if (status != GRPC_OK)
@@ -97,7 +115,7 @@ static void on_finished(void *ctx, uint64_t id, int status, struct str message)
             fail(e, "the server does not enrol anybody");
         e->pause_until = sim_now() + 250 * USEC_PER_MS; /* over its limit, or gone */
     }
-    free(c->key_pem);
+    secret_free(c->key_pem);
     free(c);
     pump(e);
 }
@@ -140,7 +158,7 @@ static int ask(struct enroller *e, struct enroll_conn *conn, size_t index)
         return r;
     }
     conn->n_calls++;
-    e->n_calls++;
+    *vec_add(&e->calls) = c;
     grpc_send(call, buf_as_str(&s->out));
     grpc_half_close(call);
     return 0;
@@ -184,7 +202,9 @@ static void pump(struct enroller *e)
 {
     if (e->is_finished)
         return;
-    if (e->n_left == 0 || e->s->is_over) {
+    if (e->s->is_over) /* the loop ends: sim_enroll_done() puts it away */
+        return;
+    if (e->n_left == 0) {
         e->is_finished = true;
         loop_soon(e->s->loop, finish, e);
         return;
@@ -224,6 +244,7 @@ void sim_enroll(struct sim *s, void (*done)(struct sim *s))
     struct err err = { 0 };
     struct enroller *e = xnew0(struct enroller);
     *e = (struct enroller){ .s = s, .done = done };
+    s->enroller = e;
     for (size_t i = s->ids.n; i-- > 0;) /* taken from the end: low numbers first */
         if (!s->ids.v[i].cert_pem)
             *vec_add(&e->todo) = i;

@@ -17,13 +17,16 @@
 enum { FILE_MAX = 256 << 20 };
 static const char end_cert[] = "-----END CERTIFICATE-----\n", end_key[] = "-----END PRIVATE KEY-----\n";
 
-/* Cuts a PEM block that ends with @end off the front of @*s. */
+/* Cuts a PEM block that ends with @end off the front of @*s. A block that was torn would reach into the next record: no '#' is
+ * in PEM. */
 static bool take_pem(struct str *s, const char *end, struct str *ret)
 {
     ptrdiff_t at = str_find(*s, str_of(end));
     if (at < 0 || !str_starts(*s, STR("-----BEGIN ")))
         return false;
     size_t n = (size_t)at + strlen(end);
+    if (memchr(s->ptr, '#', n))
+        return false;
     *ret = str_sub(*s, 0, n);
     *s = str_sub(*s, n, s->len);
     return true;
