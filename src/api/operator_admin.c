@@ -488,7 +488,7 @@ const struct route api_admin_routes[] = {
     { HTTP_GET, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_api_tokens, .query = &api_tokens_query_record,
       .response = &api_token_list_record, .summary = "Your API tokens." },
     { HTTP_POST, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, &api_token_body_record, 8192, on_api_token_create,
-      .response = &api_token_new_record, .status = 201, .flags = ROUTE_MUTATES, .summary = "Makes an API token." },
+      .response = &api_token_record, .status = 201, .flags = ROUTE_MUTATES, .summary = "Makes an API token." },
     { HTTP_DELETE, V1 "/api-tokens/{id}", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_api_token_revoke,
       .response = &api_token_record, .flags = ROUTE_MUTATES, .summary = "Revokes an API token." },
     { HTTP_GET, V1 "/logs", AUTH_OPERATOR, VERB_AUDIT_READ, .handler = on_logs, .query = &logs_query_record,

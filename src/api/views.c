@@ -486,7 +486,6 @@ static const struct field api_token_fields[] = {
     F_STR(struct api_token_out, token, "token", 64, .flags = FIELD_OMIT, .help = "The token itself, in the answer that makes it only."),
 };
 const struct record api_token_record = RECORD(api_token_out, api_token_fields);
-const struct record api_token_new_record = RECORD(api_token_out, api_token_fields);
 struct api_token_list_out {
     LIST(struct api_token_out) tokens;
 };

@@ -7,7 +7,7 @@
 
 extern const struct record agent_record, agent_list_record, enrollment_list_record, install_token_record, install_token_list_record,
     install_token_new_record, job_record, job_list_record, task_record, task_list_record, user_out_record, user_list_record,
-    api_token_record, api_token_list_record, api_token_new_record, audit_record, audit_list_record, event_list_record,
+    api_token_record, api_token_list_record, audit_record, audit_list_record, event_list_record,
     section_head_record, inventory_record, change_list_record, status_record, whoami_record, login_record, health_record,
     ready_record, forgotten_record, accepted_record, audit_verify_record, log_list_record, section_rows_record;
 
