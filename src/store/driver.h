@@ -56,8 +56,11 @@ struct driver {
     /* The schema's number, kept in the database. 0: empty. -EBADMSG: somebody else's database. */
     int (*version)(struct db *db, uint32_t *ret);
     int (*set_version)(struct db *db, uint32_t version); /* inside a transaction */
-    /* Moves committed pages home if enough of them wait, or any when @is_idle. Between transactions. */
-    void (*tidy)(struct db *db, bool is_idle);
+    /* Pages in the log after this handle's last commit. */
+    uint32_t (*log_pages)(struct db *db);
+    /* Moves committed pages home as far as no reader is in the way; any writing handle, beside the writer. How many
+     * are left, or -errno. */
+    int (*tidy)(struct db *db);
     /* Gives up to @n free pages back to the file system when there are many; between transactions. */
     void (*shrink)(struct db *db, uint32_t n);
     void (*sizes)(struct db *db, uint64_t *ret_db_bytes, uint64_t *ret_log_bytes);

@@ -1,8 +1,7 @@
 /* store/sqlite.c - driver.h over SQLite. The only file that has heard of sqlite3.h.
  *
- * WAL with synchronous=FULL: a commit is one fsync of the log. Checkpoints (moving pages home) are run by
- * tidy() between commits and not by SQLite inside one, so that the commit that happens to cross the line does
- * not pay for it. */
+ * WAL with synchronous=FULL: a commit is one fsync of the log. Checkpoints (moving pages home) are
+ * store/tidy.c's business, not SQLite's: inside a commit, the one that happens to cross the line would pay. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -17,7 +16,6 @@
 enum {
     APPLICATION_ID = 0x4d757374, /* "Must": what file(1) and we recognise */
     BUSY_MS = 2000,
-    CHECKPOINT_PAGES = 4000,
     SLOTS = 256, /* statements a handle may keep: about three times what the nouns have */
 };
 
@@ -33,8 +31,7 @@ struct db {
     struct db_head head;
     sqlite3 *h;
     bool may_write;
-    int wal_pages;     /* in the log after the last commit */
-    int checkpoint_at; /* run the next one when there are so many */
+    int wal_pages; /* in the log after the last commit */
     struct rows slots[SLOTS];
 };
 
@@ -222,19 +219,19 @@ static int sqlite_set_version(struct db *db, uint32_t version)
     return sqlite_script(db, sql);
 }
 
-static void sqlite_tidy(struct db *db, bool is_idle)
+static uint32_t sqlite_log_pages(struct db *db)
+{
+    return (uint32_t)db->wal_pages;
+}
+
+static int sqlite_tidy(struct db *db)
 {
     int in_log = 0, moved = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
 
-    if (db->wal_pages == 0 || (!is_idle && db->wal_pages < db->checkpoint_at))
-        return;
-    /* Passive: never waits for readers. What it could not move waits for the next time. */
-    if (sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved) != SQLITE_OK ||
-        in_log < 0)
-        in_log = moved = 0;
-    db->checkpoint_at = moved == in_log ? CHECKPOINT_PAGES : in_log + CHECKPOINT_PAGES;
-    if (moved == in_log)
-        db->wal_pages = 0;
+    if (rc != SQLITE_OK)
+        return code(db->h, rc);
+    return in_log < 0 ? 0 : in_log - moved;
 }
 
 static void sqlite_shrink(struct db *db, uint32_t n)
@@ -330,7 +327,6 @@ static int sqlite_open(const struct driver *self, const char *path, unsigned fla
 
     db->head.driver = self;
     db->may_write = flags & DB_WRITE;
-    db->checkpoint_at = CHECKPOINT_PAGES;
     if (flags & DB_CREATE && (e = make_file(path)) < 0)
         return err_set(err, e, e == -EROFS ? "store.read_only" : "store.open",
                        "cannot make the database %s: %m", path);
@@ -377,6 +373,7 @@ const struct driver driver_sqlite = {
     .rows_done = sqlite_rows_done,
     .version = sqlite_version,
     .set_version = sqlite_set_version,
+    .log_pages = sqlite_log_pages,
     .tidy = sqlite_tidy,
     .shrink = sqlite_shrink,
     .sizes = sqlite_sizes,

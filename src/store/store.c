@@ -72,11 +72,13 @@ static int take_lock(struct store *s, struct err *err)
 static void free_all(struct store *s)
 {
     db_close(s->reader.db);
+    db_close(s->tidy_db);
     db_close(s->writer.db); /* last: the last one tidies the log up */
     vec_done(&s->writer.drifts);
     vec_done(&s->writer.pending);
     queue_free(s->to_writer);
     queue_free(s->to_reader);
+    queue_free(s->to_tidy);
     queue_free(s->mail);
     buf_done(&s->scratch);
     fd_close(&s->lock_fd);
@@ -93,9 +95,35 @@ static int open_handles(struct store *s, const struct driver *d, struct err *err
         e = schema_migrate(s->writer.db, s->path, err);
     if (e == 0)
         e = d->open(d, s->path, 0, &s->reader.db, err);
+    if (e == 0)
+        e = d->open(d, s->path, DB_WRITE, &s->tidy_db, err);
     if (e == 0 && (e = writer_init(&s->writer)) < 0)
         store__err(err, e, "read", s->path, s->writer.db);
     return e;
+}
+
+/* Each ends when its queue is closed. */
+static void stop_thread(struct queue *q, pthread_t thread)
+{
+    queue_close(q);
+    pthread_join(thread, NULL);
+}
+
+static int start_threads(struct store *s)
+{
+    int e = pthread_create(&s->writer_thread, NULL, writer_main, &s->writer);
+
+    if (e)
+        return -e;
+    if ((e = pthread_create(&s->tidy_thread, NULL, tidy_main, s)) != 0) {
+        stop_thread(s->to_writer, s->writer_thread);
+        return -e;
+    }
+    if ((e = pthread_create(&s->reader_thread, NULL, reader_main, &s->reader)) != 0) {
+        stop_thread(s->to_writer, s->writer_thread);
+        stop_thread(s->to_tidy, s->tidy_thread);
+    }
+    return -e;
 }
 
 int store_open(const struct store_conf *conf, struct store **ret, struct err *err)
@@ -113,6 +141,7 @@ int store_open(const struct store_conf *conf, struct store **ret, struct err *er
     s->scratch = BUF(LIMIT_JSON_BYTES);
     s->to_writer = queue_new();
     s->to_reader = queue_new();
+    s->to_tidy = queue_new();
     s->mail = queue_new();
     s->writer.s = s->reader.s = s;
     if ((e = take_lock(s, err)) < 0)
@@ -120,13 +149,8 @@ int store_open(const struct store_conf *conf, struct store **ret, struct err *er
     if ((e = open_handles(s, conf->driver ? conf->driver : &driver_sqlite, err)) < 0)
         return e;
     atomic_store(&s->alive_at, clock_mono(&clock_real));
-    if ((e = pthread_create(&s->writer_thread, NULL, writer_main, &s->writer)) != 0)
-        return err_set(err, -e, "store.open", "cannot start a thread: %m");
-    if ((e = pthread_create(&s->reader_thread, NULL, reader_main, &s->reader)) != 0) {
-        queue_close(s->to_writer);
-        pthread_join(s->writer_thread, NULL);
-        return err_set(err, -e, "store.open", "cannot start a thread: %m");
-    }
+    if ((e = start_threads(s)) < 0)
+        return err_set(err, e, "store.open", "cannot start a thread: %m");
     *ret = TAKE(s);
     return 0;
 }
@@ -155,6 +179,8 @@ static void drop_msg(struct msg *m)
     struct copy_msg *copy = (struct copy_msg *)m;
 
     switch (m->kind) {
+    case MSG_TIDY:
+        break;
     case MSG_UNIT:
         unit_free((struct unit *)m);
         return;
@@ -191,12 +217,12 @@ void store_close(struct store *s)
         return;
     store_seal(s);
     atomic_store(&s->is_closing, true); /* the writer tries for 5 s more if the database will not have it */
-    queue_close(s->to_writer);
-    pthread_join(s->writer_thread, NULL);
-    queue_close(s->to_reader);
-    pthread_join(s->reader_thread, NULL);
+    stop_thread(s->to_writer, s->writer_thread);
+    stop_thread(s->to_reader, s->reader_thread);
+    stop_thread(s->to_tidy, s->tidy_thread);
     drop_queue(s->to_writer);
     drop_queue(s->to_reader);
+    drop_queue(s->to_tidy);
     drop_queue(s->mail);
     while (s->waiting) {
         struct read *rd = s->waiting;
@@ -354,7 +380,8 @@ static void open_mail(struct store *s, struct msg *m)
             s->copy_progress(s->copy_ctx, progress->done, progress->total);
         break;
     case MSG_UNIT:
-        assert(!"units do not come back");
+    case MSG_TIDY:
+        assert(!"these do not come back");
     }
     free(m);
 }

@@ -21,7 +21,7 @@
 #include "store/store.h"
 
 /* -- what travels between the threads */
-enum msg_kind { MSG_UNIT, MSG_RETAIN, MSG_READ, MSG_HEALTH, MSG_DRIFT, MSG_COPY, MSG_PROGRESS };
+enum msg_kind { MSG_UNIT, MSG_RETAIN, MSG_READ, MSG_HEALTH, MSG_DRIFT, MSG_COPY, MSG_PROGRESS, MSG_TIDY };
 struct msg {
     struct qmsg q;
     enum msg_kind kind;
@@ -113,12 +113,14 @@ struct tally {
 struct writer {
     struct store *s;
     struct db *db;
-    struct tally now, durable;        /* of this transaction; as committed */
-    VEC(struct drift_msg *) drifts;   /* found in this transaction */
-    VEC(struct unit *) pending;       /* taken, not committed, in order */
-    bool is_fatal;                    /* corrupt or our bug: no more commits */
-    int health;                       /* what was told last */
-    usec_t backoff, try_at, probe_at; /* monotonic */
+    struct tally now, durable;      /* of this transaction; as committed */
+    VEC(struct drift_msg *) drifts; /* found in this transaction */
+    VEC(struct unit *) pending;     /* taken, not committed, in order */
+    bool is_fatal;                  /* corrupt or our bug: no more commits */
+    int health;                     /* what was told last */
+    usec_t backoff, try_at;         /* monotonic */
+    uint32_t tidy_at;               /* pages in the log */
+    uint64_t tidied_at_commit;      /* n_commits then */
 };
 void *writer_main(void *arg);
 /* Takes the writer's numbers from the database; before the thread starts. 0 or -errno. */
@@ -130,6 +132,12 @@ struct reader {
     struct db *db;
 };
 void *reader_main(void *arg);
+
+/* -- checkpoints (tidy.c) */
+void *tidy_main(void *arg);
+/* Writer thread. */
+void tidy__after_commit(struct writer *w);
+void tidy__when_idle(struct writer *w);
 
 /* -- the store */
 struct store {
@@ -150,7 +158,8 @@ struct store {
     void *copy_ctx;
     bool has_threads;
     /* shared */
-    struct queue *to_writer, *to_reader, *mail;
+    struct queue *to_writer, *to_reader, *to_tidy, *mail;
+    atomic_int tidy_state;
     atomic_uint_fast64_t durable;  /* ticket */
     atomic_uint_fast64_t alive_at; /* monotonic us */
     atomic_size_t held_bytes;      /* of sealed units */
@@ -158,7 +167,8 @@ struct store {
     atomic_uint_fast64_t n_units, n_commits, n_rows, n_reads, n_failures, commit_us, db_bytes, wal_bytes;
     struct writer writer;
     struct reader reader;
-    pthread_t writer_thread, reader_thread;
+    struct db *tidy_db; /* tidy thread */
+    pthread_t writer_thread, reader_thread, tidy_thread;
 };
 
 /* Any thread: a message for the loop. */

@@ -160,7 +160,7 @@ static void commit_pending(struct writer *w)
     atomic_store(&s->durable, ticket);
     if (s->conf.wake)
         s->conf.wake(s->conf.wake_ctx);
-    DB__DRIVER(w->db)->tidy(w->db, false);
+    tidy__after_commit(w);
 }
 
 static void retain(struct writer *w, struct retain_msg *m)
@@ -218,7 +218,7 @@ static void idle(struct writer *w)
         failed(w, store__err(&err, e, "read", w->s->path, w->db), &err);
         return;
     }
-    DB__DRIVER(w->db)->tidy(w->db, true);
+    tidy__when_idle(w);
     note_sizes(w);
 }
 
