@@ -92,6 +92,10 @@ void control_free(struct control *c)
     struct link *l, *next;
     if (!c)
         return;
+    /* The close of the store commits what is open: output without the row that says how far it goes would be
+     * taken twice. */
+    if (c->store)
+        control__flush(c);
     c->is_dead = true;
     c->life->c = NULL;
     life_unref(c->life);

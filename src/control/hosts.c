@@ -291,7 +291,8 @@ void host__remove(struct control *c, struct host *h, const char *slug, const cha
 /* A host that may not speak is not there, however fresh its last beat. */
 static const char *status_of(const struct host *h)
 {
-    return presence_status(h->state == HOST_APPROVED ? (enum presence)h->presence : PRESENCE_LOST, h->n_active);
+    return presence_status(h->state == HOST_APPROVED ? (enum presence)h->presence : PRESENCE_LOST,
+                           h->n_active);
 }
 
 void host__view(struct control *c, struct host *h, struct host_view *ret)
