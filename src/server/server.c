@@ -22,6 +22,7 @@
 enum {
     TICK_US = 250 * 1000,
     DRAIN_US = 4 * 1000 * 1000, /* for agents and requests to leave; the database gets five more */
+    HANG_UP_US = 1000 * 1000,   /* of that, for connections to be closed by the other side */
     PEM_MAX = 1 << 20,
 };
 
@@ -44,7 +45,7 @@ struct server {
     struct timer *tick;
     const char **proxies;
     usec_t started, drain_until; /* monotonic */
-    bool is_draining;
+    bool is_draining, is_hanging_up;
 };
 
 /* -- build */
@@ -240,6 +241,16 @@ static void finish(struct server *s)
     loop_stop(s->loop);
 }
 
+/* Everything was said. Agents close by themselves when they have read it; closing on them could cost them the last words (TCP drops
+ * what was received when the other side closes with bytes unread). */
+static void hang_up(struct server *s, usec_t now)
+{
+    s->is_hanging_up = true;
+    listener_drain(s->grpc);
+    if (now + HANG_UP_US < s->drain_until)
+        s->drain_until = now + HANG_UP_US;
+}
+
 static void on_tick(void *ctx)
 {
     struct server *s = ctx;
@@ -251,7 +262,9 @@ static void on_tick(void *ctx)
     if (!s->is_draining)
         return;
     bool is_saved = store_committed(s->store) >= store_newest(s->store) && commit_parked(s->control) == 0;
-    if ((api_n_open(s->api) == 0 && is_saved) || now >= s->drain_until)
+    if (!s->is_hanging_up && api_n_open(s->api) == 0 && is_saved)
+        hang_up(s, now);
+    if ((s->is_hanging_up && listener_conns(s->grpc) == 0) || now >= s->drain_until)
         finish(s);
 }
 
