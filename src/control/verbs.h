@@ -161,7 +161,9 @@ struct job_wish {
 typedef void (*job_fn)(void *ctx, int result, const struct err *err, const struct job_row *job, bool is_repeat);
 void job_create(struct control *c, const struct principal *p, const struct job_wish *w, job_fn done, void *ctx);
 void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, usec_t grace, job_fn done, void *ctx);
-/* 0 or -ENOENT job.unknown, -EINVAL job.finished / not open for stdin, -EBUSY when @offset is not the next byte. */
+/* Input for all hosts of a job with stdin_open; delivered at once, not stored; the last MiB is kept for hosts that start later or come
+ * back. After a server restart the first @offset is believed (the agent checks it). 0; or -ENOENT job.unknown, -EINVAL job.finished,
+ * job.not_open, request.too_large (1 MiB a call), -EBUSY job.input_offset (@offset is not the next byte), job.input_full (try again). */
 int job_input(struct control *c, const struct principal *p, uint64_t job_id, uint64_t offset, struct str data, bool eof,
               struct err *err);
 /* Agent side of tasks. */
