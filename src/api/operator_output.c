@@ -39,11 +39,13 @@ struct output {
     bool follow, has_job, job_is_over, is_over;
     uint32_t n_reads;           /* of our own, under way */
     int status;
+    struct blob *end;           /* the job as it ended, when we were told live; NULL: to be read */
 };
 
 static void output_maybe_free(struct output *o)
 {
     if (o->is_over && o->n_reads == 0) {
+        blob_unref(o->end);
         call_unref(o->call);
         free(o);
     }
@@ -83,14 +85,20 @@ static void src_task_json(void *ctx, const struct task_row *t, struct buf *out, 
     host_members(t->host_name, uuid, host);
 }
 
-static void put_job(struct output *o, const char *event, const struct job_row *j)
+static struct blob *job_json(const struct job_row *j)
 {
     AUTO(buf_done) struct buf out = BUF(JOB_JSON_MAX);
     struct jw w = JW(&out);
 
     view_job(j, &w);
-    if (jw_done(&w) == 0)
-        o->sink.put(o->sink.ctx, event, 0, buf_as_str(&out));
+    return blob_new(jw_done(&w) == 0 ? buf_as_str(&out) : STR("{}"));
+}
+
+static void put_job(struct output *o, const char *event, const struct job_row *j)
+{
+    AUTO(blob_unref) struct blob *json = job_json(j);
+
+    o->sink.put(o->sink.ctx, event, 0, blob_str(json));
 }
 
 static void on_end_row(void *ctx, const struct job_row *j)
@@ -114,14 +122,19 @@ static void on_end_done(void *ctx, int result)
     output_maybe_free(o);
 }
 
-/* Everything was put: the job as it is now, then the end. */
+/* Everything was put: the job as it ended, then the end. Who listened live was told; it saves a read on the way of every command. */
 static void src_finished(void *ctx, struct joblog *jl)
 {
     struct output *o = ctx;
 
     (void)jl;
     o->n_reads++;
-    read_job(o->control, o->job_id, on_end_row, on_end_done, o);
+    if (o->end) {
+        o->sink.put(o->sink.ctx, "end", 0, blob_str(o->end));
+        on_end_done(o, 0);
+    } else {
+        read_job(o->control, o->job_id, on_end_row, on_end_done, o);
+    }
 }
 
 static void src_over(void *ctx)
@@ -151,6 +164,8 @@ static void on_topic(void *ctx, const struct sub_event *e)
         joblog_live_task(o->jl, e->task);
         break;
     case SUB_JOB_END:
+        blob_unref(o->end);
+        o->end = e->job ? job_json(e->job) : NULL;
         joblog_live_end(o->jl);
         break;
     case SUB_EVENT:
@@ -287,7 +302,7 @@ static void on_topic_early(void *ctx, const struct sub_event *e)
     if (o->jl)
         on_topic(o, e);
     else if (e->kind == SUB_JOB_END)
-        o->conf.may_end = true;
+        o->conf.may_end = true; /* the rows read from now on say so too */
 }
 
 void output_get(struct call *c)
