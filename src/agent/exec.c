@@ -16,7 +16,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { REAP_EVERY = 5 * 1000, PROBE_EVERY = 200 * 1000 };
+enum {
+    REAP_EVERY = 5 * 1000,
+    PROBE_EVERY = 200 * 1000,
+    SPARE_AFTER = 10 * 1000,        /* a hold is made in advance when the command just begun is under way */
+    SPARE_KEEP = 60 * 1000 * 1000,  /* and let go when no other command came: an idle agent has none */
+};
 
 /* Where @id is or would be in the sorted list. */
 static size_t exec_index(const struct exec *x, uint64_t id)
@@ -77,6 +82,7 @@ static void exec_start(struct exec *x, struct task *t)
         task__end(t, OUTCOME_REFUSED, "not started by its deadline");
         return;
     }
+    exec__warm(x);
     r = ledger_set(x->ledger, t->id, LEDGER_STARTED);
     if (r < 0)
         task__end(t, OUTCOME_REFUSED, "the intent to run it could not be written");
@@ -208,6 +214,27 @@ void exec__probe_later(struct exec *x)
         timer_start(x->later, PROBE_EVERY, 0);
 }
 
+/* -- the spare hold */
+
+static void exec_on_spare(void *ctx)
+{
+    struct exec *x = ctx;
+
+    if (x->is_spare_idle) {
+        exec__retire(x);
+        return;
+    }
+    exec__warm(x);
+    x->is_spare_idle = true;
+    timer_start(x->spare_timer, SPARE_KEEP, 0);
+}
+
+void exec__spare_used(struct exec *x)
+{
+    x->is_spare_idle = false;
+    timer_start(x->spare_timer, SPARE_AFTER, 0);
+}
+
 /* -- open and close */
 
 static void exec_adopt_book(struct exec *x)
@@ -291,13 +318,14 @@ int exec_open(struct loop *l, const struct exec_conf *conf, const struct exec_op
     int r;
 
     assert(conf->max_running > 0);
-    *x = (struct exec){ .loop = l, .conf = *conf, .ops = *ops, .tasks_fd = -1, .hold_path = xstrdup(conf->hold_path) };
+    *x = (struct exec){ .loop = l, .conf = *conf, .ops = *ops, .tasks_fd = -1, .spare = { .sock = -1 }, .hold_path = xstrdup(conf->hold_path) };
     exec_know_ourselves(x);
     r = exec_open_dir(x, err);
     if (r < 0)
         return r;
     x->soon = timer_new(l, exec_on_soon, x);
     x->later = timer_new(l, exec_on_later, x);
+    x->spare_timer = timer_new(l, exec_on_spare, x);
     exec_adopt_book(x);
     r = exec_adopt_rest(x);
     if (r < 0)
@@ -314,7 +342,11 @@ void exec_free(struct exec *x)
     for (size_t i = 0; i < x->tasks.n; i++)
         task__free(x->tasks.v[i]);
     vec_done(&x->tasks);
+    fd_close(&x->spare.sock);
+    if (x->spare.pid > 0) /* whose end of it is not far, but it is not waited for */
+        (void)waitpid(x->spare.pid, NULL, WNOHANG);
     vec_done(&x->dying);
+    timer_free(x->spare_timer);
     timer_free(x->soon);
     timer_free(x->later);
     ledger_free(x->ledger);
@@ -420,6 +452,8 @@ int exec_offer(struct exec *x, const struct command *cmd, usec_t server_offset)
         return 0;
     }
 
+    if (!is_queued)
+        exec__warm(x);
     r = task__write(t, cmd, is_queued);
     if (r == 0)
         r = ledger_set(x->ledger, t->id, is_queued ? LEDGER_QUEUED : LEDGER_STARTED);

@@ -33,6 +33,12 @@ struct task {
     char *message;
 };
 
+/* A hold that was born and has no task yet. */
+struct hold_conn {
+    int sock;
+    pid_t pid;
+};
+
 struct exec {
     struct loop *loop;
     struct exec_conf conf;
@@ -47,6 +53,9 @@ struct exec {
     uint32_t n_running, n_queued;
     struct timer *soon;           /* dispatch */
     struct timer *later;          /* reap, and holds that cannot be reached by socket */
+    struct hold_conn spare;       /* a hold that waits for a task; sock -1: none */
+    struct timer *spare_timer;    /* makes the next one, later lets it go */
+    bool is_spare_idle;           /* the timer is the one that lets it go */
 };
 
 /* -- exec_task.c */
@@ -62,6 +71,9 @@ void task__adopt(struct task *t, enum ledger_state noted);
 void task__probe(struct task *t);
 /* The end as we say it (refused, cancelled in the queue, lost): kept in `status` where there is a directory. */
 void task__end(struct task *t, enum task_outcome outcome, const char *message);
+/* Makes sure that a hold is starting: called before the intent is made durable, so that both happen at once. */
+void exec__warm(struct exec *x);
+void exec__retire(struct exec *x); /* lets the spare go */
 int task__send(struct task *t, uint32_t kind, uint64_t a, uint64_t b);
 int64_t task__input(struct task *t, uint64_t offset, struct str data, bool eof);
 void task__remove_dir(struct exec *x, uint64_t id);
@@ -74,5 +86,6 @@ void exec__dispatch(struct exec *x);         /* tells now: only from the loop */
 void exec__ended(struct task *t);            /* bookkeeping at TASK_DONE */
 void exec__reap_later(struct exec *x, pid_t pid);
 void exec__probe_later(struct exec *x);
+void exec__spare_used(struct exec *x);
 
 #endif

@@ -396,7 +396,7 @@ int64_t task__input(struct task *t, uint64_t offset, struct str data, bool eof)
 
 /* -- the hold */
 
-/* Descriptors for the hold, out of the way of the numbers they will get there. */
+/* Out of the way of the number it will have there. */
 static int move_up(int *fd)
 {
     int up = fcntl(*fd, F_DUPFD_CLOEXEC, 10);
@@ -408,66 +408,120 @@ static int move_up(int *fd)
     return 0;
 }
 
-static int run_hold(struct exec *x, uint64_t id, const int fds[3], pid_t *ret_pid)
+static int run_hold(const char *path, int sock, pid_t *ret_pid)
 {
-    char name[] = "muster-hold", number[24];
-    char *argv[] = { name, number, NULL }, *env[] = { NULL };
+    char name[] = "muster-hold", word[] = "--wait";
+    char *argv[] = { name, word, NULL }, *env[] = { NULL };
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
     sigset_t set;
     int r;
 
-    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
     (void)posix_spawn_file_actions_init(&fa);
-    for (int i = 0; i < 3; i++)
-        (void)posix_spawn_file_actions_adddup2(&fa, fds[i], HOLD_FD_AGENT + i);
+    (void)posix_spawn_file_actions_adddup2(&fa, sock, HOLD_FD_AGENT);
     (void)posix_spawnattr_init(&attr);
     (void)sigemptyset(&set);
     (void)posix_spawnattr_setsigmask(&attr, &set);
     (void)sigfillset(&set);
     (void)posix_spawnattr_setsigdefault(&attr, &set);
     (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    r = posix_spawn(ret_pid, x->hold_path, &fa, &attr, argv, env);
+    r = posix_spawn(ret_pid, path, &fa, &attr, argv, env);
     (void)posix_spawn_file_actions_destroy(&fa);
     (void)posix_spawnattr_destroy(&attr);
     return -r;
+}
+
+static int hold_start(const char *path, struct hold_conn *ret)
+{
+    AUTO_FD int theirs = -1;
+    int ends[2], r;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return -errno;
+    theirs = ends[1];
+    r = move_up(&theirs);
+    if (r == 0)
+        r = run_hold(path, theirs, &ret->pid);
+    if (r < 0) {
+        (void)close(ends[0]);
+        return r;
+    }
+    ret->sock = ends[0];
+    return 0;
+}
+
+void exec__warm(struct exec *x)
+{
+    if (x->spare.sock < 0 && hold_start(x->hold_path, &x->spare) < 0)
+        x->spare = (struct hold_conn){ .sock = -1 }; /* the task that needs one will say why */
+}
+
+void exec__retire(struct exec *x)
+{
+    if (x->spare.sock < 0)
+        return;
+    fd_close(&x->spare.sock); /* it ends by itself */
+    exec__reap_later(x, x->spare.pid);
+}
+
+/* Hands the task over. */
+static int hold_go(const struct hold_conn *c, uint64_t id, int dir, int lock)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = { 0 };
+    struct hold_head head = { .kind = HOLD_GO, .a = id };
+    struct iovec iov = iov_of(&head, sizeof(head));
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+    int fds[2] = { dir, lock };
+
+    m->cmsg_level = SOL_SOCKET;
+    m->cmsg_type = SCM_RIGHTS;
+    m->cmsg_len = CMSG_LEN(sizeof(fds));
+    memcpy(CMSG_DATA(m), fds, sizeof(fds));
+    return sendmsg(c->sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 void task__spawn(struct task *t)
 {
     AUTO_FD int lock = task_open(t, "lock", O_RDWR | O_CREAT);
     AUTO_FD int dir = task_open(t, "", O_RDONLY | O_DIRECTORY);
-    AUTO_FD int theirs = -1;
+    struct exec *x = t->exec;
+    struct hold_conn c = x->spare;
     char text[128];
-    int ends[2], r = 0;
+    int r = -EPIPE;
 
+    x->spare.sock = -1;
     if (dir < 0 || lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0) {
         task__end(t, OUTCOME_REFUSED, "the task's lock cannot be taken");
-        return;
+        r = 0;
+    } else if (c.sock >= 0) {
+        r = hold_go(&c, t->id, dir, lock);
     }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
-        task__end(t, OUTCOME_REFUSED, "cannot make a socket for muster-hold");
-        return;
+    if (c.sock >= 0 && (r < 0 || t->end.outcome != OUTCOME_NONE)) { /* somebody killed it while it waited */
+        fd_close(&c.sock);
+        exec__reap_later(x, c.pid);
     }
-    theirs = ends[1];
-    r = move_up(&theirs);
-    if (r == 0)
-        r = move_up(&lock);
-    if (r == 0)
-        r = move_up(&dir);
-    if (r == 0)
-        r = run_hold(t->exec, t->id, (int[]){ theirs, lock, dir }, &t->hold_pid);
+    if (t->end.outcome != OUTCOME_NONE)
+        return;
     if (r < 0) {
-        (void)close(ends[0]);
-        t->hold_pid = 0;
+        r = hold_start(x->hold_path, &c);
+        if (r == 0)
+            r = hold_go(&c, t->id, dir, lock);
+    }
+    if (r < 0) {
         (void)snprintf(text, sizeof(text), "cannot start muster-hold: %s", strerror(-r));
         task__end(t, OUTCOME_REFUSED, text);
         return;
     }
+    t->hold_pid = c.pid;
     t->phase = TASK_RUNNING;
-    t->exec->n_running++;
-    task_follow(t, ends[0]);
+    x->n_running++;
+    task_follow(t, c.sock);
     task_tell_input(t);
+    exec__spare_used(x);
 }
 
 bool task__is_locked(struct exec *x, uint64_t id)

@@ -1,6 +1,7 @@
 /* muster-hold - holds one command: runs it, keeps its output and its end in files, outlives the agent.
  *
- *   muster-hold DIR        (DIR as in agent/exec.h; descriptors 3, 4 and 5 as in proto.h: with 5, DIR is only a name for ps)
+ *   muster-hold --wait     as muster-agent starts it: the task comes through descriptor 3 (proto.h)
+ *   muster-hold DIR        by hand: DIR as in agent/exec.h
  *
  * One thread, one poll(). Small on purpose: a host may run hundreds. When does a command end? When its own process has ended
  * and its output is read to the end, or 500 ms later if something it left in the background keeps the output open: such a
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -43,24 +45,22 @@ uint64_t hold_wall(void)
 
 /* -- the start */
 
-static void take_over(struct hold *h)
+static void take_over(struct hold *h, bool is_waiting)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    bool has_agent = fcntl(HOLD_FD_AGENT, F_SETFD, FD_CLOEXEC) == 0;
-    bool has_lock = fcntl(HOLD_FD_LOCK, F_SETFD, FD_CLOEXEC) == 0;
-    bool has_dir = fcntl(HOLD_FD_DIR, F_SETFD, FD_CLOEXEC) == 0;
+    bool has_agent = is_waiting && null != HOLD_FD_AGENT && fcntl(HOLD_FD_AGENT, F_SETFD, FD_CLOEXEC) == 0;
 
     for (int fd = 0; fd < 3; fd++)
         (void)dup2(null, fd);
-    if (null > HOLD_FD_DIR)
+    if (null > 2 && null != HOLD_FD_AGENT)
         (void)close(null);
-    (void)close_range(HOLD_FD_DIR + 1, ~0U, 0);
+    (void)close_range(has_agent ? HOLD_FD_AGENT + 1 : 3, ~0U, 0);
     (void)setsid();
     (void)umask(077);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     (void)prctl(PR_SET_NAME, "muster-hold");
 
-    *h = (struct hold){ .dir_fd = has_dir ? HOLD_FD_DIR : -1, .lock_fd = has_lock ? HOLD_FD_LOCK : -1, .listen_fd = -1, .signal_fd = -1,
+    *h = (struct hold){ .dir_fd = -1, .lock_fd = -1, .listen_fd = -1, .signal_fd = -1,
                         .error_fd = -1, .in_pipe = -1, .in_file = -1 };
     for (int i = 0; i < HOLD_CONNS; i++)
         h->conns[i] = -1;
@@ -85,6 +85,39 @@ static int take_signals(struct hold *h)
     (void)sigprocmask(SIG_SETMASK, &mask, NULL);
     h->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     return h->signal_fd < 0 ? -errno : 0;
+}
+
+/* Until the agent says what to do: 0, or -errno when it will not any more. */
+static int wait_for_task(struct hold *h)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control;
+    struct hold_head head;
+    struct iovec iov = iov_of(&head, sizeof(head));
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct pollfd p[] = { { h->conns[0], POLLIN, 0 }, { h->signal_fd, POLLIN, 0 } };
+    const struct cmsghdr *c;
+    int fds[2];
+
+    for (;;) {
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return -errno;
+        if (p[1].revents)
+            return -EINTR; /* SIGTERM and the like: nothing was begun */
+        if (p[0].revents)
+            break;
+    }
+    if (recvmsg(h->conns[0], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(head) || head.kind != HOLD_GO)
+        return -ECONNRESET;
+    c = CMSG_FIRSTHDR(&msg);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fds)))
+        return -EBADMSG;
+    memcpy(fds, CMSG_DATA(c), sizeof(fds));
+    h->dir_fd = fds[0];
+    h->lock_fd = fds[1];
+    return 0;
 }
 
 static int read_spec(struct hold *h)
@@ -447,15 +480,20 @@ static void turn(struct hold *h, uint64_t until)
 
 int main(int argc, char **argv)
 {
+    bool is_waiting = argc == 2 && strcmp(argv[1], "--wait") == 0;
     struct hold h;
     int r;
 
-    if (argc != 2 || argv[1][0] == '-') {
+    if (argc != 2 || (argv[1][0] == '-' && !is_waiting)) {
         (void)fprintf(stderr, "usage: muster-hold DIR (muster-agent runs it, nobody else needs to)\n");
         return 2;
     }
-    take_over(&h);
-    if (take_signals(&h) < 0 || open_task(&h, argv[1]) < 0)
+    take_over(&h, is_waiting);
+    if (take_signals(&h) < 0)
+        return 1;
+    if (is_waiting && wait_for_task(&h) < 0)
+        return 0;
+    if (open_task(&h, argv[1]) < 0)
         return 1;
     hold_listen(&h);
     r = read_spec(&h);
