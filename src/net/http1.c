@@ -114,7 +114,7 @@ static bool guard_head(struct h1 *h, uint8_t c)
     case G_DONE:
         break;
     }
-    assert(!"the head is over");
+    assert(h->guard < G_BODY);
     return false;
 }
 

@@ -19,7 +19,7 @@ struct grpc_client;
 enum { H2_PING_EVERY_MS = 11000, H2_PING_TIMEOUT_MS = 17000 };
 /* A connection without any call is closed in order after this long. */
 enum { H2_IDLE_MS = 300000, H2_IDLE_NOAUTH_MS = 60000 };
-/* Frames that carry nothing (SETTINGS, PING, PRIORITY, empty DATA) in 10 s. */
+/* Frames that carry nothing (SETTINGS, PING, empty DATA) in 10 s. nghttp2 skips PRIORITY by itself. */
 enum { H2_NOISE_MAX = 1000, H2_RATE_WINDOW_MS = 10000 };
 /* Header block of one request, counted as RFC 9113 section 6.5.2 does. */
 enum { H2_HEADER_LIST_MAX = 16 << 10, H2_HEADERS_MAX = 100 };

@@ -1,0 +1,252 @@
+/* Promises of net/listen.h: the first byte, pacing, and running out of descriptors. */
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "net/listen.h"
+#include "raw.h"
+
+static struct loop *l;
+static struct certs *certs;
+static struct tls_ctx *tls;
+static struct listener *li;
+
+static int on_open(void *ctx, uint64_t call, const struct grpc_call_info *info, void **ret_user, const char **ret_message)
+{
+    (void)ctx, (void)call, (void)info, (void)ret_user, (void)ret_message;
+    return 0;
+}
+
+static void on_message(void *ctx, uint64_t call, void *user, struct str msg)
+{
+    (void)ctx, (void)call, (void)user, (void)msg;
+}
+
+static const struct grpc_server_ops ops = { .open = on_open, .message = on_message };
+
+static void listen_now(const struct listen_conf *conf)
+{
+    struct err err = { 0 };
+
+    assert_int_equal(listen_grpc(l, conf, &ops, &li, &err), 0);
+}
+
+static int up(void **state)
+{
+    (void)state;
+    l = loop_new();
+    tls = server_tls(certs, alpn_h2);
+    return 0;
+}
+
+static int down(void **state)
+{
+    (void)state;
+    listener_free(li);
+    tls_ctx_free(tls);
+    loop_free(l);
+    return 0;
+}
+
+static void cleartext_where_it_is_not_allowed_gets_goaway_or_a_sentence(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    struct buf b;
+    int fd;
+
+    (void)state;
+    listen_now(&conf);
+    fd = raw_open(listener_port(li));
+    raw_send(fd, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    b = raw_all(l, fd);
+    assert_true(str_ends(buf_as_str(&b), STR("this port speaks TLS")));
+    assert_memory_equal(b.ptr, "\0\0\0\4\0\0\0\0\0\0\0\34\7", 13);
+    assert_int_equal(b.len, 9 + 9 + 0x1c);
+    buf_done(&b);
+    close(fd);
+    fd = raw_open(listener_port(li));
+    raw_send(fd, STR("GET / HTTP/1.1\r\n\r\n"));
+    b = raw_all(l, fd);
+    assert_true(str_ends(buf_as_str(&b), STR("\r\n\r\nthis port speaks gRPC over TLS.\n")));
+    buf_done(&b);
+    close(fd);
+}
+
+static void cleartext_may_be_for_loopback_listeners_only(void **state)
+{
+    struct listen_conf conf = { .addr = "0.0.0.0", .tls = tls, .allow_plain = true, .plain_loopback_only = true };
+    struct buf b;
+    int fd;
+
+    (void)state;
+    listen_now(&conf);
+    fd = raw_open(listener_port(li));
+    raw_send(fd, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    b = raw_all(l, fd);
+    assert_true(str_ends(buf_as_str(&b), STR("this port speaks TLS")));
+    buf_done(&b);
+    close(fd);
+    listener_free(li);
+    conf.addr = "127.0.0.1";
+    listen_now(&conf);
+    fd = raw_open(listener_port(li));
+    raw_send(fd, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), 1);
+    close(fd);
+}
+
+/* ClientHello and nothing more: the first byte alone opens a handshake. */
+static int half_hello(void)
+{
+    int fd = raw_open(listener_port(li));
+
+    raw_send(fd, str_bytes("\x16\x03\x01\x02\x00\x01", 6));
+    return fd;
+}
+
+static void a_handshake_that_does_not_end_is_cut_after_its_time(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int silent, slow;
+
+    (void)state;
+    listen_now(&conf);
+    silent = raw_open(listener_port(li));
+    slow = half_hello();
+    TURN_UNTIL(l, listener_conns(li) == 2);
+    loop__turn_clock(l, (LIMIT_HANDSHAKE_MS - 1000) * USEC_PER_MS);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), 2);
+    loop__turn_clock(l, 2 * USEC_PER_SEC);
+    TURN_UNTIL(l, listener_conns(li) == 0);
+    close(silent);
+    close(slow);
+}
+
+static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
+{
+    enum { N = LIMIT_HANDSHAKES + 40 };
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[N];
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < N; i++) {
+        fd[i] = half_hello();
+        loop_poll(l);
+    }
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES);
+    assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
+    /* One that leaves makes room for one. */
+    close(fd[0]);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES);
+    /* And nobody can hold the places: slow ones go on without. */
+    loop__turn_clock(l, 6 * USEC_PER_SEC);
+    TURN_UNTIL(l, listener_conns(li) == N - 1);
+    loop__turn_clock(l, 11 * USEC_PER_SEC);
+    TURN_UNTIL(l, listener_conns(li) == 0 || (loop__turn_clock(l, USEC_PER_SEC), false));
+    assert_int_equal(net_stats.handshakes_in_flight, 0);
+    for (int i = 1; i < N; i++)
+        close(fd[i]);
+}
+
+static void connections_are_bounded_and_the_rest_waits(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .allow_plain = true, .max_conns = 3 };
+    int fd[5];
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < 5; i++) {
+        fd[i] = raw_open(listener_port(li));
+        raw_send(fd[i], STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    }
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), 3);
+    close(fd[0]);
+    close(fd[1]);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), 3);
+    close(fd[2]);
+    TURN_UNTIL(l, listener_conns(li) == 2);
+    close(fd[3]);
+    close(fd[4]);
+}
+
+static void without_descriptors_accept_pauses_and_goes_on(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .allow_plain = true, .max_conns = 1000 };
+    struct rlimit old, low;
+    int fd[8];
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < 8; i++)
+        fd[i] = raw_open(listener_port(li));
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = old;
+    low.rlim_cur = (rlim_t)fd[7] + 3; /* room for two or three more */
+    setrlimit(RLIMIT_NOFILE, &low);
+    TURN_SOME(l);
+    size_t had = listener_conns(li);
+
+    assert_true(had < 8);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), had);
+    setrlimit(RLIMIT_NOFILE, &old);
+    loop__turn_clock(l, USEC_PER_SEC);
+    TURN_UNTIL(l, listener_conns(li) == 8);
+    for (int i = 0; i < 8; i++)
+        close(fd[i]);
+}
+
+static void a_stopped_listener_accepts_no_more_and_keeps_what_it_has(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .allow_plain = true };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd, more = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    listen_now(&conf);
+    fd = raw_open(listener_port(li));
+    TURN_UNTIL(l, listener_conns(li) == 1);
+    listener_stop(li);
+    in.sin_port = htons(listener_port(li));
+    assert_int_equal(connect(more, (struct sockaddr *)&in, sizeof(in)), -1);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), 1);
+    close(fd);
+    close(more);
+}
+
+static int group_up(void **state)
+{
+    (void)state;
+    certs = certs_new();
+    return 0;
+}
+
+static int group_down(void **state)
+{
+    (void)state;
+    certs_free(certs);
+    return 0;
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+    const struct CMUnitTest tests[] = {
+        T(cleartext_where_it_is_not_allowed_gets_goaway_or_a_sentence),
+        T(cleartext_may_be_for_loopback_listeners_only),
+        T(a_handshake_that_does_not_end_is_cut_after_its_time),
+        T(handshakes_in_flight_are_bounded_and_the_rest_waits),
+        T(connections_are_bounded_and_the_rest_waits),
+        T(without_descriptors_accept_pauses_and_goes_on),
+        T(a_stopped_listener_accepts_no_more_and_keeps_what_it_has),
+    };
+
+    return cmocka_run_group_tests(tests, group_up, group_down);
+}
