@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "store/facts.h"
+#include "store/lazy.h"
 
 /* A large delta is folded at once, so that a body and its open deltas stay far below PARTS_BYTES. */
 enum { FOLD_AT = 32, FOLD_BYTES = 256 << 10, PARTS_BYTES = 64 << 20 };
@@ -24,32 +25,26 @@ struct put_facts {
     bool no_history;
 };
 
-#define HEAD_SQL(n_rows, n_unfolded, last, before)                                                           \
-    "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, "      \
-    "last_id, n_unfolded,"                                                                                   \
-    " before_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (host_id, section) DO UPDATE SET"      \
-    " status = excluded.status, message = excluded.message, digest = excluded.digest, taken_at = "           \
-    "excluded.taken_at,"                                                                                     \
-    " received_at = excluded.received_at, n_rows = " n_rows ", n_unfolded = " n_unfolded ", last_id = " last \
-    ", before_id = " before
-
-static struct str digest_str(const struct fact_digest *d)
+/* Files @delta as the newest of its section. */
+static int put_history(struct writer *w, struct lazy_head *head, usec_t at, struct str delta)
 {
-    return str_bytes(d->b, SHA256_LEN);
-}
+    int64_t prev_id = head->last_id;
 
-#define HEAD_VALS(h, n_rows, last, n_unfolded)                                                               \
-    VALS(V_INT((h)->host_id), V_TEXT((h)->section), V_INT((h)->status), V_TEXT((h)->message),                \
-         V_BLOB(digest_str(&(h)->digest)), V_INT((h)->taken_at), V_INT((h)->received_at), V_INT(n_rows),     \
-         V_INT(last), V_INT(n_unfolded))
-
-static int put_history(struct writer *w, const struct fact_head *h, int64_t prev_id, struct str delta)
-{
+    head->last_id = ++w->now.delta;
     w->now.history += (int64_t)delta.len + ROW_OVERHEAD;
     return db_run(
         w->db, "INSERT INTO fact_delta (id, prev_id, host_id, section, at, delta) VALUES (?, ?, ?, ?, ?, ?)",
-        VALS(V_INT(w->now.delta), V_INT(prev_id), V_INT(h->host_id), V_TEXT(h->section),
-             V_INT(h->received_at), V_BLOB(delta)));
+        VALS(V_INT(head->last_id), V_INT(prev_id), V_INT(head->key.host_id), V_TEXT(lazy_section(head)),
+             V_INT(at), V_BLOB(delta)));
+}
+
+static void put_head(struct lazy_head *head, const struct fact_head *h)
+{
+    head->status = h->status;
+    head->digest = h->digest;
+    head->taken_at = h->taken_at;
+    head->received_at = h->received_at;
+    lazy_set_message(head, h->message);
 }
 
 static int put_body(struct writer *w, uint64_t host_id, struct str section, int64_t folded_id,
@@ -67,7 +62,6 @@ static int put_body(struct writer *w, uint64_t host_id, struct str section, int6
 struct parts {
     struct buf bytes; /* the body, then each delta, newest first */
     size_t body_len;
-    int64_t last_id; /* newest of what is in it */
     VEC(size_t) ends;
 };
 
@@ -112,17 +106,14 @@ static int load_delta(struct db *db, struct parts *p, int64_t *id)
     return e < 0 ? e : 1;
 }
 
-/* 1 there is a body, 0 there is none (deltas may still be there), -errno. */
-static int parts_load(struct db *db, uint64_t host_id, struct str section, struct parts *p)
+/* The deltas from @last_id down. 1 there is a body, 0 there is none (deltas may still be there), -errno. */
+static int parts_load(struct db *db, uint64_t host_id, struct str section, int64_t last_id, struct parts *p)
 {
-    int64_t folded_id, id;
-    int has_body = load_body(db, host_id, section, p, &folded_id), e;
+    int64_t folded_id, id = last_id;
+    int has_body = load_body(db, host_id, section, p, &folded_id), e = 1;
 
     if (has_body < 0)
         return has_body;
-    e = db_number(db, "SELECT last_id FROM fact_head WHERE host_id = ? AND section = ?",
-                  VALS(V_INT(host_id), V_TEXT(section)), &p->last_id);
-    id = p->last_id;
     while (e == 1 && id > folded_id)
         e = load_delta(db, p, &id);
     return e < 0 ? e : has_body;
@@ -142,10 +133,10 @@ static int parts_sum(const struct parts *p, struct buf *out)
     return e;
 }
 
-int facts__current(struct db *db, uint64_t host_id, struct str section, struct buf *out)
+int facts__current(struct db *db, uint64_t host_id, struct str section, int64_t last_id, struct buf *out)
 {
     AUTO(parts_done) struct parts p = { .bytes = BUF(PARTS_BYTES) };
-    int has_body = parts_load(db, host_id, section, &p);
+    int has_body = parts_load(db, host_id, section, last_id, &p);
 
     if (has_body < 0)
         return has_body;
@@ -172,46 +163,38 @@ static void add_drift(struct writer *w, uint64_t host_id, struct str section)
               LOG_STR("section", section));
 }
 
-/* @body is current now. Is it what the head promises? */
-static int head_after_fold(struct writer *w, uint64_t host_id, struct str section, struct str body)
+static int fold(struct writer *w, struct lazy_head *head)
 {
-    struct fact_digest is, said = { 0 };
-    struct rows *r;
-    int e = db_query(w->db, "SELECT digest FROM fact_head WHERE host_id = ? AND section = ?",
-                     VALS(V_INT(host_id), V_TEXT(section)), &r);
+    AUTO(parts_done) struct parts p = { .bytes = BUF(PARTS_BYTES) };
+    AUTO(buf_done) struct buf sum = BUF(PARTS_BYTES);
+    uint64_t host_id = head->key.host_id;
+    struct str section = lazy_section(head);
+    struct fact_digest is;
+    int e = parts_load(w->db, host_id, section, head->last_id, &p);
 
+    if (e < 0 || p.ends.n == 0)
+        return e < 0 ? e : 0;
+    e = parts_sum(&p, &sum);
+    if (e == -EBADMSG || e == -ENOBUFS) /* its digest will not fit: drift */
+        e = buf_str(&sum, str_sub(buf_as_str(&p.bytes), 0, p.body_len));
+    if (e == 0)
+        e = put_body(w, host_id, section, head->last_id, buf_as_str(&sum));
     if (e < 0)
         return e;
-    if ((e = rows_next(r)) == 1)
-        col_copy(r, 0, said.b, SHA256_LEN);
-    rows_done(r);
-    if (e < 0)
-        return e;
-    body_digest(body, &is);
-    if (!fact_digest_eq(&is, &said))
+    body_digest(buf_as_str(&sum), &is);
+    if (!fact_digest_eq(&is, &head->digest))
         add_drift(w, host_id, section);
-    return db_run(
-        w->db,
-        "UPDATE fact_head SET digest = ?, n_rows = ?, n_unfolded = 0 WHERE host_id = ? AND section = ?",
-        VALS(V_BLOB(digest_str(&is)), V_INT(body_count(body)), V_INT(host_id), V_TEXT(section)));
+    head->digest = is;
+    head->n_rows = body_count(buf_as_str(&sum));
+    head->n_unfolded = 0;
+    return 0;
 }
 
 int facts__fold(struct writer *w, uint64_t host_id, struct str section)
 {
-    AUTO(parts_done) struct parts p = { .bytes = BUF(PARTS_BYTES) };
-    AUTO(buf_done) struct buf sum = BUF(PARTS_BYTES);
-    int e = parts_load(w->db, host_id, section, &p);
-
-    if (e < 0)
-        return e;
-    if (p.ends.n == 0)
-        return 0;
-    e = parts_sum(&p, &sum);
-    if (e == -EBADMSG || e == -ENOBUFS)
-        e = buf_str(&sum, str_sub(buf_as_str(&p.bytes), 0, p.body_len)); /* its digest will not fit: drift */
-    if (e == 0)
-        e = put_body(w, host_id, section, p.last_id, buf_as_str(&sum));
-    return e < 0 ? e : head_after_fold(w, host_id, section, buf_as_str(&sum));
+    int e;
+    struct lazy_head *head = lazy_head(w, host_id, section, &e);
+    return head ? fold(w, head) : e;
 }
 
 /* -- ops */
@@ -219,30 +202,17 @@ int facts__fold(struct writer *w, uint64_t host_id, struct str section)
 static int put_delta(struct writer *w, const void *args)
 {
     const struct put_facts *p = args;
-    const struct fact_head *h = &p->h;
+    int e;
+    struct lazy_head *head = lazy_head(w, p->h.host_id, p->h.section, &e);
 
+    if (!head)
+        return e;
+    put_head(head, &p->h);
     if (p->body.len == 0) /* its state changed, its rows did not */
-        return db_run(
-            w->db,
-            HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded", "fact_head.last_id", "fact_head.before_id"),
-            HEAD_VALS(h, 0, 0, 0));
-    int64_t prev_id = 0, n_unfolded = 0, id = ++w->now.delta;
-    AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(w->db,
-                     HEAD_SQL("fact_head.n_rows", "fact_head.n_unfolded + 1", "excluded.last_id",
-                              "fact_head.last_id") " RETURNING before_id, n_unfolded",
-                     HEAD_VALS(h, 0, id, 1), &r);
-    if (e == 0)
-        e = rows_next(r);
-    if (e < 0)
+        return 0;
+    if ((e = put_history(w, head, p->h.received_at, p->body)) < 0)
         return e;
-    prev_id = col_i64(r, 0);
-    n_unfolded = col_i64(r, 1);
-    rows_done(TAKE(r));
-    e = put_history(w, h, prev_id, p->body);
-    if (e < 0)
-        return e;
-    return n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? facts__fold(w, h->host_id, h->section) : 0;
+    return ++head->n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? fold(w, head) : 0;
 }
 
 struct diffing {
@@ -262,27 +232,17 @@ static void add_diff(void *ctx, struct str key, struct str before, struct str af
         d->e = delta_add(&d->out, '+', key, after);
 }
 
-/* What changed, as history: 1 filed as now.delta, 0 nothing changed, -errno. The very first report is no
- * change. */
-static int put_diff(struct writer *w, const struct put_facts *p)
+/* What changed, as history. The very first report is no change. */
+static int put_diff(struct writer *w, const struct put_facts *p, struct lazy_head *head)
 {
     AUTO(buf_done) struct buf old = BUF(PARTS_BYTES);
     struct diffing d = { .out = BUF(4 * (size_t)LIMIT_SECTION_BYTES) };
-    int64_t prev_id = 0;
-    int e = facts__current(w->db, p->h.host_id, p->h.section, &old);
+    int e = facts__current(w->db, p->h.host_id, p->h.section, head->last_id, &old);
 
     if (e <= 0)
         return e;
     body_diff(buf_as_str(&old), p->body, add_diff, &d);
-    e = 0;
-    if (d.e == 0 && d.out.len)
-        e = db_number(w->db, "SELECT last_id FROM fact_head WHERE host_id = ? AND section = ?",
-                      VALS(V_INT(p->h.host_id), V_TEXT(p->h.section)), &prev_id);
-    if (e == 1) {
-        w->now.delta++;
-        e = put_history(w, &p->h, prev_id, buf_as_str(&d.out));
-        e = e < 0 ? e : 1;
-    }
+    e = d.e == 0 && d.out.len ? put_history(w, head, p->h.received_at, buf_as_str(&d.out)) : 0;
     buf_done(&d.out);
     return e;
 }
@@ -290,19 +250,20 @@ static int put_diff(struct writer *w, const struct put_facts *p)
 static int put_full(struct writer *w, const void *args)
 {
     const struct put_facts *p = args;
-    const struct fact_head *h = &p->h;
-    int filed = p->no_history ? 0 : put_diff(w, p), e = filed;
+    int e;
+    struct lazy_head *head = lazy_head(w, p->h.host_id, p->h.section, &e);
 
+    if (head && !p->no_history)
+        e = put_diff(w, p, head);
     /* Everything filed so far, folded or not, is history now: ids up to now.delta. */
-    if (e >= 0)
-        e = put_body(w, h->host_id, h->section, w->now.delta, p->body);
+    if (e == 0)
+        e = put_body(w, p->h.host_id, p->h.section, w->now.delta, p->body);
     if (e < 0)
         return e;
-    if (filed)
-        return db_run(w->db, HEAD_SQL("excluded.n_rows", "0", "excluded.last_id", "fact_head.last_id"),
-                      HEAD_VALS(h, body_count(p->body), w->now.delta, 0));
-    return db_run(w->db, HEAD_SQL("excluded.n_rows", "0", "fact_head.last_id", "fact_head.before_id"),
-                  HEAD_VALS(h, body_count(p->body), 0, 0));
+    put_head(head, &p->h);
+    head->n_rows = body_count(p->body);
+    head->n_unfolded = 0;
+    return 0;
 }
 
 static int forget_chain(struct writer *w, int64_t id)
@@ -330,6 +291,8 @@ int facts__forget(struct writer *w, uint64_t host_id)
 {
     VEC(int64_t) chains = { 0 };
     struct rows *r;
+    int64_t last_id;
+    /* A head in memory is newer than its row; going down a chain twice finds nothing the second time. */
     int e = db_query(w->db, "SELECT last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(host_id)), &r);
 
     if (e < 0)
@@ -337,7 +300,9 @@ int facts__forget(struct writer *w, uint64_t host_id)
     while ((e = rows_next(r)) == 1)
         *vec_add(&chains) = col_i64(r, 0);
     rows_done(r);
-    for (size_t i = 0; i < chains.n && e >= 0; i++)
+    for (void *it = NULL; (it = lazy_next_chain(w, host_id, it, &last_id));)
+        *vec_add(&chains) = last_id;
+    for (size_t i = chains.n; i-- > 0 && e >= 0;)
         e = forget_chain(w, chains.v[i]);
     vec_done(&chains);
     if (e >= 0)

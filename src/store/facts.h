@@ -4,9 +4,11 @@
 
 #include "store/store_priv.h"
 
-/* The section as it is now appended to @out: 1, 0 when nothing is known, -errno. */
-int facts__current(struct db *db, uint64_t host_id, struct str section, struct buf *out);
-/* Columns host_id, section, status, message, digest, taken_at, received_at, n_rows. Strings are the row's. */
+/* The section as it is now, its newest delta being @last_id, appended to @out: 1, 0 when nothing is known,
+ * -errno. */
+int facts__current(struct db *db, uint64_t host_id, struct str section, int64_t last_id, struct buf *out);
+/* Columns host_id, section, status, message, digest, taken_at, received_at, n_rows, last_id. Strings are the
+ * row's. */
 void facts__head(struct rows *r, struct fact_head *h);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "store/facts.h"
+#include "store/lazy.h"
 
 static int keep(struct read *rd, struct str from, struct str *to)
 {
@@ -15,33 +16,65 @@ static int keep(struct read *rd, struct str from, struct str *to)
 struct section_row {
     struct fact_head h;
     struct str body;
+    int64_t last_id;
+    bool is_gone;
 };
 
+/* The head @h as a row of @rd, in place of an older one of that section. */
+static int put_section(struct read *rd, const struct fact_head *h, int64_t last_id)
+{
+    struct section_row *row = NULL;
+    int e;
+
+    for (struct read_row *r = rd->first; r && !row; r = r->next)
+        if (str_eq(((struct section_row *)r->row)->h.section, h->section))
+            row = (struct section_row *)r->row;
+    if (!row && !(row = read__row(rd, sizeof(*row))))
+        return -ENOBUFS;
+    *row = (struct section_row){ .h = *h, .last_id = last_id };
+    e = keep(rd, h->section, &row->h.section);
+    return e < 0 ? e : keep(rd, h->message, &row->h.message);
+}
+
+struct overlaying {
+    struct read *rd;
+    int e;
+};
+
+/* What is committed but not filed yet (lazy.h). */
+static void on_overlay(void *ctx, const struct fact_head *h, int64_t last_id)
+{
+    struct overlaying *o = ctx;
+
+    if (!h)
+        for (struct read_row *r = o->rd->first; r; r = r->next)
+            ((struct section_row *)r->row)->is_gone = true;
+    else if (o->e == 0 && (!o->rd->args.s1.ptr || str_eq(o->rd->args.s1, h->section)))
+        o->e = put_section(o->rd, h, last_id);
+}
+
+#define HEAD_COLS                                                                                            \
+    "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows, last_id FROM "         \
+    "fact_head "
+
+/* The heads of a host, or one of them, as rows of @rd. */
 static int read_heads(struct db *db, struct read *rd)
 {
     AUTO(rows_done) struct rows *r = NULL;
+    struct overlaying o = { .rd = rd };
     bool one = rd->args.s1.ptr;
-    int e = one ? db_query(db,
-                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows "
-                           "FROM fact_head"
-                           " WHERE host_id = ? AND section = ?",
+    int e = one ? db_query(db, HEAD_COLS "WHERE host_id = ? AND section = ?",
                            VALS(V_INT(rd->args.id), V_TEXT(rd->args.s1)), &r)
-                : db_query(db,
-                           "SELECT host_id, section, status, message, digest, taken_at, received_at, n_rows "
-                           "FROM fact_head"
-                           " WHERE host_id = ? ORDER BY section",
-                           VALS(V_INT(rd->args.id)), &r);
+                : db_query(db, HEAD_COLS "WHERE host_id = ? ORDER BY section", VALS(V_INT(rd->args.id)), &r);
 
     while (e == 0 && (e = rows_next(r)) == 1) {
-        struct section_row *row = read__row(rd, sizeof(*row));
-        if (!row)
-            return -ENOBUFS;
-        facts__head(r, &row->h);
-        e = keep(rd, row->h.section, &row->h.section);
-        if (e == 0)
-            e = keep(rd, row->h.message, &row->h.message);
+        struct fact_head h;
+        facts__head(r, &h);
+        e = put_section(rd, &h, col_i64(r, 8));
     }
-    return e;
+    if (e == 0)
+        e = lazy_overlay(db, rd->args.id, on_overlay, &o);
+    return e < 0 ? e : o.e;
 }
 
 static int run_facts(struct db *db, struct read *rd)
@@ -51,7 +84,9 @@ static int run_facts(struct db *db, struct read *rd)
     for (struct read_row *r = rd->first; r && e == 0; r = r->next) {
         struct section_row *row = (struct section_row *)r->row;
         AUTO(buf_done) struct buf body = BUF(64 << 20);
-        e = facts__current(db, row->h.host_id, row->h.section, &body);
+        if (row->is_gone)
+            continue;
+        e = facts__current(db, row->h.host_id, row->h.section, row->last_id, &body);
         if (e >= 0)
             e = keep(rd, buf_as_str(&body), &row->body);
         row->h.n_rows = body_count(row->body);
@@ -62,7 +97,9 @@ static int run_facts(struct db *db, struct read *rd)
 static void deliver_section(const struct read *rd, const void *row)
 {
     const struct section_row *s = row;
-    ((store_section_fn)rd->row)(rd->ctx, &s->h, s->body);
+
+    if (!s->is_gone)
+        ((store_section_fn)rd->row)(rd->ctx, &s->h, s->body);
 }
 
 void store_read_facts(struct store *s, uint64_t host_id, struct str section, store_section_fn row,
@@ -123,19 +160,16 @@ struct chains {
 
 static int open_chains(struct db *db, struct read *rd, struct chains *c)
 {
-    AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(db, "SELECT section, last_id FROM fact_head WHERE host_id = ?", VALS(V_INT(rd->args.id)),
-                     &r);
+    int e = read_heads(db, rd);
 
-    while (e == 0 && c->n < ARRAY_SIZE(c->v) && (e = rows_next(r)) == 1) {
-        struct chain *one = &c->v[c->n];
-        e = 0;
-        if (rd->args.s1.ptr && !str_eq(rd->args.s1, col_str(r, 0)))
-            continue;
-        *one = (struct chain){ col_keep(r, 0, rd->a), col_i64(r, 1) };
-        c->n += one->next != 0;
+    for (struct read_row *r = rd->first; r && e == 0 && c->n < ARRAY_SIZE(c->v); r = r->next) {
+        const struct section_row *row = (const struct section_row *)r->row;
+        if (!row->is_gone && row->last_id)
+            c->v[c->n++] = (struct chain){ row->h.section, row->last_id };
     }
-    return e < 0 ? e : 0;
+    rd->first = NULL; /* these were for us */
+    rd->last = &rd->first;
+    return e;
 }
 
 static struct chain *newest(struct chains *c)

@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "base/limits.h"
-#include "store/store_priv.h"
+#include "store/lazy.h"
 
 /* -- writer */
 
@@ -45,19 +45,16 @@ static int del_host(struct writer *w, const void *args)
         e = db_run(w->db, "DELETE FROM host WHERE id = ?", VALS(V_INT(id)));
     if (e == 0)
         e = db_run(w->db, "DELETE FROM seen WHERE host_id = ?", VALS(V_INT(id)));
-    return e < 0 ? e : facts__forget(w, id);
+    if (e == 0)
+        e = facts__forget(w, id);
+    lazy_forget(w, id);
+    return e;
 }
 
 static int put_seen(struct writer *w, const void *args)
 {
-    const struct seen_row *r = args;
-
-    return db_run(w->db,
-                  "INSERT INTO seen (host_id, spool_epoch, acked_seq, last_seen) VALUES (?, ?, ?, ?) ON "
-                  "CONFLICT (host_id)"
-                  " DO UPDATE SET spool_epoch = excluded.spool_epoch, acked_seq = excluded.acked_seq,"
-                  " last_seen = excluded.last_seen",
-                  VALS(V_INT(r->host_id), V_INT(r->spool_epoch), V_INT(r->acked_seq), V_INT(r->last_seen)));
+    lazy_seen(w, args);
+    return 0;
 }
 
 /* -- loop */

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "store/lazy.h"
 #include "store/schema.h"
 #include "store/store_priv.h"
 
@@ -73,6 +74,7 @@ static void free_all(struct store *s)
 {
     db_close(s->reader.db);
     db_close(s->tidy_db);
+    lazy_free(&s->writer);
     db_close(s->writer.db); /* last: the last one tidies the log up */
     vec_done(&s->writer.drifts);
     vec_done(&s->writer.pending);

@@ -113,6 +113,7 @@ struct tally {
 struct writer {
     struct store *s;
     struct db *db;
+    struct lazy *lazy;              /* lazy.h */
     struct tally now, durable;      /* of this transaction; as committed */
     VEC(struct drift_msg *) drifts; /* found in this transaction */
     VEC(struct unit *) pending;     /* taken, not committed, in order */

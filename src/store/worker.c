@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "store/store_priv.h"
+#include "store/lazy.h"
 
 enum { IDLE_MS = 2000, RETRY_FIRST_MS = 100, RETRY_LAST_MS = 1000, CLOSE_WAIT_S = 5 };
 
@@ -79,6 +79,12 @@ static void drop_drifts(struct writer *w)
 
 /* -- transactions */
 
+static int begin(struct writer *w)
+{
+    int e = db_begin(w->db);
+    return e < 0 ? e : lazy_begin(w);
+}
+
 static int write_tally(struct writer *w)
 {
     if (memcmp(&w->now, &w->durable, sizeof(w->now)) == 0)
@@ -88,11 +94,13 @@ static int write_tally(struct writer *w)
         VALS(V_INT(w->now.output), V_INT(w->now.events), V_INT(w->now.history), V_INT(w->now.delta)));
 }
 
-/* Commits what was done since db_begin() if @e >= 0, else undoes it. Returns @e or the commit's failure. */
+/* Commits what was done since begin() if @e >= 0, else undoes it. Returns @e or the commit's failure. */
 static int end(struct writer *w, int e, struct err *err)
 {
-    int r = e < 0 ? e : write_tally(w);
+    int r = e < 0 ? e : lazy_commit(w);
 
+    if (r >= 0)
+        r = write_tally(w);
     if (r >= 0)
         r = db_commit(w->db);
     /* An error is an answer too: the watchdog looks for a database that hangs, and a full disk must not get
@@ -102,6 +110,7 @@ static int end(struct writer *w, int e, struct err *err)
         store__err(err, r, "write", w->s->path, w->db);
         db_rollback(w->db);
         w->now = w->durable;
+        lazy_undo(w);
         drop_drifts(w);
         return r;
     }
@@ -113,7 +122,7 @@ static int end(struct writer *w, int e, struct err *err)
 static int run_units(struct writer *w, uint64_t *ret_rows)
 {
     uint64_t n = 0;
-    int e = db_begin(w->db);
+    int e = begin(w);
 
     for (size_t i = 0; i < w->pending.n && e >= 0; i++) {
         for (const struct op *op = w->pending.v[i]->first; op && e >= 0; op = op->next)
@@ -170,7 +179,7 @@ static void retain(struct writer *w, struct retain_msg *m)
     if (w->is_fatal || w->pending.n) {
         m->result = w->health;
     } else {
-        int e = db_begin(w->db);
+        int e = begin(w);
         if (e == 0)
             e = retain__step(w, &m->r, m->now);
         m->result = end(w, e, &err);
@@ -188,7 +197,7 @@ static void retain(struct writer *w, struct retain_msg *m)
 static void probe_write(struct writer *w)
 {
     struct err err = { 0 };
-    int e = db_begin(w->db);
+    int e = begin(w);
 
     if (e == 0)
         e = db_run(w->db,
@@ -199,6 +208,21 @@ static void probe_write(struct writer *w)
         failed(w, err.code, &err);
     else
         succeeded(w);
+}
+
+static void file_lazy(struct writer *w)
+{
+    struct err err = { 0 };
+
+    if (lazy_is_empty(w))
+        return;
+    int e = begin(w);
+    if (e == 0)
+        e = lazy_file_all(w);
+    if (end(w, e, &err) < 0)
+        failed(w, err.code, &err);
+    else
+        atomic_fetch_add(&w->s->n_commits, 1);
 }
 
 static void idle(struct writer *w)
@@ -218,6 +242,7 @@ static void idle(struct writer *w)
         failed(w, store__err(&err, e, "read", w->s->path, w->db), &err);
         return;
     }
+    file_lazy(w);
     tidy__when_idle(w);
     note_sizes(w);
 }
@@ -282,6 +307,8 @@ void *writer_main(void *arg)
             break;
         pause_ms(wait_ms(w));
     }
+    if (!w->is_fatal && !w->pending.n && !w->health)
+        file_lazy(w); /* the next start need not */
     return NULL;
 }
 
@@ -294,8 +321,11 @@ int writer_init(struct writer *w)
         e = rows_next(r);
     if (e == 1)
         w->now = w->durable = (struct tally){ col_i64(r, 0), col_i64(r, 1), col_i64(r, 2), col_i64(r, 3) };
+    if (e == 0)
+        e = -EBADMSG;
+    rows_done(TAKE(r));
     note_sizes(w);
-    return e < 0 ? e : e == 1 ? 0 : -EBADMSG;
+    return e < 0 ? e : lazy_open(w);
 }
 
 int high__raise(struct writer *w, const char *noun, uint64_t id)

@@ -41,6 +41,12 @@ CREATE UNIQUE INDEX host_name ON host (name);
 CREATE UNIQUE INDEX host_fingerprint ON host (fingerprint);
 CREATE UNIQUE INDEX host_uuid ON host (uuid);
 
+-- Rows of seen and fact_head that are committed but not yet in their tables; the last word counts. See lazy.h.
+CREATE TABLE lazy (
+    id   INTEGER NOT NULL PRIMARY KEY,
+    data BYTEA   NOT NULL
+);
+
 -- Apart from host: small, and written thousands of times a second.
 CREATE TABLE seen (
     host_id     INTEGER NOT NULL PRIMARY KEY,
@@ -75,7 +81,6 @@ CREATE TABLE fact_head (
     n_rows      BIGINT  NOT NULL,
     n_unfolded  INTEGER NOT NULL,
     last_id     BIGINT  NOT NULL, -- newest fact_delta of this section, 0: none; the chain starts here
-    before_id   BIGINT  NOT NULL, -- the one before it
     PRIMARY KEY (host_id, section)
 ) WITHOUT ROWID;
 CREATE TABLE fact_body (
