@@ -12,9 +12,11 @@
 
 #include "agent/exec_priv.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rand.h"
 
 enum {
     REAP_EVERY = 5 * 1000,
@@ -312,6 +314,15 @@ static void exec_know_ourselves(struct exec *x)
     x->own_env[3] = xasprintf("SHELL=%s", pw->pw_shell[0] ? pw->pw_shell : "/bin/sh");
 }
 
+static uint64_t boot_number(void)
+{
+    static const uint8_t key[16];
+    AUTO(buf_done) struct buf b = BUF(64);
+
+    /* Unknown is a number too, but never twice the same. */
+    return fd_read_file("/proc/sys/kernel/random/boot_id", &b) == 0 ? siphash(key, buf_as_str(&b)) : rand_u64();
+}
+
 int exec_open(struct loop *l, const struct exec_conf *conf, const struct exec_ops *ops, struct exec **ret, struct err *err)
 {
     AUTO(exec_free) struct exec *x = xnew0(struct exec);
@@ -320,6 +331,7 @@ int exec_open(struct loop *l, const struct exec_conf *conf, const struct exec_op
     assert(conf->max_running > 0);
     *x = (struct exec){ .loop = l, .conf = *conf, .ops = *ops, .tasks_fd = -1, .spare = { .sock = -1 }, .hold_path = xstrdup(conf->hold_path) };
     exec_know_ourselves(x);
+    x->boot = boot_number();
     r = exec_open_dir(x, err);
     if (r < 0)
         return r;

@@ -9,7 +9,7 @@
  *   status    outcome, written once and fsynced by the hold at the end
  *   sock      unix socket (SOCK_SEQPACKET) the hold serves: see hold/proto.h
  * The intent is a slot in STATE/tasks/ledger (agent/ledger.h), durable before anything is spawned: a task in the book as started
- * with no lock holder and no status was lost, one that is there as forgotten is never run again, whatever the server repeats.
+ * with no lock holder and no status was lost (unless the lock was never made, in the same boot: then no hold was told of it), one that is there as forgotten is never run again, whatever the server repeats.
  * A task that only waits in the queue has its spec fsynced too and is queued again after a restart. Directories go when the
  * server has committed their end. Loop thread of the agent. */
 #ifndef MUSTER_AGENT_EXEC_H

@@ -20,7 +20,7 @@ struct task {
     bool is_cancel_due;           /* the hold could not be told yet */
     usec_t cancel_grace;
     uint64_t in_given, in_size;   /* of `in`: with the command; now */
-    bool takes_input, is_in_whole, has_dir;
+    bool takes_input, is_in_whole, has_dir, is_of_this_boot;
     bool forget_at_end;
     /* what to tell, see exec__dispatch() */
     bool tell_started, tell_output, tell_finished;
@@ -50,6 +50,7 @@ struct exec {
     VEC(struct task *) tasks;     /* ascending by id */
     VEC(pid_t) dying;             /* holds that are done but not yet reaped */
     uint64_t next_order;
+    uint64_t boot;                /* a number for this boot of the host */
     uint32_t n_running, n_queued;
     struct timer *soon;           /* dispatch */
     struct timer *later;          /* reap, and holds that cannot be reached by socket */

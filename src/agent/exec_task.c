@@ -120,6 +120,7 @@ static int task_spec(const struct task *t, const struct command *cmd, struct buf
         .grace_us = cmd->grace,
         .output_cap_bytes = cmd->output_cap_bytes,
         .start_before_us = t->start_before,
+        .boot = t->exec->boot,
         .stdin_given = cmd->stdin_data.b.len,
         .stdin_mode = cmd->stdin_open            ? HOLD_STDIN_PIPE
                       : cmd->stdin_data.b.len > 0 ? HOLD_STDIN_FILE
@@ -569,6 +570,7 @@ static bool task_reread(struct task *t)
         hold_spec_read(buf_as_str(&bytes), &s) < 0)
         return false;
     t->start_before = s.start_before_us;
+    t->is_of_this_boot = s.boot == t->exec->boot;
     t->takes_input = s.stdin_mode == HOLD_STDIN_PIPE;
     t->in_given = s.stdin_given;
     t->in_size = task_file_size(t, "in");
@@ -604,6 +606,11 @@ void task__adopt(struct task *t, enum ledger_state noted)
         exec__ended(t);
         return;
     }
+    /* Noted as started, but the agent died before it made the lock: no hold was ever told. Only within one boot: a power cut may have
+     * eaten the lock of a task that ran. */
+    if (noted == LEDGER_STARTED && is_whole && t->is_of_this_boot &&
+        faccessat(t->exec->tasks_fd, task_path(t->id, "lock", path), F_OK, 0) < 0 && errno == ENOENT)
+        noted = LEDGER_QUEUED;
     if (noted == LEDGER_QUEUED && is_whole) {
         t->phase = TASK_QUEUED;
         t->exec->n_queued++;

@@ -67,7 +67,7 @@ static int spec_write_body(const struct hold_spec *s, struct buf *out)
 
     if ((r = buf_le64(out, s->task_id)) < 0 || (r = buf_le64(out, s->timeout_us)) < 0 ||
         (r = buf_le64(out, s->grace_us)) < 0 || (r = buf_le64(out, s->output_cap_bytes)) < 0 ||
-        (r = buf_le64(out, s->start_before_us)) < 0 || (r = buf_le64(out, s->stdin_given)) < 0 ||
+        (r = buf_le64(out, s->start_before_us)) < 0 || (r = buf_le64(out, s->boot)) < 0 || (r = buf_le64(out, s->stdin_given)) < 0 ||
         (r = buf_le32(out, s->stdin_mode)) < 0 || (r = put_word(out, s->user ? s->user : "")) < 0 ||
         (r = put_word(out, s->cwd ? s->cwd : "")) < 0)
         return r;
@@ -186,6 +186,7 @@ int hold_spec_read(struct str bytes, struct hold_spec *ret)
     s.grace_us = cur_u64(&c);
     s.output_cap_bytes = cur_u64(&c);
     s.start_before_us = cur_u64(&c);
+    s.boot = cur_u64(&c);
     s.stdin_given = cur_u64(&c);
     s.stdin_mode = cur_u32(&c);
     s.user = cur_word(&c, SPEC_MAX_NAME);

@@ -36,6 +36,7 @@ struct hold_spec {
     uint64_t grace_us;         /* between SIGTERM and SIGKILL */
     uint64_t output_cap_bytes; /* a stream */
     uint64_t start_before_us;  /* wall clock of this host, 0: none; for the agent's queue, the hold ignores it */
+    uint64_t boot;             /* of which boot of this host: for the agent, see task__adopt() */
     uint64_t stdin_given;      /* bytes of `in` that came with the command; what is sent later counts from there */
     uint32_t stdin_mode;       /* enum hold_stdin */
     const char *user;          /* "": the agent's own */

@@ -541,6 +541,35 @@ static void intent_without_a_hold_is_lost_after_a_restart(void **state)
     assert_int_equal(T.end.outcome, OUTCOME_LOST);
 }
 
+/* As after a kill between the ledger and the hold: everything is there but the lock. */
+static void intent_that_no_hold_was_told_of_is_started_after_a_restart(void **state)
+{
+    struct command c = sh(1, "echo go; read x");
+    struct ledger *g = NULL;
+    char path[128];
+    int dir;
+
+    (void)state;
+    exec_set_max_running(T.exec, 1);
+    c.stdin_open = true;
+    assert_int_equal(exec_offer(T.exec, &c, 0), 0);
+    c = sh(2, "exit 9");
+    assert_int_equal(exec_offer(T.exec, &c, 0), 0); /* queued: with a spec and without a lock */
+    wait_for(1, FOR_OUTPUT);
+    exec_free(T.exec);
+    (void)snprintf(path, sizeof(path), "%s/tasks", T.dir);
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(ledger_open(dir, "ledger", &g, NULL), 0);
+    assert_int_equal(ledger_set(g, 2, LEDGER_STARTED), 0);
+    ledger_free(g);
+    assert_int_equal(close(dir), 0);
+    T.exec = open_exec(1);
+    wait_for(1, FOR_START);
+    assert_int_equal(exec_input(T.exec, 1, 0, STR_NONE, true), 0);
+    wait_for(2, FOR_END);
+    assert_int_equal(T.end.exit_code, 9);
+}
+
 static void a_queued_task_is_still_queued_after_a_restart(void **state)
 {
     struct command c = sh(1, "echo go; read x");
@@ -672,6 +701,7 @@ int main(void)
         T(a_task_that_ended_meanwhile_tells_its_result),
         T(a_killed_hold_is_lost_and_its_command_goes_with_it),
         T(intent_without_a_hold_is_lost_after_a_restart),
+        T(intent_that_no_hold_was_told_of_is_started_after_a_restart),
         T(a_queued_task_is_still_queued_after_a_restart),
         T(no_task_runs_twice),
         T(forgetting_leaves_no_directory_no_descriptor_no_zombie),

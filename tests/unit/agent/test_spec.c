@@ -17,7 +17,7 @@
 static const char *argv_[] = { "echo", "", "a b", NULL };
 static const char *env_[] = { "A=1", NULL };
 static const struct hold_spec sample = {
-    .task_id = 7, .timeout_us = 1, .grace_us = 2, .output_cap_bytes = 3, .start_before_us = 4, .stdin_given = 5,
+    .task_id = 7, .timeout_us = 1, .grace_us = 2, .output_cap_bytes = 3, .start_before_us = 4, .boot = 6, .stdin_given = 5,
     .stdin_mode = HOLD_STDIN_PIPE, .user = "root", .cwd = "/tmp", .argv = argv_, .env = env_,
 };
 
@@ -30,7 +30,7 @@ static void a_spec_comes_back_as_it_was(void **state)
     assert_int_equal(hold_spec_write(&sample, &b), 0);
     assert_int_equal(hold_spec_read(buf_as_str(&b), &s), 0);
     assert_true(s.task_id == 7 && s.timeout_us == 1 && s.grace_us == 2 && s.output_cap_bytes == 3 && s.start_before_us == 4 &&
-                s.stdin_given == 5 && s.stdin_mode == HOLD_STDIN_PIPE);
+                s.boot == 6 && s.stdin_given == 5 && s.stdin_mode == HOLD_STDIN_PIPE);
     assert_string_equal(s.user, "root");
     assert_string_equal(s.cwd, "/tmp");
     for (int i = 0; i < 3; i++)
