@@ -37,8 +37,11 @@ struct api *api_new(const struct api_conf *conf)
     router_add(a->router, api_jobs_routes, api_jobs_routes_n);
     router_add(a->router, api_events_routes, api_events_routes_n);
     router_add(a->router, api_admin_routes, api_admin_routes_n);
-    a->http_ops = (struct http_server_ops){ .head = call__head, .request = call__request, .closed = call__closed,
-                                            .error_body = call__error_body, .ctx = a };
+    a->http_ops = (struct http_server_ops){ .head = call__head,
+                                            .request = call__request,
+                                            .closed = call__closed,
+                                            .error_body = call__error_body,
+                                            .ctx = a };
     a->refusals = throttle_new(REFUSAL_KEYS, 1, 1);
     set_rates(a);
     a->started_mono = api_now(a);
@@ -110,9 +113,9 @@ void api_set_not_ready(struct api *a, const char *reason)
     a->not_ready = reason;
 }
 
-/* While the database does not take what was promised, nobody waits for ever. Who only looks is shown what is known, marked as not
- * saved: an operator must see the fleet above all when its disk is full. Who changes something is told after ten seconds that we do
- * not know. */
+/* While the database does not take what was promised, nobody waits for ever. Who only looks is shown what is
+ * known, marked as not saved: an operator must see the fleet above all when its disk is full. Who changes
+ * something is told after ten seconds that we do not know. */
 static void answer_the_stuck(struct api *a)
 {
     struct err why = { 0 };
@@ -121,7 +124,8 @@ static void answer_the_stuck(struct api *a)
 
     if (!a->control || read_health(a->control, &why) == 0)
         return;
-    DL_FOREACH_SAFE(a->calls, c, next) {
+    DL_FOREACH_SAFE(a->calls, c, next)
+    {
         struct err err = { 0 };
         bool mutates = c->route && (c->route->flags & ROUTE_MUTATES);
 
@@ -136,11 +140,14 @@ static void answer_the_stuck(struct api *a)
             (void)err_set(&err, -EAGAIN, "store.unavailable", "the database does not answer: %s", why.text);
         else if (c->route->flags & ROUTE_IDEM_KEY)
             (void)err_set(&err, -EAGAIN, "store.unavailable",
-                          "the database does not answer, so the outcome is unknown; it is safe to repeat the request with the same "
-                          "Idempotency-Key: %s", why.text);
+                          "the database does not answer, so the outcome is unknown; it is safe to repeat the "
+                          "request with the same "
+                          "Idempotency-Key: %s",
+                          why.text);
         else
             (void)err_set(&err, -EAGAIN, "store.unavailable",
-                          "the database does not answer, so the outcome is unknown: look before you repeat the request: %s",
+                          "the database does not answer, so the outcome is unknown: look before you repeat "
+                          "the request: %s",
                           why.text);
         reply_error(c, &err);
     }

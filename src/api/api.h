@@ -1,8 +1,9 @@
-/* api/api.h - the floor that speaks: REST, server-sent events, WebSocket and the native gRPC link, over one control. Core loop's
- * thread only.
+/* api/api.h - the floor that speaks: REST, server-sent events, WebSocket and the native gRPC link, over one
+ * control. Core loop's thread only.
  *
- * api is made before control (control needs its link_ops), then both are joined with api_set_control(). What it answers waits for
- * the disk (api/reply.h); what it streams is bounded (api/stream.h). It owns no listener: server/ hands its ops to net. */
+ * api is made before control (control needs its link_ops), then both are joined with api_set_control(). What
+ * it answers waits for the disk (api/reply.h); what it streams is bounded (api/stream.h). It owns no
+ * listener: server/ hands its ops to net. */
 #ifndef MUSTER_API_H
 #define MUSTER_API_H
 
@@ -18,10 +19,11 @@ struct api_conf {
     struct loop *loop;
     const struct clock *clock;
     bool is_dev, has_metrics;
-    usec_t heartbeat;                   /* base interval, for /status */
-    uint32_t refusals_per_s;            /* refused credentials answered with 401 per address, burst twice that; then 429. 0 = 20.
-                                         * Every other rate is control's (control/admission.h) */
-    const char *const *trusted_proxies; /* numeric addresses whose X-Forwarded-For is believed; lent for the life of the api */
+    usec_t heartbeat;        /* base interval, for /status */
+    uint32_t refusals_per_s; /* refused credentials answered with 401 per address, burst twice that; then 429.
+                              * 0 = 20. Every other rate is control's (control/admission.h) */
+    const char *const *trusted_proxies; /* numeric addresses whose X-Forwarded-For is believed; lent for the
+                                           life of the api */
     size_t n_trusted_proxies;
 };
 
@@ -34,7 +36,8 @@ DEFINE_AUTO(struct api *, api_free)
 int api_check(const struct api *a, struct err *err);
 
 const struct link_ops *api_link_ops(struct api *a);
-/* From here on requests are answered; before, they get 503. @c is borrowed; NULL takes it away again (shutdown). */
+/* From here on requests are answered; before, they get 503. @c is borrowed; NULL takes it away again
+ * (shutdown). */
 void api_set_control(struct api *a, struct control *c);
 /* Takes the rate, metrics and proxies of a reload. */
 void api_reload(struct api *a, const struct api_conf *conf);
@@ -46,7 +49,8 @@ const struct ws_server_ops *api_ws_ops(struct api *a);
 
 /* Where the listeners are, for /status: "127.0.0.1:8120"; copied. */
 void api_set_listen(struct api *a, const char *grpc, const char *ws, const char *http);
-/* Why the server is not ready although the database is: "starting", "stopping"; NULL: nothing is in the way. Static text. */
+/* Why the server is not ready although the database is: "starting", "stopping"; NULL: nothing is in the way.
+ * Static text. */
 void api_set_not_ready(struct api *a, const char *reason);
 
 /* Timers: pings of streams, stuck replies, paused links. Call about every 250 ms. */

@@ -89,8 +89,9 @@ int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
 
     /* A name that resolves to us but is not ours: DNS rebinding. */
     if (!auth_host_is_loopback(host))
-        return err_set(err, -EACCES, "auth.origin", "Host is not a loopback name; without a credential only http://127.0.0.1 or "
-                                                    "localhost may be used");
+        return err_set(err, -EACCES, "auth.origin",
+                       "Host is not a loopback name; without a credential only http://127.0.0.1 or "
+                       "localhost may be used");
     if (origin.ptr) {
         struct str authority = origin;
 
@@ -99,15 +100,17 @@ int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
         else if (str_starts(origin, STR("https://")))
             authority = str_sub(origin, 8, origin.len);
         if (!str_eq_nocase(authority, host))
-            return err_set(err, -EACCES, "auth.origin", "Origin is another site; without a credential only pages of this server "
-                                                        "may call it");
+            return err_set(err, -EACCES, "auth.origin",
+                           "Origin is another site; without a credential only pages of this server "
+                           "may call it");
     }
     if (str_is(site, "cross-site") || str_is(site, "same-site"))
         return err_set(err, -EACCES, "auth.origin", "the request comes from a page of another site");
     return 1;
 }
 
-int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait, struct err *err)
+int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
+                  struct err *err)
 {
     struct str bearer = auth_bearer(req);
     char addr[64], key_text[64];
@@ -128,7 +131,8 @@ int auth_operator(struct api *a, const struct http_req *req, struct principal *r
     if (r >= 0 || peer.is_unix)
         return r;
 
-    /* A good credential always gets in; refusals of one address are answered, audited and looked up only so often. */
+    /* A good credential always gets in; refusals of one address are answered, audited and looked up only so
+     * often. */
     key = throttle_address(addr, key_text);
     *ret_wait = throttle_take(a->refusals, key, api_now(a));
     if (*ret_wait > 0) {

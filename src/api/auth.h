@@ -1,20 +1,24 @@
-/* api/auth.h - proof out of a request (private to api/): Bearer, the local socket's peer, the development rule. Core loop's thread. */
+/* api/auth.h - proof out of a request (private to api/): Bearer, the local socket's peer, the development
+ * rule. Core loop's thread. */
 #ifndef MUSTER_API_AUTH_H
 #define MUSTER_API_AUTH_H
 
 #include "api/state.h"
 
-/* Who speaks, as far as the transport knows: fills @ret (its addr lies in @addr, 64 bytes). A believed proxy's X-Forwarded-For
- * names the client; such a client is never local. */
+/* Who speaks, as far as the transport knows: fills @ret (its addr lies in @addr, 64 bytes). A believed
+ * proxy's X-Forwarded-For names the client; such a client is never local. */
 void auth_peer(const struct api *a, const struct http_req *req, char addr[64], struct peer_info *ret);
-/* The Bearer text, or {NULL,0} if no Authorization header was sent; another scheme is handed on whole, to be refused. */
+/* The Bearer text, or {NULL,0} if no Authorization header was sent; another scheme is handed on whole, to be
+ * refused. */
 struct str auth_bearer(const struct http_req *req);
-/* The development rule (docs/wire/native.md): may an absent credential on this request be local admin? 1 yes, 0 no, or -EACCES
- * (auth.origin): it could, but Host or Origin show a web page from elsewhere. Pure. */
+/* The development rule (docs/wire/native.md): may an absent credential on this request be local admin? 1 yes,
+ * 0 no, or -EACCES (auth.origin): it could, but Host or Origin show a web page from elsewhere. Pure. */
 int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err);
 /* Is @host ("name[:port]") a loopback name? */
 bool auth_host_is_loopback(struct str host);
-/* The whole of it: 0 and *@ret, or -EACCES / -EBUSY (rate.limited) and @err; *@ret_wait is set for the latter. */
-int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait, struct err *err);
+/* The whole of it: 0 and *@ret, or -EACCES / -EBUSY (rate.limited) and @err; *@ret_wait is set for the
+ * latter. */
+int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
+                  struct err *err);
 
 #endif

@@ -72,7 +72,8 @@ struct jw *call_json(struct call *c)
 
 /* -- the head: how much body may come */
 
-/* Before the credential is known only small bodies are taken in; large ones need at least a credential that could be good. */
+/* Before the credential is known only small bodies are taken in; large ones need at least a credential that
+ * could be good. */
 int64_t call__head(void *ctx, const struct http_req *req)
 {
     struct api *a = ctx;
@@ -99,7 +100,8 @@ void call__error_body(void *ctx, int status, const char *slug, const char *text,
     struct err err = { 0 };
 
     a->n.http_by_class[status >= 100 && status < 600 ? status / 100 : 4]++;
-    (void)err_set(&err, 0, slug && slug[0] ? slug : "request.bad", "%s", text && text[0] ? text : "the request was refused");
+    (void)err_set(&err, 0, slug && slug[0] ? slug : "request.bad", "%s",
+                  text && text[0] ? text : "the request was refused");
     reply_error_json(&err, NULL, out);
 }
 
@@ -109,8 +111,14 @@ static struct call *call_new(struct api *a, uint64_t exchange, const struct http
 {
     struct call *c = xnew0(struct call);
 
-    *c = (struct call){ .api = a, .control = a->control, .exchange = exchange, .req = req, .arena = req->arena, .refs = 1,
-                        .out = BUF(CALL_OUT_MAX), .started = api_now(a) };
+    *c = (struct call){ .api = a,
+                        .control = a->control,
+                        .exchange = exchange,
+                        .req = req,
+                        .arena = req->arena,
+                        .refs = 1,
+                        .out = BUF(CALL_OUT_MAX),
+                        .started = api_now(a) };
     c->w = JW(&c->out);
     auth_peer(a, req, c->peer_addr, &c->peer);
     c->peer.addr = c->peer_addr;
@@ -146,7 +154,8 @@ static bool find_route(struct call *c)
         (void)err_set(&err, 0, "route.method", "this path takes %s", allow);
         break;
     case ROUTE_UNCLAIMED:
-        (void)err_set(&err, 0, "auth.required", "several surfaces share this path and nothing says which one is meant");
+        (void)err_set(&err, 0, "auth.required",
+                      "several surfaces share this path and nothing says which one is meant");
         break;
     case ROUTE_BAD_PATH:
         (void)err_set(&err, 0, "request.bad", "the path has a bad escape, a NUL or a dot segment");
@@ -171,7 +180,8 @@ static bool prove(struct call *c)
         return false;
     }
     if (c->route->auth == AUTH_LOCAL && !c->peer.is_unix) {
-        audit_emit(c->control, &c->who, c->peer_addr, c->route->verb, call_param(c, 0), "denied", "auth.denied", NULL);
+        audit_emit(c->control, &c->who, c->peer_addr, c->route->verb, call_param(c, 0), "denied",
+                   "auth.denied", NULL);
         (void)err_set(&err, -EACCES, "auth.denied", "this is done over the server's local socket only");
         reply_error(c, &err);
         return false;
@@ -226,8 +236,8 @@ static bool decode_query(struct call *c)
     c->query = arena_alloc(c->arena, c->route->query->size);
     if (c->query && query_decode(c->route->query, c->arena, &q, c->query, &errs) == 0)
         return true;
-    (void)err_set(&err, -EINVAL, errs.n ? errs.v[0].slug : "field.invalid", "%s: %s", errs.n ? errs.v[0].path : "query",
-                  errs.n ? errs.v[0].text : "not understood");
+    (void)err_set(&err, -EINVAL, errs.n ? errs.v[0].slug : "field.invalid", "%s: %s",
+                  errs.n ? errs.v[0].path : "query", errs.n ? errs.v[0].text : "not understood");
     reply_errors(c, &err, &errs);
     return false;
 }

@@ -83,7 +83,8 @@ static void put(struct follow *f, uint64_t id, struct str json)
         return;
     if (f->is_dense && f->cursor > 0 && id > f->cursor + 1) {
         char gap[80];
-        int n = snprintf(gap, sizeof(gap), "{\"from\":%" PRIu64 ",\"to\":%" PRIu64 "}", f->cursor + 1, id - 1);
+        int n =
+            snprintf(gap, sizeof(gap), "{\"from\":%" PRIu64 ",\"to\":%" PRIu64 "}", f->cursor + 1, id - 1);
 
         f->sink.put(f->sink.ctx, "gap", 0, str_bytes(gap, (size_t)n));
     }

@@ -1,29 +1,35 @@
-/* api/joblog.c - see joblog.h. One read is under way at a time: a page of tasks, a task's row, or a page of one stream. */
+/* api/joblog.c - see joblog.h. One read is under way at a time: a page of tasks, a task's row, or a page of
+ * one stream. */
 #include "api/joblog.h"
 
 #include <assert.h>
 
-#include <utlist.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/vec.h"
 
-enum { TASK_PAGE = 100, OUTPUT_PAGE_BYTES = 512 << 10, HELD_MAX_BYTES = 1 << 20, EVENT_MAX_BYTES = 256 << 10 };
+enum {
+    TASK_PAGE = 100,
+    OUTPUT_PAGE_BYTES = 512 << 10,
+    HELD_MAX_BYTES = 1 << 20,
+    EVENT_MAX_BYTES = 256 << 10
+};
 enum { N_STREAMS = 2 };
 
 struct entry {
     uint64_t task_id;
     enum { WAITING, READING, LIVE } state;
-    uint64_t sent[N_STREAMS]; /* offset behind the last byte put */
+    uint64_t sent[N_STREAMS];                   /* offset behind the last byte put */
     uint64_t kept[N_STREAMS], total[N_STREAMS]; /* from the last row seen */
     bool is_cut[N_STREAMS];
-    bool row_is_done;         /* the row held says the task is done */
+    bool row_is_done; /* the row held says the task is done */
     bool done_was_put;
-    struct blob *row;         /* the task event to put after the output; NULL: to be read */
-    char *host;               /* "host":"..","host_id":".." */
+    struct blob *row;          /* the task event to put after the output; NULL: to be read */
+    char *host;                /* "host":"..","host_id":".." */
     struct entry *prev, *next; /* in jl->todo */
     UT_hash_handle hh;
 };
@@ -40,11 +46,11 @@ struct joblog {
     struct sink sink;
     struct entry *by_id, *todo, *current;
     enum { READ_NONE, READ_TASKS, READ_TASK, READ_OUTPUT } read;
-    int stream;               /* being read: 0, 1; N_STREAMS: both are done */
+    int stream; /* being read: 0, 1; N_STREAMS: both are done */
     uint64_t n_read_bytes, last_task;
     uint32_t n_page, n_done, busy;
     bool has_all_tasks, is_gone, is_finished, held_overflowed, waits_for_room, saw_end;
-    VEC(struct held) held;    /* of current */
+    VEC(struct held) held; /* of current */
     size_t held_bytes;
 };
 
@@ -118,7 +124,8 @@ static void maybe_free(struct joblog *jl)
 
     if (!jl->is_gone || jl->busy > 0 || jl->read != READ_NONE)
         return; /* a read under way comes back to us */
-    HASH_ITER(hh, jl->by_id, e, next) {
+    HASH_ITER(hh, jl->by_id, e, next)
+    {
         HASH_DEL(jl->by_id, e);
         entry_free(e);
     }
@@ -162,7 +169,8 @@ static void put_gap(struct joblog *jl, struct entry *e, int i, uint64_t to)
 }
 
 /* Puts the part of the frame that was not put yet. */
-static void put_output(struct joblog *jl, struct entry *e, enum output_stream stream, uint64_t offset, struct str data)
+static void put_output(struct joblog *jl, struct entry *e, enum output_stream stream, uint64_t offset,
+                       struct str data)
 {
     AUTO(buf_done) struct buf b64 = BUF(EVENT_MAX_BYTES), out = BUF(2 * EVENT_MAX_BYTES);
     int i = stream == STREAM_STDERR;
@@ -198,7 +206,8 @@ static void put_output(struct joblog *jl, struct entry *e, enum output_stream st
         jl->sink.put(jl->sink.ctx, "output", 0, buf_as_str(&out));
 }
 
-/* The task event held by @e; output that will never come (cut by a cap, removed by retention) is told first. */
+/* The task event held by @e; output that will never come (cut by a cap, removed by retention) is told first.
+ */
 static void put_row(struct joblog *jl, struct entry *e)
 {
     if (!e->row)
@@ -291,8 +300,8 @@ static void read_current(struct joblog *jl)
     }
     jl->n_read_bytes = 0;
     jl->read = READ_OUTPUT;
-    jl->src.read_output(jl->src.ctx, jl, e->task_id, jl->stream == 0 ? STREAM_STDOUT : STREAM_STDERR, e->sent[jl->stream],
-                        OUTPUT_PAGE_BYTES);
+    jl->src.read_output(jl->src.ctx, jl, e->task_id, jl->stream == 0 ? STREAM_STDOUT : STREAM_STDERR,
+                        e->sent[jl->stream], OUTPUT_PAGE_BYTES);
 }
 
 static void work(struct joblog *jl)
@@ -311,7 +320,8 @@ static void work(struct joblog *jl)
             jl->read = READ_TASKS;
             jl->src.read_tasks(jl->src.ctx, jl, jl->last_task, TASK_PAGE);
         } else if (jl->saw_end && jl->conf.is_new && jl->n_done < jl->conf.n_tasks) {
-            jl->conf.is_new = jl->has_all_tasks = false; /* some ended before anybody could listen: look them up */
+            jl->conf.is_new = jl->has_all_tasks =
+                false; /* some ended before anybody could listen: look them up */
         } else if (jl->conf.may_end || jl->saw_end) {
             jl->is_finished = true;
             jl->src.finished(jl->src.ctx, jl);
@@ -371,7 +381,8 @@ void joblog_live_output(struct joblog *jl, const struct output_frame *f, struct 
             send_back(jl, e);
         break;
     case READING:
-        hold(jl, &(struct held){ .stream = f->stream, .offset = f->offset, .data = blob_new(f->data) }, f->data.len + 64);
+        hold(jl, &(struct held){ .stream = f->stream, .offset = f->offset, .data = blob_new(f->data) },
+             f->data.len + 64);
         break;
     case WAITING:
         break;

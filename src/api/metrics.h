@@ -6,7 +6,8 @@
 
 /* Appends every metric, live: 0 or -ENOBUFS. */
 int metrics_write(const struct api *a, struct buf *out);
-/* Appends @s as a label value: backslash, quote and newline escaped, other control characters and bad UTF-8 replaced. */
+/* Appends @s as a label value: backslash, quote and newline escaped, other control characters and bad UTF-8
+ * replaced. */
 void metrics_label(struct buf *out, struct str s);
 
 #endif

@@ -1,5 +1,5 @@
-/* api/native.c - see native.h. Enroll and Link as calls; a link's messages are unpacked in native_in.c, what control tells it is
- * packed in native_out.c. */
+/* api/native.c - see native.h. Enroll and Link as calls; a link's messages are unpacked in native_in.c, what
+ * control tells it is packed in native_out.c. */
 #include "api/native.h"
 
 #include <errno.h>
@@ -22,7 +22,8 @@ enum { OUT_ARENA_BYTES = 8 << 20, ENROLL_MAX_BYTES = 64 << 10 };
 /* "slug: sentence", as the refusals of the proto file. Valid until the next call. */
 static const char *refusal_text(struct native *n, const struct err *err)
 {
-    (void)snprintf(n->refusal, sizeof(n->refusal), "%s: %s", err->slug[0] ? err->slug : "internal", err->text);
+    (void)snprintf(n->refusal, sizeof(n->refusal), "%s: %s", err->slug[0] ? err->slug : "internal",
+                   err->text);
     return n->refusal;
 }
 
@@ -38,7 +39,7 @@ struct enroll_call {
     uint64_t call;
     char peer[64];
     bool is_asked, is_closed;
-    uint32_t refs;      /* the call's, and the parked reply's */
+    uint32_t refs; /* the call's, and the parked reply's */
     struct buf reply;
 };
 
@@ -131,7 +132,9 @@ static void pack_answer(struct enroll_call *e, const struct enroll_answer *an)
 static void ask(struct enroll_call *e, const Muster__V1__EnrollRequest *m)
 {
     struct api *a = e->api;
-    struct enroll_request rq = { .csr_pem = pb_str(m->csr_pem), .token_code = pb_str(m->token), .peer_addr = e->peer };
+    struct enroll_request rq = { .csr_pem = pb_str(m->csr_pem),
+                                 .token_code = pb_str(m->token),
+                                 .peer_addr = e->peer };
     struct enroll_answer an = { 0 };
     struct err err = { 0 };
 
@@ -153,7 +156,8 @@ static void ask(struct enroll_call *e, const Muster__V1__EnrollRequest *m)
     if (an.retry_after > 0) { /* a gRPC status has no field for it, so the sentence says it */
         char wait[48];
 
-        (void)snprintf(wait, sizeof(wait), "; try again in %llu s", (unsigned long long)reply_retry_after(an.retry_after));
+        (void)snprintf(wait, sizeof(wait), "; try again in %llu s",
+                       (unsigned long long)reply_retry_after(an.retry_after));
         size_t len = strlen(err.text);
         (void)snprintf(err.text + len, sizeof(err.text) - len, "%s", wait);
     }
@@ -256,7 +260,8 @@ static int open_link(struct api *a, uint64_t call, const struct grpc_call_info *
     return 0;
 }
 
-static int on_open(void *ctx, uint64_t call, const struct grpc_call_info *info, void **ret_user, const char **ret_message)
+static int on_open(void *ctx, uint64_t call, const struct grpc_call_info *info, void **ret_user,
+                   const char **ret_message)
 {
     struct api *a = ctx;
     struct grpc_user *u;
@@ -269,7 +274,8 @@ static int on_open(void *ctx, uint64_t call, const struct grpc_call_info *info, 
         return refuse_open(a->native, &err, ret_message);
     }
     if (!a->control || a->is_draining) {
-        (void)err_set(&err, -EAGAIN, "server.stopping", "the server is %s", a->control ? "stopping" : "starting");
+        (void)err_set(&err, -EAGAIN, "server.stopping", "the server is %s",
+                      a->control ? "stopping" : "starting");
         return refuse_open(a->native, &err, ret_message);
     }
     u = xnew0(struct grpc_user);
@@ -308,7 +314,8 @@ static void on_half_close(void *ctx, uint64_t call, void *user)
         enroll_finish(u->enroll, GRPC_INVALID_ARGUMENT, "request.bad: a call without a request");
 }
 
-/* Told one turn later when it happened inside one of control's own calls: control must not be entered from itself. */
+/* Told one turn later when it happened inside one of control's own calls: control must not be entered from
+ * itself. */
 struct link_gone {
     struct api *api;
     struct link_id id;
@@ -368,8 +375,9 @@ void native_init(struct api *a)
     pb_arena_init(&n->in, LIMIT_PB_ARENA);
     n->out = arena_new(OUT_ARENA_BYTES);
     n->packed = BUF(LIMIT_GRPC_MESSAGE);
-    a->grpc_ops = (struct grpc_server_ops){ .open = on_open, .message = on_message, .half_close = on_half_close,
-                                            .closed = on_closed, .ctx = a };
+    a->grpc_ops = (struct grpc_server_ops){
+        .open = on_open, .message = on_message, .half_close = on_half_close, .closed = on_closed, .ctx = a
+    };
     native__out_init(a);
 }
 

@@ -1,4 +1,5 @@
-/* api/native.h - the wire of muster-agent: muster.v1.Fleet over gRPC (private to api/). Core loop's thread. */
+/* api/native.h - the wire of muster-agent: muster.v1.Fleet over gRPC (private to api/). Core loop's thread.
+ */
 #ifndef MUSTER_API_NATIVE_H
 #define MUSTER_API_NATIVE_H
 
@@ -9,8 +10,8 @@ void native_init(struct api *a);
 void native_done(struct api *a);
 size_t native_n_links(const struct api *a);
 
-/* Is @s one whole JSON object (strict, depth LIMIT_JSON_DEPTH)? A walk without a tree: inventory rows come by the thousand and are
- * later shown raw. */
+/* Is @s one whole JSON object (strict, depth LIMIT_JSON_DEPTH)? A walk without a tree: inventory rows come by
+ * the thousand and are later shown raw. */
 bool native_is_json_object(struct str s);
 
 #endif

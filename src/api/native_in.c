@@ -1,5 +1,6 @@
-/* api/native_in.c - messages of an agent: protobuf -> wire structs -> control's verbs. Everything an agent sends is counted, capped
- * and checked to be text here, because control, store and the REST surface take it as such. */
+/* api/native_in.c - messages of an agent: protobuf -> wire structs -> control's verbs. Everything an agent
+ * sends is counted, capped and checked to be text here, because control, store and the REST surface take it
+ * as such. */
 #include <errno.h>
 
 #include "api/native_priv.h"
@@ -14,7 +15,8 @@ enum { CLAIM_MAX = 256, SECTION_NAME_MAX = 32, MESSAGE_TEXT_MAX = 1024, TASKS_IN
 
 static void break_off(struct native_link *l, const char *why)
 {
-    log_warn("native.protocol", "an agent broke the protocol", LOG_U64("link", l->id.v), LOG_CSTR("why", why));
+    log_warn("native.protocol", "an agent broke the protocol", LOG_U64("link", l->id.v),
+             LOG_CSTR("why", why));
     native__goodbye(l, "protocol.error", why, 0, false);
 }
 
@@ -68,7 +70,8 @@ static bool scan_string(struct scan *s)
             return false;
         c = *s->p++;
         if (c == 'u') {
-            if (s->end - s->p < 4 || !is_hex(s->p[0]) || !is_hex(s->p[1]) || !is_hex(s->p[2]) || !is_hex(s->p[3]))
+            if (s->end - s->p < 4 || !is_hex(s->p[0]) || !is_hex(s->p[1]) || !is_hex(s->p[2]) ||
+                !is_hex(s->p[3]))
                 return false;
             if (s->p[0] == '0' && s->p[1] == '0' && s->p[2] == '0' && s->p[3] == '0')
                 return false; /* NUL: our own parser refuses it too */
@@ -136,7 +139,7 @@ bool native_is_json_object(struct str text)
     struct scan s = { (const unsigned char *)text.ptr, (const unsigned char *)text.ptr + text.len };
     char open[LIMIT_JSON_DEPTH]; /* '{' or '[' per level */
     size_t depth = 0;
-    bool wants_value = true;     /* else a comma or an end */
+    bool wants_value = true; /* else a comma or an end */
 
     if (text.len == 0 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}' || !utf8_is_valid(text))
         return false; /* no white space around either: rows are shown by cutting the braces off */
@@ -179,16 +182,18 @@ bool native_is_json_object(struct str text)
 
 /* -- claims */
 
-bool native__claims(struct native *n, const Muster__V1__HostClaims *m, const char *agent_version, struct host_claims *ret)
+bool native__claims(struct native *n, const Muster__V1__HostClaims *m, const char *agent_version,
+                    struct host_claims *ret)
 {
     *ret = (struct host_claims){ 0 };
     if (!take_text(agent_version, 64, &ret->agent_version))
         return false;
     if (!m)
         return true;
-    if (!take_text(m->hostname, LIMIT_HOSTNAME, &ret->hostname) || !take_text(m->machine_id, 128, &ret->machine_id) ||
-        !take_text(m->os, CLAIM_MAX, &ret->os) || !take_text(m->kernel, CLAIM_MAX, &ret->kernel) ||
-        !take_text(m->arch, 64, &ret->arch) || m->n_addresses > 64 || m->n_labels > LIMIT_LABELS)
+    if (!take_text(m->hostname, LIMIT_HOSTNAME, &ret->hostname) ||
+        !take_text(m->machine_id, 128, &ret->machine_id) || !take_text(m->os, CLAIM_MAX, &ret->os) ||
+        !take_text(m->kernel, CLAIM_MAX, &ret->kernel) || !take_text(m->arch, 64, &ret->arch) ||
+        m->n_addresses > 64 || m->n_labels > LIMIT_LABELS)
         return false;
 
     ret->addresses.v = arena_array(n->in.arena, m->n_addresses + 1, sizeof(*ret->addresses.v));
@@ -201,7 +206,8 @@ bool native__claims(struct native *n, const Muster__V1__HostClaims *m, const cha
     for (size_t i = 0; i < m->n_labels; i++) {
         struct kv *kv = &ret->labels.v[ret->labels.n++];
 
-        if (!take_text(m->labels[i]->key, LIMIT_NAME, &kv->key) || !take_text(m->labels[i]->value, LIMIT_LABEL_VALUE, &kv->value))
+        if (!take_text(m->labels[i]->key, LIMIT_NAME, &kv->key) ||
+            !take_text(m->labels[i]->value, LIMIT_LABEL_VALUE, &kv->value))
             return false;
     }
     ret->cpu_cores = m->cpu_cores;
@@ -272,7 +278,8 @@ static const char *take_rows(struct native *n, const Muster__V1__SectionDelta *m
 /* NULL, or what is wrong with it. */
 static const char *take_delta(struct native *n, const Muster__V1__SectionDelta *m, struct section_delta *d)
 {
-    *d = (struct section_delta){ .status = status_of(m->status), .full = m->full, .taken_at = m->taken_at_us };
+    *d =
+        (struct section_delta){ .status = status_of(m->status), .full = m->full, .taken_at = m->taken_at_us };
     if (!take_text(m->name, SECTION_NAME_MAX, &d->name) || name_value(section_names, d->name) < 0)
         return "a section has no known name";
     if (!take_text(m->message, MESSAGE_TEXT_MAX, &d->message))
@@ -282,7 +289,8 @@ static const char *take_delta(struct native *n, const Muster__V1__SectionDelta *
     return take_rows(n, m, d);
 }
 
-/* A section we cannot take is left out and said so in the log: the agent would only send it again if we hung up. */
+/* A section we cannot take is left out and said so in the log: the agent would only send it again if we hung
+ * up. */
 static void on_inventory(struct native_link *l, const Muster__V1__Inventory *m)
 {
     struct native *n = l->api->native;
@@ -305,7 +313,8 @@ static void on_inventory(struct native_link *l, const Muster__V1__Inventory *m)
             n_d++;
         else
             log_warn("native.section_refused", "a section was left out", LOG_U64("link", l->id.v),
-                     LOG_STR("section", str_sub(str_of(m->sections[i]->name), 0, SECTION_NAME_MAX)), LOG_CSTR("why", wrong));
+                     LOG_STR("section", str_sub(str_of(m->sections[i]->name), 0, SECTION_NAME_MAX)),
+                     LOG_CSTR("why", wrong));
     }
     if (n_d > 0)
         checkin_inventory(l->api->control, l->id, d, n_d);
@@ -327,7 +336,9 @@ static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
     struct link_hello *said = l->hello;
     struct task_in_hand *tasks;
     struct section_delta *sections;
-    struct hello h = { .peer_addr = said->peer, .spool_epoch = m->spool_epoch, .commands_allowed = m->commands_allowed,
+    struct hello h = { .peer_addr = said->peer,
+                       .spool_epoch = m->spool_epoch,
+                       .commands_allowed = m->commands_allowed,
                        .agent_time = m->agent_time_us };
     struct err err = { 0 };
 
@@ -347,12 +358,15 @@ static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
         return;
     }
     for (size_t i = 0; i < m->n_tasks; i++)
-        tasks[i] = (struct task_in_hand){ .task_id = m->tasks[i]->task_id, .finished = m->tasks[i]->finished,
-                                          .stdout_bytes = m->tasks[i]->stdout_bytes, .stderr_bytes = m->tasks[i]->stderr_bytes };
+        tasks[i] = (struct task_in_hand){ .task_id = m->tasks[i]->task_id,
+                                          .finished = m->tasks[i]->finished,
+                                          .stdout_bytes = m->tasks[i]->stdout_bytes,
+                                          .stderr_bytes = m->tasks[i]->stderr_bytes };
     for (size_t i = 0; i < m->n_sections; i++) {
         struct section_delta *d = &sections[h.n_sections];
 
-        if (take_text(m->sections[i]->name, SECTION_NAME_MAX, &d->name) && take_digest(m->sections[i]->digest, &d->digest))
+        if (take_text(m->sections[i]->name, SECTION_NAME_MAX, &d->name) &&
+            take_digest(m->sections[i]->digest, &d->digest))
             h.n_sections++;
     }
     h.tasks = tasks;
@@ -475,7 +489,8 @@ static void on_renew(struct native_link *l, const Muster__V1__RenewRequest *m)
 
 static bool is_numbered(const Muster__V1__AgentMessage *m)
 {
-    return m->body_case == MUSTER__V1__AGENT_MESSAGE__BODY_INVENTORY || m->body_case == MUSTER__V1__AGENT_MESSAGE__BODY_EVENT;
+    return m->body_case == MUSTER__V1__AGENT_MESSAGE__BODY_INVENTORY ||
+           m->body_case == MUSTER__V1__AGENT_MESSAGE__BODY_EVENT;
 }
 
 static void dispatch(struct native_link *l, const Muster__V1__AgentMessage *m)

@@ -1,5 +1,5 @@
-/* api/native_out.c - link_ops of the native link: wire structs -> protobuf -> the call. control calls these for committed things
- * only, so nothing is held back here. */
+/* api/native_out.c - link_ops of the native link: wire structs -> protobuf -> the call. control calls these
+ * for committed things only, so nothing is held back here. */
 #include <errno.h>
 
 #include "api/native_priv.h"
@@ -123,7 +123,8 @@ static int fill_offer(struct native *n, const struct command *cmd, Muster__V1__T
     if (!b->argv || !env || !env_list)
         return -ENOBUFS;
     for (size_t i = 0; i < cmd->argv.n; i++)
-        b->argv[b->n_argv++] = (ProtobufCBinaryData){ cmd->argv.v[i].len, (uint8_t *)(uintptr_t)cmd->argv.v[i].ptr };
+        b->argv[b->n_argv++] =
+            (ProtobufCBinaryData){ cmd->argv.v[i].len, (uint8_t *)(uintptr_t)cmd->argv.v[i].ptr };
     for (size_t i = 0; i < cmd->env.n; i++) {
         muster__v1__task_offer__env_entry__init(&env[i]);
         env[i].key = copy(n, cmd->env.v[i].key);
@@ -177,7 +178,8 @@ static int op_cancel(void *ctx, struct link_id id, uint64_t task_id, usec_t grac
     return send_message(l, &m);
 }
 
-static int op_input(void *ctx, struct link_id id, uint64_t task_id, uint64_t offset, struct str data, bool eof)
+static int op_input(void *ctx, struct link_id id, uint64_t task_id, uint64_t offset, struct str data,
+                    bool eof)
 {
     struct native_link *l = link_of(ctx, id);
     Muster__V1__ServerMessage m = MUSTER__V1__SERVER_MESSAGE__INIT;
@@ -194,8 +196,8 @@ static int op_input(void *ctx, struct link_id id, uint64_t task_id, uint64_t off
     return send_message(l, &m);
 }
 
-static int op_task_ack(void *ctx, struct link_id id, uint64_t task_id, uint64_t stdout_offset, uint64_t stderr_offset,
-                       bool finished)
+static int op_task_ack(void *ctx, struct link_id id, uint64_t task_id, uint64_t stdout_offset,
+                       uint64_t stderr_offset, bool finished)
 {
     struct native_link *l = link_of(ctx, id);
     Muster__V1__ServerMessage m = MUSTER__V1__SERVER_MESSAGE__INIT;
@@ -230,7 +232,8 @@ static int op_resync(void *ctx, struct link_id id, const struct str *sections, s
     return send_message(l, &m);
 }
 
-static int op_renewed(void *ctx, struct link_id id, const char *cert_pem, const char *ca_pem, const char *error)
+static int op_renewed(void *ctx, struct link_id id, const char *cert_pem, const char *ca_pem,
+                      const char *error)
 {
     struct native_link *l = link_of(ctx, id);
     Muster__V1__ServerMessage m = MUSTER__V1__SERVER_MESSAGE__INIT;
@@ -275,7 +278,8 @@ static int op_inventory_request(void *ctx, struct link_id id, uint64_t request_i
     return send_message(l, &m);
 }
 
-void native__goodbye(struct native_link *l, const char *slug, const char *why, usec_t reconnect_after, bool forever)
+void native__goodbye(struct native_link *l, const char *slug, const char *why, usec_t reconnect_after,
+                     bool forever)
 {
     struct native *n = l->api->native;
     Muster__V1__ServerMessage m = MUSTER__V1__SERVER_MESSAGE__INIT;
@@ -295,7 +299,8 @@ void native__goodbye(struct native_link *l, const char *slug, const char *why, u
     n->in_op--;
 }
 
-static int op_goodbye(void *ctx, struct link_id id, const char *slug, const char *why, usec_t reconnect_after, bool forever)
+static int op_goodbye(void *ctx, struct link_id id, const char *slug, const char *why, usec_t reconnect_after,
+                      bool forever)
 {
     struct native_link *l = link_of(ctx, id);
 

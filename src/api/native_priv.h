@@ -19,20 +19,23 @@ struct native_link {
 };
 struct native {
     struct slots *links;
-    struct pb_arena in;       /* one message at a time */
-    struct arena *out;        /* of one message on its way out */
+    struct pb_arena in; /* one message at a time */
+    struct arena *out;  /* of one message on its way out */
     struct buf packed;
-    uint32_t in_op;           /* inside a link op, that is inside control */
+    uint32_t in_op; /* inside a link op, that is inside control */
     char refusal[512];
 };
 
 /* native_in.c: one message of a link. */
 void native__message(struct native_link *l, struct str msg);
-/* Claims as wire struct, borrowed from @m and n->in; @agent_version wins over an empty one. False: over a cap, or not UTF-8. */
-bool native__claims(struct native *n, const Muster__V1__HostClaims *m, const char *agent_version, struct host_claims *ret);
+/* Claims as wire struct, borrowed from @m and n->in; @agent_version wins over an empty one. False: over a
+ * cap, or not UTF-8. */
+bool native__claims(struct native *n, const Muster__V1__HostClaims *m, const char *agent_version,
+                    struct host_claims *ret);
 /* native_out.c */
 void native__out_init(struct api *a);
 /* Says goodbye and ends the call. */
-void native__goodbye(struct native_link *l, const char *slug, const char *why, usec_t reconnect_after, bool forever);
+void native__goodbye(struct native_link *l, const char *slug, const char *why, usec_t reconnect_after,
+                     bool forever);
 
 #endif

@@ -162,7 +162,8 @@ static void write_parameters(struct jw *w, const struct route *r)
     }
     if (r->flags & ROUTE_IDEM_KEY) {
         jw_map(w);
-        write_parameter(w, "header", STR("Idempotency-Key"), false, "A repeat with the same key answers with the first one's result.");
+        write_parameter(w, "header", STR("Idempotency-Key"), false,
+                        "A repeat with the same key answers with the first one's result.");
         jw_key(w, "schema");
         jw_map(w);
         jw_key(w, "type");
@@ -292,11 +293,13 @@ static void write_paths(const struct router *rt, struct jw *w)
     jw_end_map(w);
 }
 
-static const char error_schema[] =
-    "{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{\"type\":\"object\",\"required\":[\"code\",\"message\"],"
-    "\"properties\":{\"code\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"},\"fields\":{\"type\":\"array\",\"items\":"
-    "{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\"},\"code\":{\"type\":\"string\"},\"message\":{\"type\":"
-    "\"string\"}}}}}}}}";
+static const char error_schema[] = "{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{"
+                                   "\"type\":\"object\",\"required\":[\"code\",\"message\"],"
+                                   "\"properties\":{\"code\":{\"type\":\"string\"},\"message\":{\"type\":"
+                                   "\"string\"},\"fields\":{\"type\":\"array\",\"items\":"
+                                   "{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\"},"
+                                   "\"code\":{\"type\":\"string\"},\"message\":{\"type\":"
+                                   "\"string\"}}}}}}}}";
 
 static void write_components(struct names *names, struct jw *w)
 {
@@ -333,7 +336,8 @@ int openapi_write(const struct router *rt, struct buf *out)
     jw_key(&w, "openapi");
     jw_cstr(&w, "3.1.0");
     jw_key(&w, "info");
-    jw_raw(&w, STR("{\"title\":\"Muster\",\"version\":\"" MUSTER_VERSION "\",\"license\":{\"name\":\"Apache-2.0\",\"identifier\":"
+    jw_raw(&w, STR("{\"title\":\"Muster\",\"version\":\"" MUSTER_VERSION
+                   "\",\"license\":{\"name\":\"Apache-2.0\",\"identifier\":"
                    "\"Apache-2.0\"}}"));
     jw_key(&w, "security");
     jw_raw(&w, STR("[{\"bearer\":[]}]"));

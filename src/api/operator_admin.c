@@ -56,7 +56,10 @@ static void on_login_done(void *ctx, const struct login_result *r)
         reply_error_parked(c, &r->err);
         return;
     }
-    struct login_out o = { .token = str_of(r->token), .user = str_of(r->user), .token_id = r->token_id, .role = (int)r->role,
+    struct login_out o = { .token = str_of(r->token),
+                           .user = str_of(r->user),
+                           .token_id = r->token_id,
+                           .role = (int)r->role,
                            .expires_at = r->expires_at };
     reply_record(c, 200, &login_record, &o);
 }
@@ -89,8 +92,9 @@ static void on_whoami(struct call *c)
 
 /* -- users */
 
-static const struct name user_roles[] = { { ROLE_VIEWER, "viewer" }, { ROLE_OPERATOR, "operator" }, { ROLE_ADMIN, "admin" },
-                                          NAMES_END };
+static const struct name user_roles[] = {
+    { ROLE_VIEWER, "viewer" }, { ROLE_OPERATOR, "operator" }, { ROLE_ADMIN, "admin" }, NAMES_END
+};
 
 static void on_user_view(void *ctx, const struct user_row *u)
 {
@@ -236,7 +240,8 @@ struct api_token_body {
     usec_t ttl;
 };
 static const struct field api_token_body_fields[] = {
-    F_STR(struct api_token_body, name, "name", LIMIT_NAME, .flags = FIELD_REQUIRED, .help = "What it is for."),
+    F_STR(struct api_token_body, name, "name", LIMIT_NAME, .flags = FIELD_REQUIRED,
+          .help = "What it is for."),
     F_ENUM(struct api_token_body, role, "role", user_roles, .help = "Default: your own."),
     F_DURATION(struct api_token_body, ttl, "ttl", .help = "How long it is good; 0: for ever."),
     F_STR(struct api_token_body, user, "user", LIMIT_NAME, .help = "Whose it is; default: yours."),
@@ -380,7 +385,8 @@ struct backup_body {
     struct str path;
 };
 static const struct field backup_fields[] = {
-    F_STR(struct backup_body, path, "path", 4096, .flags = FIELD_REQUIRED, .help = "Absolute path of a file that does not exist yet."),
+    F_STR(struct backup_body, path, "path", 4096, .flags = FIELD_REQUIRED,
+          .help = "Absolute path of a file that does not exist yet."),
 };
 static const struct record backup_record = RECORD(backup_body, backup_fields);
 
@@ -411,7 +417,8 @@ static void on_backup_progress(void *ctx, uint64_t done, uint64_t total)
 
     if (b->is_gone)
         return;
-    n = snprintf(json, sizeof(json), "{\"done\":%llu,\"total\":%llu}", (unsigned long long)done, (unsigned long long)total);
+    n = snprintf(json, sizeof(json), "{\"done\":%llu,\"total\":%llu}", (unsigned long long)done,
+                 (unsigned long long)total);
     b->sink.put(b->sink.ctx, "progress", 0, str_bytes(json, (size_t)n));
 }
 
@@ -475,20 +482,22 @@ static void on_backup(struct call *c)
 
 #define V1 "/api/v1"
 const struct route api_admin_routes[] = {
-    { HTTP_POST, V1 "/login", AUTH_LOGIN, .body = &login_body_record, .cap = 8192, .handler = on_login, .response = &login_record,
-      .flags = ROUTE_MUTATES, .summary = "A password for an API token." },
+    { HTTP_POST, V1 "/login", AUTH_LOGIN, .body = &login_body_record, .cap = 8192, .handler = on_login,
+      .response = &login_record, .flags = ROUTE_MUTATES, .summary = "A password for an API token." },
     { HTTP_GET, V1 "/whoami", AUTH_OPERATOR, VERB_READ, .handler = on_whoami, .response = &whoami_record,
       .summary = "Who you are here." },
-    { HTTP_GET, V1 "/users", AUTH_OPERATOR, VERB_USER_ADMIN, .handler = on_users, .response = &user_list_record,
-      .summary = "Users." },
+    { HTTP_GET, V1 "/users", AUTH_OPERATOR, VERB_USER_ADMIN, .handler = on_users,
+      .response = &user_list_record, .summary = "Users." },
     { HTTP_POST, V1 "/users", AUTH_OPERATOR, VERB_USER_ADMIN, &user_body_record, 8192, on_user_create,
       .response = &user_out_record, .status = 201, .flags = ROUTE_MUTATES, .summary = "Adds a user." },
-    { HTTP_PATCH, V1 "/users/{name}", AUTH_OPERATOR, VERB_OWN_PASSWORD, &user_patch_record, 8192, on_user_patch,
-      .response = &user_out_record, .flags = ROUTE_MUTATES, .summary = "Changes a user; everybody may change their own password." },
-    { HTTP_GET, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_api_tokens, .query = &api_tokens_query_record,
-      .response = &api_token_list_record, .summary = "Your API tokens." },
-    { HTTP_POST, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, &api_token_body_record, 8192, on_api_token_create,
-      .response = &api_token_record, .status = 201, .flags = ROUTE_MUTATES, .summary = "Makes an API token." },
+    { HTTP_PATCH, V1 "/users/{name}", AUTH_OPERATOR, VERB_OWN_PASSWORD, &user_patch_record, 8192,
+      on_user_patch, .response = &user_out_record, .flags = ROUTE_MUTATES,
+      .summary = "Changes a user; everybody may change their own password." },
+    { HTTP_GET, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_api_tokens,
+      .query = &api_tokens_query_record, .response = &api_token_list_record, .summary = "Your API tokens." },
+    { HTTP_POST, V1 "/api-tokens", AUTH_OPERATOR, VERB_API_TOKEN, &api_token_body_record, 8192,
+      on_api_token_create, .response = &api_token_record, .status = 201, .flags = ROUTE_MUTATES,
+      .summary = "Makes an API token." },
     { HTTP_DELETE, V1 "/api-tokens/{id}", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_api_token_revoke,
       .response = &api_token_record, .flags = ROUTE_MUTATES, .summary = "Revokes an API token." },
     { HTTP_GET, V1 "/logs", AUTH_OPERATOR, VERB_AUDIT_READ, .handler = on_logs, .query = &logs_query_record,

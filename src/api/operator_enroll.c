@@ -107,9 +107,11 @@ struct token_body {
     struct str note;
 };
 static const struct field token_fields[] = {
-    F_U64(struct token_body, uses, "uses", .max_value = 1000000000, .help = "How many hosts may use it; 0: any number. Default 1."),
+    F_U64(struct token_body, uses, "uses", .max_value = 1000000000,
+          .help = "How many hosts may use it; 0: any number. Default 1."),
     F_DURATION(struct token_body, ttl, "ttl", .help = "How long it is good; 0: for ever. Default 24h."),
-    F_MAP(struct token_body, labels, "labels", LIMIT_LABELS, LIMIT_LABEL_VALUE, .help = "Labels its hosts get."),
+    F_MAP(struct token_body, labels, "labels", LIMIT_LABELS, LIMIT_LABEL_VALUE,
+          .help = "Labels its hosts get."),
     F_BOOL(struct token_body, auto_approve, "auto_approve", .help = "Its hosts need no operator."),
     F_STR(struct token_body, note, "note", 256),
 };
@@ -152,7 +154,9 @@ static void on_token_create(struct call *c)
     const struct token_body *b = c->body;
     struct token_wish wish = { .uses = field_is_present(&token_body_record, b, "uses") ? b->uses : 1,
                                .ttl = field_is_present(&token_body_record, b, "ttl") ? b->ttl : USEC_PER_DAY,
-                               .labels = b->labels, .auto_approve = b->auto_approve, .note = b->note };
+                               .labels = b->labels,
+                               .auto_approve = b->auto_approve,
+                               .note = b->note };
     struct token_find find = { 0 };
     struct jw *w = call_json(c);
     char text[128], line[384], at[CLOCK_TEXT_MAX];
@@ -218,19 +222,22 @@ static void on_token_revoke(struct call *c)
 
 #define V1 "/api/v1"
 const struct route api_enroll_routes[] = {
-    { HTTP_GET, V1 "/enrollments", AUTH_OPERATOR, VERB_READ, .handler = on_enrollments, .response = &enrollment_list_record,
-      .summary = "Hosts that wait for an operator." },
-    { HTTP_POST, V1 "/agents/{host}/approve", AUTH_OPERATOR, VERB_HOST_APPROVE, &approve_record, .handler = on_approve,
-      .response = &agent_record, .flags = ROUTE_MUTATES, .summary = "Lets a pending (or rejected) host in." },
-    { HTTP_POST, V1 "/agents/{host}/reject", AUTH_OPERATOR, VERB_HOST_REJECT, &reason_record, .handler = on_reject,
-      .response = &agent_record, .flags = ROUTE_MUTATES, .summary = "Turns a pending host away." },
-    { HTTP_POST, V1 "/agents/{host}/revoke", AUTH_OPERATOR, VERB_HOST_REVOKE, &reason_record, .handler = on_revoke,
-      .response = &agent_record, .flags = ROUTE_MUTATES,
+    { HTTP_GET, V1 "/enrollments", AUTH_OPERATOR, VERB_READ, .handler = on_enrollments,
+      .response = &enrollment_list_record, .summary = "Hosts that wait for an operator." },
+    { HTTP_POST, V1 "/agents/{host}/approve", AUTH_OPERATOR, VERB_HOST_APPROVE, &approve_record,
+      .handler = on_approve, .response = &agent_record, .flags = ROUTE_MUTATES,
+      .summary = "Lets a pending (or rejected) host in." },
+    { HTTP_POST, V1 "/agents/{host}/reject", AUTH_OPERATOR, VERB_HOST_REJECT, &reason_record,
+      .handler = on_reject, .response = &agent_record, .flags = ROUTE_MUTATES,
+      .summary = "Turns a pending host away." },
+    { HTTP_POST, V1 "/agents/{host}/revoke", AUTH_OPERATOR, VERB_HOST_REVOKE, &reason_record,
+      .handler = on_revoke, .response = &agent_record, .flags = ROUTE_MUTATES,
       .summary = "Takes the certificate back: the link is cut at once and never comes again." },
-    { HTTP_POST, V1 "/tokens", AUTH_OPERATOR, VERB_INSTALL_TOKEN, &token_body_record, .handler = on_token_create,
-      .response = &install_token_new_record, .status = 201, .flags = ROUTE_MUTATES, .summary = "Makes an install token." },
-    { HTTP_GET, V1 "/tokens", AUTH_OPERATOR, VERB_INSTALL_TOKEN, .handler = on_tokens, .response = &install_token_list_record,
-      .summary = "Install tokens, without their codes." },
+    { HTTP_POST, V1 "/tokens", AUTH_OPERATOR, VERB_INSTALL_TOKEN, &token_body_record,
+      .handler = on_token_create, .response = &install_token_new_record, .status = 201,
+      .flags = ROUTE_MUTATES, .summary = "Makes an install token." },
+    { HTTP_GET, V1 "/tokens", AUTH_OPERATOR, VERB_INSTALL_TOKEN, .handler = on_tokens,
+      .response = &install_token_list_record, .summary = "Install tokens, without their codes." },
     { HTTP_DELETE, V1 "/tokens/{id}", AUTH_OPERATOR, VERB_INSTALL_TOKEN, .handler = on_token_revoke,
       .response = &install_token_record, .flags = ROUTE_MUTATES, .summary = "Revokes an install token." },
 };

@@ -9,11 +9,17 @@
 #include "api/views.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "base/uuid.h"
 #include "base/text.h"
+#include "base/uuid.h"
 
-enum { EVENTS_DEFAULT = 100, EVENTS_MAX = 5000, AUDIT_DEFAULT = 1000, AUDIT_MAX = 10000, VERIFY_PAGE = 500,
-       ITEM_MAX_BYTES = 64 << 10 };
+enum {
+    EVENTS_DEFAULT = 100,
+    EVENTS_MAX = 5000,
+    AUDIT_DEFAULT = 1000,
+    AUDIT_MAX = 10000,
+    VERIFY_PAGE = 500,
+    ITEM_MAX_BYTES = 64 << 10
+};
 
 static void fail_read(struct call *c, int result)
 {
@@ -46,7 +52,8 @@ static bool event_is_wanted(const struct tail *t, const struct event *e)
     return (!t->type[0] || str_is(e->type, t->type)) && (!t->host[0] || str_is(e->host_id, t->host));
 }
 
-static void tell_event(struct tail *t, const struct event *e, void (*to)(struct follow *f, uint64_t id, struct str json))
+static void tell_event(struct tail *t, const struct event *e,
+                       void (*to)(struct follow *f, uint64_t id, struct str json))
 {
     AUTO(buf_done) struct buf out = BUF(ITEM_MAX_BYTES);
     struct jw w = JW(&out);
@@ -56,7 +63,8 @@ static void tell_event(struct tail *t, const struct event *e, void (*to)(struct 
         to(t->follow, e->id, buf_as_str(&out));
 }
 
-static void tell_audit(struct tail *t, const struct audit_row *r, void (*to)(struct follow *f, uint64_t id, struct str json))
+static void tell_audit(struct tail *t, const struct audit_row *r,
+                       void (*to)(struct follow *f, uint64_t id, struct str json))
 {
     AUTO(buf_done) struct buf out = BUF(ITEM_MAX_BYTES);
     struct jw w = JW(&out);
@@ -103,7 +111,8 @@ static void tail_read(void *ctx, struct follow *f, uint64_t after, uint32_t limi
     if (t->is_audit)
         read_audit(t->control, after, false, limit, tail_audit_row, tail_read_done, t);
     else
-        read_events(t->control, after, false, limit, str_of(t->type), str_of(t->host), tail_event_row, tail_read_done, t);
+        read_events(t->control, after, false, limit, str_of(t->type), str_of(t->host), tail_event_row,
+                    tail_read_done, t);
 }
 
 static void tail_over(void *ctx)
@@ -127,8 +136,8 @@ static struct tail *tail_new(struct control *control, bool is_audit, struct str 
     return t;
 }
 
-struct follow *events_follow(struct control *control, struct str type, const char *host_uuid, const struct sink *sink,
-                             bool has_after, uint64_t after)
+struct follow *events_follow(struct control *control, struct str type, const char *host_uuid,
+                             const struct sink *sink, bool has_after, uint64_t after)
 {
     struct tail *t = tail_new(control, false, type, host_uuid);
 
@@ -159,7 +168,8 @@ static bool wants_stream(const struct call *c, bool follow)
            (follow || str_find(http_header(c->req, "accept"), STR("text/event-stream")) >= 0);
 }
 
-static void stream_log(struct call *c, bool is_audit, struct str type, const char *host_uuid, bool has_after, uint64_t after)
+static void stream_log(struct call *c, bool is_audit, struct str type, const char *host_uuid, bool has_after,
+                       uint64_t after)
 {
     uint64_t from;
     bool resumes = resume_point(c, has_after, after, &from);
@@ -187,15 +197,18 @@ struct events_query {
     bool follow;
 };
 static const struct field events_query_fields[] = {
-    F_U32(struct events_query, limit, "limit", .min_value = 1, .max_value = EVENTS_MAX, .help = "Default 100."),
+    F_U32(struct events_query, limit, "limit", .min_value = 1, .max_value = EVENTS_MAX,
+          .help = "Default 100."),
     F_U64(struct events_query, after, "after", .help = "Only events after this id."),
     F_STR(struct events_query, event_type, "event_type", 63),
     F_STR(struct events_query, agent_id, "agent_id", LIMIT_HOSTNAME, .help = "UUID or name of a host."),
-    F_BOOL(struct events_query, follow, "follow", .help = "An event stream; so does Accept: text/event-stream."),
+    F_BOOL(struct events_query, follow, "follow",
+           .help = "An event stream; so does Accept: text/event-stream."),
 };
 static const struct record events_query_record = RECORD_SEEN(events_query, events_query_fields);
 
-/* Events of a page, kept as text: with `after` the store gives the oldest first, and the newest is shown first. */
+/* Events of a page, kept as text: with `after` the store gives the oldest first, and the newest is shown
+ * first. */
 struct page {
     struct call *c;
     struct blob **v;
@@ -285,7 +298,8 @@ static void on_events(struct call *c)
     p = page_new(c, q->limit ? q->limit : EVENTS_DEFAULT);
     p->is_ascending = has_after;
     p->after = q->after;
-    read_events(c->control, q->after, !has_after, p->limit, q->event_type, str_of(h.uuid), on_event_row, on_events_done, p);
+    read_events(c->control, q->after, !has_after, p->limit, q->event_type, str_of(h.uuid), on_event_row,
+                on_events_done, p);
 }
 
 /* -- GET /audit */
@@ -298,7 +312,8 @@ struct audit_query {
 };
 static const struct field audit_query_fields[] = {
     F_U32(struct audit_query, limit, "limit", .min_value = 1, .max_value = AUDIT_MAX),
-    F_U64(struct audit_query, after, "after", .help = "Rows after this id, oldest first; without it the newest, newest first."),
+    F_U64(struct audit_query, after, "after",
+          .help = "Rows after this id, oldest first; without it the newest, newest first."),
     F_BOOL(struct audit_query, follow, "follow"),
 };
 static const struct record audit_query_record = RECORD_SEEN(audit_query, audit_query_fields);
@@ -354,7 +369,9 @@ static void on_audit(struct call *c)
         return;
     }
     r = xnew0(struct audit_read);
-    *r = (struct audit_read){ .c = call_ref(c), .limit = q->limit ? q->limit : AUDIT_DEFAULT, .is_ascending = has_after };
+    *r = (struct audit_read){ .c = call_ref(c),
+                              .limit = q->limit ? q->limit : AUDIT_DEFAULT,
+                              .is_ascending = has_after };
     jw_map(call_json(c));
     jw_key(call_json(c), "rows");
     jw_list(call_json(c));
@@ -369,7 +386,7 @@ struct verify {
     uint32_t n_page;
     struct audit_row prev; /* only what the check needs: id and hash */
     bool has_prev;
-    const char *broken;    /* reason or NULL */
+    const char *broken; /* reason or NULL */
 };
 
 static const char *verdict_text(enum audit_verdict v)
@@ -469,9 +486,11 @@ static void on_audit_verify(struct call *c)
 #define V1 "/api/v1"
 const struct route api_events_routes[] = {
     { HTTP_GET, V1 "/events", AUTH_OPERATOR, VERB_READ, .handler = on_events, .query = &events_query_record,
-      .response = &event_list_record, .flags = ROUTE_STREAMS, .summary = "What happened, newest first, or as it happens." },
-    { HTTP_GET, V1 "/audit", AUTH_OPERATOR, VERB_AUDIT_READ, .handler = on_audit, .query = &audit_query_record,
-      .response = &audit_list_record, .flags = ROUTE_STREAMS, .summary = "Who did what, and who was refused." },
+      .response = &event_list_record, .flags = ROUTE_STREAMS,
+      .summary = "What happened, newest first, or as it happens." },
+    { HTTP_GET, V1 "/audit", AUTH_OPERATOR, VERB_AUDIT_READ, .handler = on_audit,
+      .query = &audit_query_record, .response = &audit_list_record, .flags = ROUTE_STREAMS,
+      .summary = "Who did what, and who was refused." },
     { HTTP_GET, V1 "/audit/verify", AUTH_OPERATOR, VERB_AUDIT_READ, .handler = on_audit_verify,
       .response = &audit_verify_record, .summary = "Checks the hash chain of the audit log." },
 };

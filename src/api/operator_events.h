@@ -4,9 +4,9 @@
 
 #include "api/follow.h"
 
-/* Starts a follower of all events (or those of one type or host) into @sink, which lives until the follower is told it is gone:
- * follow_feed_ops.gone(). With @has_after everything after @after first. */
-struct follow *events_follow(struct control *control, struct str type, const char *host_uuid, const struct sink *sink,
-                             bool has_after, uint64_t after);
+/* Starts a follower of all events (or those of one type or host) into @sink, which lives until the follower
+ * is told it is gone: follow_feed_ops.gone(). With @has_after everything after @after first. */
+struct follow *events_follow(struct control *control, struct str type, const char *host_uuid,
+                             const struct sink *sink, bool has_after, uint64_t after);
 
 #endif

@@ -1,4 +1,5 @@
-/* api/operator_health.c - is it alive, is it ready, how is it: probes, metrics, status and the description of the API. */
+/* api/operator_health.c - is it alive, is it ready, how is it: probes, metrics, status and the description of
+ * the API. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -9,7 +10,8 @@
 #include "api/views.h"
 #include "base/mem.h"
 
-/* Health answers are not parked: they say how the server is now, above all when the disk does not take anything. */
+/* Health answers are not parked: they say how the server is now, above all when the disk does not take
+ * anything. */
 
 static void on_healthz(struct call *c)
 {
@@ -98,7 +100,8 @@ const struct record health_record = RECORD(health_out, health_fields);
 static void on_health(struct call *c)
 {
     struct fleet_counts n = { 0 };
-    struct health_out o = { .status = STR("ok"), .version = STR(MUSTER_VERSION),
+    struct health_out o = { .status = STR("ok"),
+                            .version = STR(MUSTER_VERSION),
                             .uptime_seconds = (api_now(c->api) - c->api->started_mono) / USEC_PER_SEC };
 
     if (c->control)
@@ -115,9 +118,12 @@ struct status_hosts_out {
     uint32_t total, ready, busy, stale, disconnected, pending;
 };
 static const struct field status_hosts_fields[] = {
-    F_U32(struct status_hosts_out, total, "total"), F_U32(struct status_hosts_out, ready, "ready"),
-    F_U32(struct status_hosts_out, busy, "busy"),   F_U32(struct status_hosts_out, stale, "stale"),
-    F_U32(struct status_hosts_out, disconnected, "disconnected"), F_U32(struct status_hosts_out, pending, "pending"),
+    F_U32(struct status_hosts_out, total, "total"),
+    F_U32(struct status_hosts_out, ready, "ready"),
+    F_U32(struct status_hosts_out, busy, "busy"),
+    F_U32(struct status_hosts_out, stale, "stale"),
+    F_U32(struct status_hosts_out, disconnected, "disconnected"),
+    F_U32(struct status_hosts_out, pending, "pending"),
 };
 static const struct record status_hosts_record = RECORD(status_hosts_out, status_hosts_fields);
 struct status_jobs_out {
@@ -203,7 +209,8 @@ const struct route api_health_routes[] = {
       .summary = "Ready: the database is open and takes writes." },
     { HTTP_GET, "/metrics", AUTH_METRICS, VERB_READ, .handler = on_metrics, .summary = "Prometheus text." },
     { HTTP_GET, "/api/openapi.json", AUTH_NONE, .handler = on_openapi, .summary = "This document." },
-    { HTTP_GET, "/api/v1/health", AUTH_NONE, .handler = on_health, .response = &health_record, .summary = "A short summary." },
+    { HTTP_GET, "/api/v1/health", AUTH_NONE, .handler = on_health, .response = &health_record,
+      .summary = "A short summary." },
     { HTTP_GET, "/api/v1/status", AUTH_OPERATOR, VERB_READ, .handler = on_status, .response = &status_record,
       .summary = "The server and its fleet at a glance." },
 };

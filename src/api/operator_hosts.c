@@ -44,9 +44,11 @@ struct hosts_query {
     uint32_t limit;
 };
 static const struct field hosts_query_fields[] = {
-    F_STR(struct hosts_query, status, "status", 64, .help = "ready, busy, stale or disconnected; several with commas."),
+    F_STR(struct hosts_query, status, "status", 64,
+          .help = "ready, busy, stale or disconnected; several with commas."),
     F_STR(struct hosts_query, label, "label", 4096, .help = "Selector: role=web,env!=test."),
-    F_STR(struct hosts_query, state, "state", 16, .help = "approved, rejected or revoked; default: approved and revoked."),
+    F_STR(struct hosts_query, state, "state", 16,
+          .help = "approved, rejected or revoked; default: approved and revoked."),
     F_BOOL(struct hosts_query, connected, "connected", .help = "Only with, or only without, a live link."),
     F_U32(struct hosts_query, limit, "limit", .min_value = 1, .max_value = LIST_MAX),
     F_STR(struct hosts_query, after, "after", 36, .help = "Id of the last one of the page before."),
@@ -78,7 +80,8 @@ static bool host_fits(const struct hosts_walk *w, const struct host_view *h)
 {
     if (h->state == HOST_PENDING)
         return false; /* they are in /enrollments */
-    if (w->q->state.len ? !str_is(w->q->state, name_of(host_state_names, (int)h->state)) : h->state == HOST_REJECTED)
+    if (w->q->state.len ? !str_is(w->q->state, name_of(host_state_names, (int)h->state))
+                        : h->state == HOST_REJECTED)
         return false;
     if (w->want_connected && w->q->connected != (h->link.v != 0))
         return false;
@@ -108,7 +111,9 @@ static bool on_host(void *ctx, const struct host_view *h)
 static void on_hosts(struct call *c)
 {
     const struct hosts_query *q = c->query;
-    struct hosts_walk w = { .c = c, .q = q, .limit = q->limit ? q->limit : LIST_DEFAULT, .has_after = q->after.len > 0 };
+    struct hosts_walk w = {
+        .c = c, .q = q, .limit = q->limit ? q->limit : LIST_DEFAULT, .has_after = q->after.len > 0
+    };
     struct selector *sel = NULL;
     struct err err = { 0 };
     struct jw *out = call_json(c);
@@ -172,8 +177,10 @@ static int labels_of(struct arena *a, struct str text, struct kv_list *ret, stru
         return err_set(err, -ENOBUFS, "request.too_large", "too many labels");
     for (const struct node *n = map->child; n; n = n->next) {
         if (n->type != NODE_NULL && n->type != NODE_STR)
-            return err_set(err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted", STR_FMT(str_sub(n->key, 0, 64)));
-        ret->v[ret->n++] = (struct kv){ n->key, n->type == NODE_STR ? (n->s.ptr ? n->s : STR("")) : STR_NONE };
+            return err_set(err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted",
+                           STR_FMT(str_sub(n->key, 0, 64)));
+        ret->v[ret->n++] =
+            (struct kv){ n->key, n->type == NODE_STR ? (n->s.ptr ? n->s : STR("")) : STR_NONE };
     }
     return 0;
 }
@@ -194,7 +201,8 @@ static void on_host_patch(struct call *c)
         return;
     memcpy(uuid, h.uuid, sizeof(uuid));
 
-    /* Labels first: they are checked whole before any is set, and a taken name must not leave half a change behind. */
+    /* Labels first: they are checked whole before any is set, and a taken name must not leave half a change
+     * behind. */
     if (p->name.len && labels.n) {
         for (size_t i = 0; i < labels.n; i++)
             if (label_check(labels.v[i].key, labels.v[i].value.ptr ? labels.v[i].value : STR(""), &err) < 0) {
@@ -345,7 +353,8 @@ static void on_section_done(void *ctx, int result)
     } else if (!found) {
         struct err err = { 0 };
 
-        (void)err_set(&err, -ENOENT, "section.unknown", "the host has not reported section %.*s", STR_FMT(call_param(c, 1)));
+        (void)err_set(&err, -ENOENT, "section.unknown", "the host has not reported section %.*s",
+                      STR_FMT(call_param(c, 1)));
         reply_error(c, &err);
     } else {
         reply_now(c, 200);
@@ -365,8 +374,13 @@ static void on_asked(void *ctx, int result, const struct err *err, const struct 
         return;
     }
     w = call_json(c);
-    struct fact_head h = { .section = d->name, .status = d->status, .message = d->message, .digest = d->digest,
-                           .taken_at = d->taken_at, .received_at = clock_wall(c->api->conf.clock), .n_rows = d->n_rows };
+    struct fact_head h = { .section = d->name,
+                           .status = d->status,
+                           .message = d->message,
+                           .digest = d->digest,
+                           .taken_at = d->taken_at,
+                           .received_at = clock_wall(c->api->conf.clock),
+                           .n_rows = d->n_rows };
     jw_map(w);
     view_section_members(&h, w);
     jw_key(w, "rows");
@@ -385,7 +399,8 @@ static void on_inventory_section(struct call *c)
     struct err err = { 0 };
 
     if (name_value(section_names, section) < 0) {
-        (void)err_set(&err, -ENOENT, "section.unknown", "there is no inventory section %.*s", STR_FMT(str_sub(section, 0, 64)));
+        (void)err_set(&err, -ENOENT, "section.unknown", "there is no inventory section %.*s",
+                      STR_FMT(str_sub(section, 0, 64)));
         reply_error(c, &err);
         return;
     }
@@ -463,19 +478,24 @@ static void on_history(struct call *c)
 
 #define A "/api/v1/agents"
 const struct route api_hosts_routes[] = {
-    { HTTP_GET, A, AUTH_OPERATOR, VERB_READ, .handler = on_hosts, .query = &hosts_query_record, .response = &agent_list_record,
+    { HTTP_GET, A, AUTH_OPERATOR, VERB_READ, .handler = on_hosts, .query = &hosts_query_record,
+      .response = &agent_list_record,
       .summary = "Hosts of the fleet in order of name; pending ones are under /enrollments." },
     { HTTP_GET, A "/{host}", AUTH_OPERATOR, VERB_READ, .handler = on_host_get, .response = &agent_record,
       .summary = "One host, by UUID or name." },
     { HTTP_PATCH, A "/{host}", AUTH_OPERATOR, VERB_HOST_LABEL, &host_patch_record, 128 << 10, on_host_patch,
-      .response = &agent_record, .flags = ROUTE_MUTATES, .summary = "Renames a host, sets and removes labels." },
-    { HTTP_DELETE, A "/{host}", AUTH_OPERATOR, VERB_HOST_FORGET, .handler = on_host_forget, .response = &forgotten_record,
-      .flags = ROUTE_MUTATES, .summary = "Forgets a host and its facts; its live link is cut." },
-    { HTTP_GET, A "/{host}/inventory", AUTH_OPERATOR, VERB_READ, .handler = on_inventory, .response = &inventory_record,
-      .summary = "What is known of the host: one head per section." },
+      .response = &agent_record, .flags = ROUTE_MUTATES,
+      .summary = "Renames a host, sets and removes labels." },
+    { HTTP_DELETE, A "/{host}", AUTH_OPERATOR, VERB_HOST_FORGET, .handler = on_host_forget,
+      .response = &forgotten_record, .flags = ROUTE_MUTATES,
+      .summary = "Forgets a host and its facts; its live link is cut." },
+    { HTTP_GET, A "/{host}/inventory", AUTH_OPERATOR, VERB_READ, .handler = on_inventory,
+      .response = &inventory_record, .summary = "What is known of the host: one head per section." },
     { HTTP_GET, A "/{host}/inventory/{section}", AUTH_OPERATOR, VERB_READ, .handler = on_inventory_section,
-      .response = &section_rows_record, .summary = "The rows of one section; connections are asked from the host live." },
-    { HTTP_GET, A "/{host}/history", AUTH_OPERATOR, VERB_READ, .handler = on_history, .query = &history_query_record,
-      .response = &change_list_record, .summary = "What changed when, newest first." },
+      .response = &section_rows_record,
+      .summary = "The rows of one section; connections are asked from the host live." },
+    { HTTP_GET, A "/{host}/history", AUTH_OPERATOR, VERB_READ, .handler = on_history,
+      .query = &history_query_record, .response = &change_list_record,
+      .summary = "What changed when, newest first." },
 };
 const size_t api_hosts_routes_n = ARRAY_SIZE(api_hosts_routes);

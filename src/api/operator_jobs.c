@@ -37,14 +37,17 @@ struct job_body {
     uint64_t output_cap;
 };
 static const struct field job_body_fields[] = {
-    F_SUB(struct job_body, targets, "targets", &targets_record, .flags = FIELD_REQUIRED, .help = "Exactly one of its members."),
-    F_STR_LIST(struct job_body, argv, "argv", LIMIT_ARGV, LIMIT_ARG_BYTES, .help = "Program and arguments, exact."),
+    F_SUB(struct job_body, targets, "targets", &targets_record, .flags = FIELD_REQUIRED,
+          .help = "Exactly one of its members."),
+    F_STR_LIST(struct job_body, argv, "argv", LIMIT_ARGV, LIMIT_ARG_BYTES,
+               .help = "Program and arguments, exact."),
     F_STR(struct job_body, shell, "shell", LIMIT_ARG_BYTES, .help = "Text for /bin/sh -c, instead of argv."),
     F_STR(struct job_body, user, "user", LIMIT_NAME, .help = "User on the host; default: the agent's own."),
     F_STR(struct job_body, cwd, "cwd", 4096),
     F_MAP(struct job_body, env, "env", 1024, LIMIT_ARG_BYTES, .help = "Added to the environment."),
     F_DURATION(struct job_body, timeout, "timeout", .help = "From the start on the host."),
-    F_DURATION(struct job_body, deadline, "deadline", .help = "How long it waits for hosts that are away; default 1h."),
+    F_DURATION(struct job_body, deadline, "deadline",
+               .help = "How long it waits for hosts that are away; default 1h."),
     F_DURATION(struct job_body, grace, "grace", .help = "Between SIGTERM and SIGKILL; default 10s."),
     F_U32(struct job_body, max_parallel, "max_parallel", .help = "Hosts at once; 0: all."),
     F_BYTES(struct job_body, stdin_data, "stdin", LIMIT_COMMAND_BYTES, .help = "Whole input, base64."),
@@ -66,7 +69,8 @@ static int check_job(const struct job_body *b, struct err *err)
     int n_targets = b->targets.all + (b->targets.hosts.n > 0) + (b->targets.selector.len > 0);
 
     if (n_targets != 1) {
-        (void)err_set(err, -EINVAL, "job.no_targets", "targets: exactly one of all, hosts and selector is wanted");
+        (void)err_set(err, -EINVAL, "job.no_targets",
+                      "targets: exactly one of all, hosts and selector is wanted");
         err_path(err, "targets");
         return -EINVAL;
     }
@@ -89,7 +93,8 @@ static void reply_job(struct call *c, int status, const struct job_row *job)
     reply_parked(c, status);
 }
 
-static void on_created(void *ctx, int result, const struct err *err, const struct job_row *job, bool is_repeat)
+static void on_created(void *ctx, int result, const struct err *err, const struct job_row *job,
+                       bool is_repeat)
 {
     AUTO(call_unref) struct call *c = ctx;
     const struct job_create_query *q;
@@ -171,7 +176,8 @@ static void no_such_job(struct call *c)
 {
     struct err err = { 0 };
 
-    (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %.*s", STR_FMT(str_sub(call_param(c, 0), 0, 64)));
+    (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %.*s",
+                  STR_FMT(str_sub(call_param(c, 0), 0, 64)));
     reply_error(c, &err);
 }
 
@@ -289,7 +295,8 @@ static void on_tasks_done(void *ctx, int result)
     struct job_read *r = ctx;
 
     /* Every job has tasks, so no rows at all mean no such job (or a page behind the end, which is empty). */
-    if (!call_is_gone(r->c) && result >= 0 && r->n == 0 && ((const struct tasks_query *)r->c->query)->after == 0) {
+    if (!call_is_gone(r->c) && result >= 0 && r->n == 0 &&
+        ((const struct tasks_query *)r->c->query)->after == 0) {
         AUTO(call_unref) struct call *c = r->c;
 
         free(r);
@@ -320,11 +327,13 @@ struct cancel_body {
     usec_t grace;
 };
 static const struct field cancel_fields[] = {
-    F_DURATION(struct cancel_body, grace, "grace", .help = "Between SIGTERM and SIGKILL; default: the job's own."),
+    F_DURATION(struct cancel_body, grace, "grace",
+               .help = "Between SIGTERM and SIGKILL; default: the job's own."),
 };
 static const struct record cancel_record = RECORD(cancel_body, cancel_fields);
 
-static void on_cancelled(void *ctx, int result, const struct err *err, const struct job_row *job, bool is_repeat)
+static void on_cancelled(void *ctx, int result, const struct err *err, const struct job_row *job,
+                         bool is_repeat)
 {
     AUTO(call_unref) struct call *c = ctx;
 
@@ -340,7 +349,8 @@ static void on_job_cancel(struct call *c)
     uint64_t id;
 
     if (job_id(c, &id))
-        job_cancel(c->control, &c->who, id, ((const struct cancel_body *)c->body)->grace, on_cancelled, call_ref(c));
+        job_cancel(c->control, &c->who, id, ((const struct cancel_body *)c->body)->grace, on_cancelled,
+                   call_ref(c));
 }
 
 struct stdin_query {
@@ -349,7 +359,8 @@ struct stdin_query {
     bool eof;
 };
 static const struct field stdin_query_fields[] = {
-    F_U64(struct stdin_query, offset, "offset", .flags = FIELD_REQUIRED, .help = "Of the first byte in the whole input."),
+    F_U64(struct stdin_query, offset, "offset", .flags = FIELD_REQUIRED,
+          .help = "Of the first byte in the whole input."),
     F_BOOL(struct stdin_query, eof, "eof", .help = "Nothing follows."),
 };
 static const struct record stdin_query_record = RECORD_SEEN(stdin_query, stdin_query_fields);
@@ -377,18 +388,21 @@ static void on_job_stdin(struct call *c)
 
 #define J "/api/v1/jobs"
 const struct route api_jobs_routes[] = {
-    { HTTP_POST, J, AUTH_OPERATOR, VERB_RUN, &job_body_record, LIMIT_JSON_BYTES, on_job_create, &job_create_query_record,
-      &job_record, 201, ROUTE_MUTATES | ROUTE_IDEM_KEY | ROUTE_STREAMS,
+    { HTTP_POST, J, AUTH_OPERATOR, VERB_RUN, &job_body_record, LIMIT_JSON_BYTES, on_job_create,
+      &job_create_query_record, &job_record, 201, ROUTE_MUTATES | ROUTE_IDEM_KEY | ROUTE_STREAMS,
       .summary = "Runs a command on hosts; with follow=true the answer is the event stream of the job." },
-    { HTTP_GET, J, AUTH_OPERATOR, VERB_READ, .handler = on_jobs, .query = &jobs_query_record, .response = &job_list_record,
-      .summary = "Jobs, newest first." },
-    { HTTP_GET, J "/{id}", AUTH_OPERATOR, VERB_READ, .handler = on_job, .response = &job_record, .summary = "One job." },
+    { HTTP_GET, J, AUTH_OPERATOR, VERB_READ, .handler = on_jobs, .query = &jobs_query_record,
+      .response = &job_list_record, .summary = "Jobs, newest first." },
+    { HTTP_GET, J "/{id}", AUTH_OPERATOR, VERB_READ, .handler = on_job, .response = &job_record,
+      .summary = "One job." },
     { HTTP_GET, J "/{id}/tasks", AUTH_OPERATOR, VERB_READ, .handler = on_tasks, .query = &tasks_query_record,
       .response = &task_list_record, .summary = "One task per host of the job." },
-    { HTTP_GET, J "/{id}/output", AUTH_OPERATOR, VERB_READ, .handler = output_get, .query = &output_query_record,
-      .flags = ROUTE_STREAMS, .summary = "Stored output as events, then live ones with follow=true; or the bytes with raw=true." },
-    { HTTP_POST, J "/{id}/cancel", AUTH_OPERATOR, VERB_RUN, &cancel_record, .handler = on_job_cancel, .response = &job_record,
-      .status = 202, .flags = ROUTE_MUTATES, .summary = "Ends a job: SIGTERM, then SIGKILL after the grace." },
+    { HTTP_GET, J "/{id}/output", AUTH_OPERATOR, VERB_READ, .handler = output_get,
+      .query = &output_query_record, .flags = ROUTE_STREAMS,
+      .summary = "Stored output as events, then live ones with follow=true; or the bytes with raw=true." },
+    { HTTP_POST, J "/{id}/cancel", AUTH_OPERATOR, VERB_RUN, &cancel_record, .handler = on_job_cancel,
+      .response = &job_record, .status = 202, .flags = ROUTE_MUTATES,
+      .summary = "Ends a job: SIGTERM, then SIGKILL after the grace." },
     { HTTP_POST, J "/{id}/stdin", AUTH_OPERATOR, VERB_RUN, .cap = STDIN_CAP, .handler = on_job_stdin,
       .query = &stdin_query_record, .response = &accepted_record, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY,
       .summary = "Input for a job made with stdin_open." },

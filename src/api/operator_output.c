@@ -1,4 +1,5 @@
-/* api/operator_output.c - the output of a job as an event stream or as bytes: joins api/joblog.c to control's reads and topics. */
+/* api/operator_output.c - the output of a job as an event stream or as bytes: joins api/joblog.c to control's
+ * reads and topics. */
 #include <assert.h>
 #include <errno.h>
 
@@ -18,7 +19,9 @@ struct output_query {
     int stream;
     bool follow, raw;
 };
-static const struct name stream_names[] = { { STREAM_STDOUT, "stdout" }, { STREAM_STDERR, "stderr" }, NAMES_END };
+static const struct name stream_names[] = { { STREAM_STDOUT, "stdout" },
+                                            { STREAM_STDERR, "stderr" },
+                                            NAMES_END };
 static const struct field output_query_fields[] = {
     F_STR(struct output_query, host, "host", LIMIT_HOSTNAME, .help = "Only this host's."),
     F_ENUM(struct output_query, stream, "stream", stream_names),
@@ -31,15 +34,15 @@ const struct record output_query_record = RECORD_SEEN(output_query, output_query
 
 struct output {
     struct control *control;
-    struct call *call;          /* until the stream is open */
+    struct call *call; /* until the stream is open */
     uint64_t job_id, sub;
     struct joblog *jl;
     struct sink sink;
     struct joblog_conf conf;
     bool follow, has_job, job_is_over, is_over;
-    uint32_t n_reads;           /* of our own, under way */
+    uint32_t n_reads; /* of our own, under way */
     int status;
-    struct blob *end;           /* the job as it ended, when we were told live; NULL: to be read */
+    struct blob *end; /* the job as it ended, when we were told live; NULL: to be read */
 };
 
 static void output_maybe_free(struct output *o)
@@ -53,8 +56,8 @@ static void output_maybe_free(struct output *o)
 
 static void src_read_tasks(void *ctx, struct joblog *jl, uint64_t after, uint32_t limit);
 static void src_read_task(void *ctx, struct joblog *jl, uint64_t task_id);
-static void src_read_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream, uint64_t offset,
-                            uint64_t max_bytes);
+static void src_read_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream,
+                            uint64_t offset, uint64_t max_bytes);
 
 static void host_members(struct str name, struct str uuid, struct buf *out)
 {
@@ -122,7 +125,8 @@ static void on_end_done(void *ctx, int result)
     output_maybe_free(o);
 }
 
-/* Everything was put: the job as it ended, then the end. Who listened live was told; it saves a read on the way of every command. */
+/* Everything was put: the job as it ended, then the end. Who listened live was told; it saves a read on the
+ * way of every command. */
 static void src_finished(void *ctx, struct joblog *jl)
 {
     struct output *o = ctx;
@@ -174,7 +178,8 @@ static void on_topic(void *ctx, const struct sub_event *e)
     }
 }
 
-/* The joblog may be freed while a read is under way (the reader left): it stays until its read is done, see joblog.c. */
+/* The joblog may be freed while a read is under way (the reader left): it stays until its read is done, see
+ * joblog.c. */
 static void row_task(void *ctx, const struct task_row *t)
 {
     joblog_task_row(ctx, t);
@@ -204,8 +209,8 @@ static void src_read_task(void *ctx, struct joblog *jl, uint64_t task_id)
     read_task(o->control, task_id, row_task, read_is_done, jl);
 }
 
-static void src_read_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream, uint64_t offset,
-                            uint64_t max_bytes)
+static void src_read_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream,
+                            uint64_t offset, uint64_t max_bytes)
 {
     struct output *o = ctx;
 
@@ -223,7 +228,9 @@ static struct output *output_new(struct call *c, uint64_t job_id)
 /* Opens the stream, puts `job` and lets the joblog run. */
 static void output_start(struct output *o, const struct job_row *job)
 {
-    const struct joblog_source src = { src_read_tasks, src_read_task, src_read_output, src_task_json, src_finished, src_over, o };
+    const struct joblog_source src = {
+        src_read_tasks, src_read_task, src_read_output, src_task_json, src_finished, src_over, o
+    };
     struct stream *s;
 
     o->jl = joblog_new(&src, &o->conf);
@@ -269,7 +276,8 @@ static void on_get_job(void *ctx, const struct job_row *j)
         return;
     if (o->conf.may_end || j->state != JOB_RUNNING)
         o->conf.may_end = true;
-    /* Topic callbacks cannot come before output_start() returns: control tells of nothing from inside a read. */
+    /* Topic callbacks cannot come before output_start() returns: control tells of nothing from inside a read.
+     */
     output_start(o, j);
 }
 
@@ -284,7 +292,8 @@ static void on_get_job_done(void *ctx, int result)
         if (result < 0)
             (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
         else
-            (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %llu", (unsigned long long)o->job_id);
+            (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %llu",
+                          (unsigned long long)o->job_id);
         reply_error(o->call, &err);
     }
     if (!o->jl && !o->is_over)
@@ -293,8 +302,8 @@ static void on_get_job_done(void *ctx, int result)
         output_maybe_free(o);
 }
 
-/* While the job is being read nothing is listened to yet: the joblog does not exist. What is told meanwhile is on disk, and the
- * joblog reads from there. */
+/* While the job is being read nothing is listened to yet: the joblog does not exist. What is told meanwhile
+ * is on disk, and the joblog reads from there. */
 static void on_topic_early(void *ctx, const struct sub_event *e)
 {
     struct output *o = ctx;
@@ -329,7 +338,8 @@ void output_get(struct call *c)
         return;
     }
     o = output_new(c, id);
-    o->conf = (struct joblog_conf){ .host_id = h.id.v, .stream = (enum output_stream)q->stream, .may_end = true };
+    o->conf =
+        (struct joblog_conf){ .host_id = h.id.v, .stream = (enum output_stream)q->stream, .may_end = true };
     if (q->raw) {
         raw_start(o);
         return;
@@ -485,7 +495,10 @@ static void raw_start(struct output *o)
 {
     struct raw *r = xnew0(struct raw);
 
-    *r = (struct raw){ .control = o->control, .call = TAKE(o->call), .job_id = o->job_id, .host_id = o->conf.host_id,
+    *r = (struct raw){ .control = o->control,
+                       .call = TAKE(o->call),
+                       .job_id = o->job_id,
+                       .host_id = o->conf.host_id,
                        .stream = o->conf.stream };
     free(o);
     raw_find(r);

@@ -171,7 +171,8 @@ static bool document_is_whole(struct call *c)
         return true;
     buf_reset(&c->out);
     struct err err = { 0 };
-    (void)err_set(&err, -ENOBUFS, "internal", "the answer is larger than %d bytes; ask for less with limit", CALL_OUT_MAX);
+    (void)err_set(&err, -ENOBUFS, "internal", "the answer is larger than %d bytes; ask for less with limit",
+                  CALL_OUT_MAX);
     reply_error_json(&err, NULL, &c->out);
     c->content_type = NULL;
     return false;
@@ -191,7 +192,8 @@ static void on_durable(struct control *control, void *arg)
 {
     AUTO(call_unref) struct call *c = arg;
 
-    if (control && !call_is_gone(c)) /* without control nothing was promised: it stopped before the commit came */
+    if (control &&
+        !call_is_gone(c)) /* without control nothing was promised: it stopped before the commit came */
         send(c);
 }
 
@@ -233,7 +235,8 @@ static int put_error(struct call *c, const struct err *err, const struct record_
     int status = reply_status_of(err);
 
     if (status == 500)
-        log_error("api.internal", "a request failed inside", LOG_CSTR("path", c->route ? c->route->path : ""), LOG_ERR(err));
+        log_error("api.internal", "a request failed inside", LOG_CSTR("path", c->route ? c->route->path : ""),
+                  LOG_ERR(err));
     c->w = JW(&c->out);
     buf_reset(&c->out);
     c->content_type = NULL;

@@ -1,5 +1,6 @@
-/* api/reply.h - answers (private to api/). What shows or changes state is parked until the newest change it could have seen is on
- * disk (docs/decisions/0005-parked-replies.md); answers about the request itself, and health, leave at once. Core loop's thread. */
+/* api/reply.h - answers (private to api/). What shows or changes state is parked until the newest change it
+ * could have seen is on disk (docs/decisions/0005-parked-replies.md); answers about the request itself, and
+ * health, leave at once. Core loop's thread. */
 #ifndef MUSTER_API_REPLY_H
 #define MUSTER_API_REPLY_H
 
@@ -9,9 +10,11 @@
 void reply_parked(struct call *c, int status);
 /* The same at once: it shows nothing that could be undone (health), or only what was read from the disk. */
 void reply_now(struct call *c, int status);
-/* A parked answer to somebody who only looked, sent although the disk has not caught up: X-Muster-Unsaved says so. */
+/* A parked answer to somebody who only looked, sent although the disk has not caught up: X-Muster-Unsaved
+ * says so. */
 void reply_unsaved(struct call *c);
-/* A refusal: status from the slug, {"error":{...}} with @errs as fields (may be NULL). _parked where state was looked at. */
+/* A refusal: status from the slug, {"error":{...}} with @errs as fields (may be NULL). _parked where state
+ * was looked at. */
 void reply_error(struct call *c, const struct err *err);
 void reply_error_parked(struct call *c, const struct err *err);
 void reply_errors(struct call *c, const struct err *err, const struct record_errors *errs);

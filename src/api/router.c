@@ -1,5 +1,5 @@
-/* api/router.c - see router.h. Patterns are cut once at registration; a lookup compares segments row by row: some seventy rows
- * cost less than the parsing of the request's head. */
+/* api/router.c - see router.h. Patterns are cut once at registration; a lookup compares segments row by row:
+ * some seventy rows cost less than the parsing of the request's head. */
 #include "api/router.h"
 
 #include <assert.h>
@@ -90,7 +90,8 @@ int router_check(const struct router *r, struct err *err)
         if (p->is_bad)
             return err_set(err, -EINVAL, "route.pattern", "%s %s: not a pattern", method, p->row->path);
         if (p->row->auth == AUTH_UNSET)
-            return err_set(err, -EINVAL, "route.auth_unset", "%s %s says no auth class", method, p->row->path);
+            return err_set(err, -EINVAL, "route.auth_unset", "%s %s says no auth class", method,
+                           p->row->path);
         if (!p->row->handler)
             return err_set(err, -EINVAL, "route.handler", "%s %s has no handler", method, p->row->path);
         for (size_t j = i + 1; j < r->rows.n; j++) {
@@ -99,8 +100,8 @@ int router_check(const struct router *r, struct err *err)
             if (q->row->method != p->row->method || !pattern_same_shape(p, q))
                 continue;
             if (!p->row->claims && !q->row->claims)
-                return err_set(err, -EINVAL, "route.collision", "%s %s and %s: neither says what it claims", method,
-                               p->row->path, q->row->path);
+                return err_set(err, -EINVAL, "route.collision", "%s %s and %s: neither says what it claims",
+                               method, p->row->path, q->row->path);
         }
     }
     return 0;
@@ -125,7 +126,8 @@ static int pattern_rank(const struct pattern *a, const struct pattern *b)
     return 0;
 }
 
-/* Decodes the path's segments into @segs; -EINVAL for what must not be looked up, -E2BIG for more than any row has. */
+/* Decodes the path's segments into @segs; -EINVAL for what must not be looked up, -E2BIG for more than any
+ * row has. */
 static int path_cut(struct arena *a, struct str path, struct str segs[ROUTE_SEGMENTS], size_t *ret_n)
 {
     struct str rest, seg;
@@ -157,7 +159,8 @@ static bool method_fits(enum http_method row, enum http_method asked)
 }
 
 /* @best and @p have one shape: who of them takes the request? */
-static const struct pattern *pick(const struct pattern *best, const struct pattern *p, const struct http_req *req)
+static const struct pattern *pick(const struct pattern *best, const struct pattern *p,
+                                  const struct http_req *req)
 {
     if (best->row->claims && best->row->claims(req))
         return best;
@@ -173,7 +176,8 @@ static void take_params(const struct pattern *p, const struct str *segs, struct 
             ret->params[ret->n_params++] = segs[i];
 }
 
-void router_match(const struct router *r, const struct http_req *req, struct arena *a, struct route_match *ret)
+void router_match(const struct router *r, const struct http_req *req, struct arena *a,
+                  struct route_match *ret)
 {
     struct str segs[ROUTE_SEGMENTS];
     const struct pattern *best = NULL;
@@ -226,7 +230,8 @@ const struct route *router_next(const struct router *r, size_t *iter)
 
 void router_allow_text(uint32_t allow, char *dst, size_t size)
 {
-    static const enum http_method order[] = { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
+    static const enum http_method order[] = { HTTP_GET, HTTP_HEAD,  HTTP_POST,
+                                              HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
     size_t len = 0;
 
     assert(size >= 64);

@@ -14,14 +14,14 @@ struct native;
 
 struct api {
     struct api_conf conf;
-    struct control *control;       /* NULL before start and after stop */
+    struct control *control; /* NULL before start and after stop */
     struct router *router;
     struct http_server_ops http_ops;
     struct grpc_server_ops grpc_ops;
     struct ws_server_ops ws_ops;
     struct link_ops link_ops;
-    struct throttle *refusals;     /* answers to bad credentials, per address */
-    struct call *calls;            /* unanswered, oldest first */
+    struct throttle *refusals; /* answers to bad credentials, per address */
+    struct call *calls;        /* unanswered, oldest first */
     size_t n_calls;
     struct stream *streams;
     size_t n_streams;
@@ -29,10 +29,10 @@ struct api {
     size_t n_ws;
     struct native *native;
     usec_t started_mono;
-    const char *not_ready;         /* static text or NULL */
+    const char *not_ready; /* static text or NULL */
     bool is_draining;
     char listen_grpc[80], listen_ws[80], listen_http[80];
-    uint32_t n_logins;             /* hashings under way */
+    uint32_t n_logins; /* hashings under way */
     struct {
         uint64_t http_by_class[6], rate_limited, parked_timeouts, ws_total, grpc_enroll[17], grpc_link[17],
             stream_catch_ups, links_total;
@@ -44,9 +44,9 @@ static inline usec_t api_now(const struct api *a)
     return clock_mono(a->conf.clock);
 }
 /* The rows of each surface file. */
-extern const struct route api_health_routes[], api_hosts_routes[], api_enroll_routes[], api_jobs_routes[], api_events_routes[],
-    api_admin_routes[];
-extern const size_t api_health_routes_n, api_hosts_routes_n, api_enroll_routes_n, api_jobs_routes_n, api_events_routes_n,
-    api_admin_routes_n;
+extern const struct route api_health_routes[], api_hosts_routes[], api_enroll_routes[], api_jobs_routes[],
+    api_events_routes[], api_admin_routes[];
+extern const size_t api_health_routes_n, api_hosts_routes_n, api_enroll_routes_n, api_jobs_routes_n,
+    api_events_routes_n, api_admin_routes_n;
 
 #endif

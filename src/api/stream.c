@@ -53,7 +53,9 @@ struct stream *stream_open(struct call *c, int status, const struct feed_ops *op
         { { "cache-control", 13 }, { "no-cache", 8 } },
         { { "x-accel-buffering", 17 }, { "no", 2 } },
     };
-    struct http_res res = { .status = status, .content_type = "text/event-stream", .headers = headers, .n_headers = 2 };
+    struct http_res res = {
+        .status = status, .content_type = "text/event-stream", .headers = headers, .n_headers = 2
+    };
     struct api *a = c->api;
     struct stream *s;
 
@@ -111,8 +113,8 @@ static struct stream *stream_of(struct api *a, uint64_t exchange)
     struct stream *s;
 
     DL_FOREACH(a->streams, s)
-        if (s->call->exchange == exchange)
-            return s;
+    if (s->call->exchange == exchange)
+        return s;
     return NULL;
 }
 
@@ -150,7 +152,9 @@ static void sse_end(void *ctx)
 
 struct sink stream_sink(struct stream *s)
 {
-    return (struct sink){ .put = sse_put, .has_room = sse_has_room, .want_room = sse_want_room, .end = sse_end, .ctx = s };
+    return (struct sink){
+        .put = sse_put, .has_room = sse_has_room, .want_room = sse_want_room, .end = sse_end, .ctx = s
+    };
 }
 
 void streams_tick(struct api *a)
@@ -160,15 +164,16 @@ void streams_tick(struct api *a)
     struct stream *s, *next;
 
     DL_FOREACH_SAFE(a->streams, s, next)
-        if (!s->is_over && now - s->last_write >= PING_US)
-            write_bytes(s, str_bytes(ping, sizeof(ping) - 1));
+    if (!s->is_over && now - s->last_write >= PING_US)
+        write_bytes(s, str_bytes(ping, sizeof(ping) - 1));
 }
 
 void streams_end(struct api *a)
 {
     struct stream *s, *next;
 
-    DL_FOREACH_SAFE(a->streams, s, next) {
+    DL_FOREACH_SAFE(a->streams, s, next)
+    {
         if (s->is_over)
             continue;
         s->is_over = true;

@@ -1,8 +1,9 @@
-/* api/stream.h - from topics to subscribers (private to api/): sinks, bounded, and the server-sent-events one. Core loop's thread.
+/* api/stream.h - from topics to subscribers (private to api/): sinks, bounded, and the server-sent-events
+ * one. Core loop's thread.
  *
- * A feed (api/follow.h, api/joblog.h) decides what to send; a sink carries it: an event stream here, a WebSocket in ws.c. The bound
- * is LIMIT_STREAM_QUEUE: past it a feed stops, asks for room, and reads what it missed from the store, so that a slow reader costs
- * four megabytes and loses nothing that is kept. */
+ * A feed (api/follow.h, api/joblog.h) decides what to send; a sink carries it: an event stream here, a
+ * WebSocket in ws.c. The bound is LIMIT_STREAM_QUEUE: past it a feed stops, asks for room, and reads what it
+ * missed from the store, so that a slow reader costs four megabytes and loses nothing that is kept. */
 #ifndef MUSTER_API_STREAM_H
 #define MUSTER_API_STREAM_H
 
@@ -22,13 +23,14 @@ struct sink {
 /* What a sink tells its feed. */
 struct feed_ops {
     void (*room)(void *feed);
-    void (*gone)(void *feed); /* the client left, or the server ends the stream: the feed frees itself; always last */
+    void (*gone)(
+        void *feed); /* the client left, or the server ends the stream: the feed frees itself; always last */
 };
 
 /* -- the event stream */
 struct stream;
-/* Answers @c with @status and an endless text/event-stream. From here on the feed is told through @ops. NULL when the client has
- * already left (then @ops is never called). */
+/* Answers @c with @status and an endless text/event-stream. From here on the feed is told through @ops. NULL
+ * when the client has already left (then @ops is never called). */
 struct stream *stream_open(struct call *c, int status, const struct feed_ops *ops, void *feed);
 struct sink stream_sink(struct stream *s);
 /* Every open stream: a comment when it was silent for 15 s. */

@@ -1,5 +1,5 @@
-/* api/throttle.c - see throttle.h. A bucket is kept as the time at which it will be full again (the virtual-scheduling form of
- * a leaky bucket): one number, no refill timer. */
+/* api/throttle.c - see throttle.h. A bucket is kept as the time at which it will be full again (the
+ * virtual-scheduling form of a leaky bucket): one number, no refill timer. */
 #include "api/throttle.h"
 
 #include <arpa/inet.h>
@@ -41,7 +41,8 @@ void throttle_free(struct throttle *t)
 
     if (!t)
         return;
-    HASH_ITER(hh, t->table, b, next) {
+    HASH_ITER(hh, t->table, b, next)
+    {
         HASH_DEL(t->table, b);
         free(b);
     }
@@ -59,7 +60,8 @@ static void make_room(struct throttle *t, usec_t now)
 {
     struct bucket *b, *next, *fullest = NULL;
 
-    HASH_ITER(hh, t->table, b, next) {
+    HASH_ITER(hh, t->table, b, next)
+    {
         if (b->full_at <= now) {
             HASH_DEL(t->table, b);
             free(b);

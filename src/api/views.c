@@ -42,8 +42,8 @@ static const struct field system_fields[] = {
 static const struct record system_record = RECORD(system_out, system_fields);
 
 struct agent_out {
-    struct str id, instance_id, name, hostname, ip_address, status, dialect, fingerprint, agent_version, clone_suspected,
-        current_task, approved_by;
+    struct str id, instance_id, name, hostname, ip_address, status, dialect, fingerprint, agent_version,
+        clone_suspected, current_task, approved_by;
     int state, presence;
     usec_t connected_at, last_heartbeat, last_seen, certificate_expires_at, created_at, approved_at;
     struct metrics_out metrics;
@@ -64,12 +64,15 @@ static const struct field agent_fields[] = {
     F_ENUM(struct agent_out, state, "state", host_state_names),
     F_ENUM(struct agent_out, presence, "presence", presence_names),
     F_STR(struct agent_out, dialect, "dialect", 16, .help = "The wire it speaks."),
-    F_TIME_MS(struct agent_out, connected_at, "connected_at", .help = "Milliseconds; null when it is not connected."),
+    F_TIME_MS(struct agent_out, connected_at, "connected_at",
+              .help = "Milliseconds; null when it is not connected."),
     F_TIME_MS(struct agent_out, last_heartbeat, "last_heartbeat", .help = "Milliseconds."),
     F_TIME(struct agent_out, last_seen, "last_seen"),
-    F_SUB(struct agent_out, metrics, "metrics", &metrics_record, .flags = FIELD_NULLABLE, .help = "Newest sample, or null."),
+    F_SUB(struct agent_out, metrics, "metrics", &metrics_record, .flags = FIELD_NULLABLE,
+          .help = "Newest sample, or null."),
     F_SUB(struct agent_out, system_info, "system_info", &system_record, .flags = FIELD_NULLABLE),
-    F_MAP(struct agent_out, labels, "labels", LIMIT_LABELS, LIMIT_LABEL_VALUE, .help = "Operators' labels: selectors match these."),
+    F_MAP(struct agent_out, labels, "labels", LIMIT_LABELS, LIMIT_LABEL_VALUE,
+          .help = "Operators' labels: selectors match these."),
     F_MAP(struct agent_out, claimed_labels, "claimed_labels", LIMIT_LABELS, LIMIT_LABEL_VALUE,
           .help = "Labels it asks for; they match nothing until approved."),
     F_STR(struct agent_out, fingerprint, "fingerprint", 71, .help = "sha256:hex of its key."),
@@ -129,8 +132,11 @@ void view_agent(const struct host_view *h, struct jw *w)
         .connected_at = h->link.v ? h->connected_at : 0,
         .last_heartbeat = h->last_beat,
         .last_seen = h->last_seen,
-        .system_info = { .os = h->claims.os, .kernel = h->claims.kernel, .arch = h->claims.arch,
-                         .cpu_cores = h->claims.cpu_cores, .memory_bytes = h->claims.memory_bytes,
+        .system_info = { .os = h->claims.os,
+                         .kernel = h->claims.kernel,
+                         .arch = h->claims.arch,
+                         .cpu_cores = h->claims.cpu_cores,
+                         .memory_bytes = h->claims.memory_bytes,
                          .disk_bytes = h->claims.disk_bytes },
         .claimed_labels = h->claims.labels,
         .fingerprint = h->fingerprint,
@@ -156,7 +162,8 @@ struct agent_list_out {
 };
 static const struct field agent_list_fields[] = {
     F_LIST(struct agent_list_out, agents, "agents", 10000, &agent_record),
-    F_STR(struct agent_list_out, next, "next", 36, .flags = FIELD_OMIT, .help = "There is more: ask again with after=next."),
+    F_STR(struct agent_list_out, next, "next", 36, .flags = FIELD_OMIT,
+          .help = "There is more: ask again with after=next."),
 };
 const struct record agent_list_record = RECORD(agent_list_out, agent_list_fields);
 
@@ -169,7 +176,8 @@ struct enrollment_out {
 static const struct field enrollment_fields[] = {
     F_STR(struct enrollment_out, id, "id", 36, .flags = FIELD_ID),
     F_STR(struct enrollment_out, hostname, "hostname", LIMIT_HOSTNAME, .help = "What it calls itself."),
-    F_STR(struct enrollment_out, fingerprint, "fingerprint", 71, .help = "sha256:hex of its key: compare it with the host's."),
+    F_STR(struct enrollment_out, fingerprint, "fingerprint", 71,
+          .help = "sha256:hex of its key: compare it with the host's."),
     F_STR_LIST(struct enrollment_out, addresses, "addresses", 64, 64),
     F_STR(struct enrollment_out, os, "os", 256),
     F_STR(struct enrollment_out, kernel, "kernel", 256),
@@ -284,11 +292,11 @@ struct counts_out {
     uint32_t total, queued, offered, accepted, running, succeeded, failed, cancelled, expired, lost;
 };
 static const struct field counts_fields[] = {
-    F_U32(struct counts_out, total, "total"),         F_U32(struct counts_out, queued, "queued"),
-    F_U32(struct counts_out, offered, "offered"),     F_U32(struct counts_out, accepted, "accepted"),
-    F_U32(struct counts_out, running, "running"),     F_U32(struct counts_out, succeeded, "succeeded"),
-    F_U32(struct counts_out, failed, "failed"),       F_U32(struct counts_out, cancelled, "cancelled"),
-    F_U32(struct counts_out, expired, "expired"),     F_U32(struct counts_out, lost, "lost"),
+    F_U32(struct counts_out, total, "total"),     F_U32(struct counts_out, queued, "queued"),
+    F_U32(struct counts_out, offered, "offered"), F_U32(struct counts_out, accepted, "accepted"),
+    F_U32(struct counts_out, running, "running"), F_U32(struct counts_out, succeeded, "succeeded"),
+    F_U32(struct counts_out, failed, "failed"),   F_U32(struct counts_out, cancelled, "cancelled"),
+    F_U32(struct counts_out, expired, "expired"), F_U32(struct counts_out, lost, "lost"),
 };
 static const struct record counts_record = RECORD(counts_out, counts_fields);
 
@@ -314,7 +322,8 @@ static const struct field job_fields[] = {
     F_STR(struct job_out, shell, "shell", LIMIT_ARG_BYTES, .flags = FIELD_NULLABLE),
     F_STR(struct job_out, user, "user", LIMIT_NAME, .flags = FIELD_NULLABLE),
     F_STR(struct job_out, cwd, "cwd", 4096, .flags = FIELD_NULLABLE),
-    F_DURATION(struct job_out, timeout, "timeout", .flags = FIELD_NULLABLE, .help = "Seconds from the start on the host."),
+    F_DURATION(struct job_out, timeout, "timeout", .flags = FIELD_NULLABLE,
+               .help = "Seconds from the start on the host."),
     F_DURATION(struct job_out, grace, "grace"),
     F_U32(struct job_out, max_parallel, "max_parallel"),
     F_U64(struct job_out, output_cap, "output_cap"),
@@ -329,7 +338,8 @@ struct job_list_out {
 };
 static const struct field job_list_fields[] = {
     F_LIST(struct job_list_out, jobs, "jobs", 10000, &job_record),
-    F_U64(struct job_list_out, next, "next", .flags = FIELD_OMIT, .help = "There is more: ask again with before=next."),
+    F_U64(struct job_list_out, next, "next", .flags = FIELD_OMIT,
+          .help = "There is more: ask again with before=next."),
 };
 const struct record job_list_record = RECORD(job_list_out, job_list_fields);
 
@@ -353,8 +363,8 @@ void view_job(const struct job_row *j, struct jw *w)
         .output_cap = j->spec.output_cap_bytes,
         .stdin_open = j->spec.stdin_open,
         .cancel_requested = j->cancel_requested,
-        .counts = { n->total, n->queued, n->offered, n->accepted, n->running, n->succeeded, n->failed, n->cancelled, n->expired,
-                    n->lost },
+        .counts = { n->total, n->queued, n->offered, n->accepted, n->running, n->succeeded, n->failed,
+                    n->cancelled, n->expired, n->lost },
     };
 
     record_write(&job_record, &o, w);
@@ -371,14 +381,16 @@ struct task_out {
 static const struct field task_fields[] = {
     F_U64(struct task_out, id, "id", .flags = FIELD_ID),
     F_U64(struct task_out, job_id, "job_id"),
-    F_STR(struct task_out, host_id, "host_id", 36, .flags = FIELD_NULLABLE, .help = "Null when the host was forgotten."),
+    F_STR(struct task_out, host_id, "host_id", 36, .flags = FIELD_NULLABLE,
+          .help = "Null when the host was forgotten."),
     F_STR(struct task_out, host, "host", LIMIT_NAME, .help = "Its name at the time."),
     F_ENUM(struct task_out, state, "state", task_state_names),
     F_STR(struct task_out, outcome, "outcome", 16, .flags = FIELD_NULLABLE,
           .help = "exited, signaled, timed_out, cancelled, refused, lost or expired; null until it is done."),
     F_JSON(struct task_out, exit_code, "exit_code", 16, .help = "Integer, or null unless it exited."),
     F_JSON(struct task_out, signal, "signal", 16, .help = "Integer, or null unless a signal ended it."),
-    F_JSON(struct task_out, shell_code, "shell_code", 16, .help = "What a shell would say; null until it is done."),
+    F_JSON(struct task_out, shell_code, "shell_code", 16,
+           .help = "What a shell would say; null until it is done."),
     F_STR(struct task_out, message, "message", 1024, .flags = FIELD_NULLABLE),
     F_TIME(struct task_out, created_at, "created_at"),
     F_TIME(struct task_out, offered_at, "offered_at"),
@@ -398,7 +410,8 @@ struct task_list_out {
 };
 static const struct field task_list_fields[] = {
     F_LIST(struct task_list_out, tasks, "tasks", 10000, &task_record),
-    F_U64(struct task_list_out, next, "next", .flags = FIELD_OMIT, .help = "There is more: ask again with after=next."),
+    F_U64(struct task_list_out, next, "next", .flags = FIELD_OMIT,
+          .help = "There is more: ask again with after=next."),
 };
 const struct record task_list_record = RECORD(task_list_out, task_list_fields);
 
@@ -456,12 +469,15 @@ const struct record user_out_record = RECORD(user_out, user_fields);
 struct user_list_out {
     LIST(struct user_out) users;
 };
-static const struct field user_list_fields[] = { F_LIST(struct user_list_out, users, "users", 10000, &user_out_record) };
+static const struct field user_list_fields[] = { F_LIST(struct user_list_out, users, "users", 10000,
+                                                        &user_out_record) };
 const struct record user_list_record = RECORD(user_list_out, user_list_fields);
 
 void view_user(const struct user_row *u, struct jw *w)
 {
-    struct user_out o = { .name = u->name, .role = (int)u->role, .disabled = u->is_disabled, .created_at = u->created_at };
+    struct user_out o = {
+        .name = u->name, .role = (int)u->role, .disabled = u->is_disabled, .created_at = u->created_at
+    };
 
     record_write(&user_out_record, &o, w);
 }
@@ -483,7 +499,8 @@ static const struct field api_token_fields[] = {
     F_BOOL(struct api_token_out, revoked, "revoked"),
     F_STR(struct api_token_out, created_by, "created_by", LIMIT_NAME),
     F_STR(struct api_token_out, hint, "hint", 8, .help = "The token's last characters."),
-    F_STR(struct api_token_out, token, "token", 64, .flags = FIELD_OMIT, .help = "The token itself, in the answer that makes it only."),
+    F_STR(struct api_token_out, token, "token", 64, .flags = FIELD_OMIT,
+          .help = "The token itself, in the answer that makes it only."),
 };
 const struct record api_token_record = RECORD(api_token_out, api_token_fields);
 struct api_token_list_out {
@@ -496,9 +513,16 @@ const struct record api_token_list_record = RECORD(api_token_list_out, api_token
 
 static struct api_token_out api_token_of(const struct api_token_row *t, struct str user)
 {
-    return (struct api_token_out){ .id = t->id, .name = t->name, .user = user, .role = t->scope, .hint = t->hint,
-                                   .created_by = t->created_by, .created_at = t->created_at, .expires_at = t->expires_at,
-                                   .last_used = t->last_used, .revoked = t->is_revoked };
+    return (struct api_token_out){ .id = t->id,
+                                   .name = t->name,
+                                   .user = user,
+                                   .role = t->scope,
+                                   .hint = t->hint,
+                                   .created_by = t->created_by,
+                                   .created_at = t->created_at,
+                                   .expires_at = t->expires_at,
+                                   .last_used = t->last_used,
+                                   .revoked = t->is_revoked };
 }
 
 void view_api_token(const struct api_token_row *t, struct str user, struct jw *w)
@@ -526,7 +550,8 @@ static const struct field audit_fields[] = {
     F_STR(struct audit_out, outcome, "outcome", 16, .help = "ok, denied or failed."),
     F_STR(struct audit_out, code, "code", 48, .flags = FIELD_NULLABLE),
     F_MAP(struct audit_out, details, "details", 64, 8 << 10),
-    F_STR(struct audit_out, hash, "hash", 64, .flags = FIELD_WIDE, .help = "Of this row and the one before it."),
+    F_STR(struct audit_out, hash, "hash", 64, .flags = FIELD_WIDE,
+          .help = "Of this row and the one before it."),
 };
 const struct record audit_record = RECORD(audit_out, audit_fields);
 struct audit_list_out {
@@ -535,15 +560,23 @@ struct audit_list_out {
 };
 static const struct field audit_list_fields[] = {
     F_LIST(struct audit_list_out, rows, "rows", 10000, &audit_record),
-    F_U64(struct audit_list_out, next, "next", .flags = FIELD_OMIT, .help = "There is more: ask again with after=next."),
+    F_U64(struct audit_list_out, next, "next", .flags = FIELD_OMIT,
+          .help = "There is more: ask again with after=next."),
 };
 const struct record audit_list_record = RECORD(audit_list_out, audit_list_fields);
 
 void view_audit(const struct audit_row *r, struct jw *w)
 {
     char hash[2 * SHA256_LEN + 1];
-    struct audit_out o = { .id = r->id, .at = r->at, .principal = r->principal, .peer = r->peer, .verb = r->verb,
-                           .target = r->target, .outcome = r->outcome, .code = r->slug, .details = r->details };
+    struct audit_out o = { .id = r->id,
+                           .at = r->at,
+                           .principal = r->principal,
+                           .peer = r->peer,
+                           .verb = r->verb,
+                           .target = r->target,
+                           .outcome = r->outcome,
+                           .code = r->slug,
+                           .details = r->details };
 
     hex_encode(r->hash, SHA256_LEN, hash);
     o.hash = str_of(hash);
@@ -600,7 +633,8 @@ static const struct record log_record = RECORD(log_out, log_fields);
 struct log_list_out {
     LIST(struct log_out) logs;
 };
-static const struct field log_list_fields[] = { F_LIST(struct log_list_out, logs, "logs", 2000, &log_record) };
+static const struct field log_list_fields[] = { F_LIST(struct log_list_out, logs, "logs", 2000,
+                                                       &log_record) };
 const struct record log_list_record = RECORD(log_list_out, log_list_fields);
 
 /* -- inventory */
@@ -614,7 +648,8 @@ struct section_head_out {
 static const struct field section_head_fields[] = {
     F_STR(struct section_head_out, section, "section", 32, .flags = FIELD_ID),
     F_ENUM(struct section_head_out, status, "status", section_status_names),
-    F_STR(struct section_head_out, message, "message", 1024, .flags = FIELD_OMIT, .help = "Why it is not ok."),
+    F_STR(struct section_head_out, message, "message", 1024, .flags = FIELD_OMIT,
+          .help = "Why it is not ok."),
     F_TIME(struct section_head_out, taken_at, "taken_at", .help = "The host's clock."),
     F_TIME(struct section_head_out, received_at, "received_at"),
     F_U64(struct section_head_out, rows_count, "rows_count"),
@@ -642,8 +677,12 @@ const struct record section_rows_record = RECORD(section_rows_out, section_rows_
 void view_section_members(const struct fact_head *h, struct jw *w)
 {
     char digest[2 * SHA256_LEN + 1];
-    struct section_head_out o = { .section = h->section, .message = h->message, .status = (int)h->status,
-                                  .taken_at = h->taken_at, .received_at = h->received_at, .rows_count = h->n_rows };
+    struct section_head_out o = { .section = h->section,
+                                  .message = h->message,
+                                  .status = (int)h->status,
+                                  .taken_at = h->taken_at,
+                                  .received_at = h->received_at,
+                                  .rows_count = h->n_rows };
 
     hex_encode(h->digest.b, SHA256_LEN, digest);
     o.digest = str_of(digest);
@@ -662,7 +701,8 @@ static const struct field change_fields[] = {
     F_STR(struct change_out, section, "section", 32),
     F_STR(struct change_out, key, "key", LIMIT_ROW_BYTES),
     F_JSON(struct change_out, before, "before", LIMIT_ROW_BYTES, .help = "The row as it was, or null."),
-    F_JSON(struct change_out, after, "after", LIMIT_ROW_BYTES, .help = "The row as it is, or null when it went."),
+    F_JSON(struct change_out, after, "after", LIMIT_ROW_BYTES,
+           .help = "The row as it is, or null when it went."),
 };
 static const struct record change_record = RECORD(change_out, change_fields);
 struct change_list_out {
@@ -671,13 +711,18 @@ struct change_list_out {
 };
 static const struct field change_list_fields[] = {
     F_LIST(struct change_list_out, changes, "changes", 10000, &change_record),
-    F_U64(struct change_list_out, next, "next", .flags = FIELD_OMIT, .help = "There is more: ask again with before=next."),
+    F_U64(struct change_list_out, next, "next", .flags = FIELD_OMIT,
+          .help = "There is more: ask again with before=next."),
 };
 const struct record change_list_record = RECORD(change_list_out, change_list_fields);
 
 void view_change(const struct fact_change *ch, struct jw *w)
 {
-    struct change_out o = { .id = ch->id, .at = ch->at, .section = ch->section, .key = ch->key, .before.text = ch->before,
+    struct change_out o = { .id = ch->id,
+                            .at = ch->at,
+                            .section = ch->section,
+                            .key = ch->key,
+                            .before.text = ch->before,
                             .after.text = ch->after };
 
     record_write(&change_record, &o, w);

@@ -1,15 +1,16 @@
-/* api/views.h - what the REST surface shows: output structs with their record tables, and how they are filled (private to api/).
- * Strings are lent by whatever they were filled from. */
+/* api/views.h - what the REST surface shows: output structs with their record tables, and how they are filled
+ * (private to api/). Strings are lent by whatever they were filled from. */
 #ifndef MUSTER_API_VIEWS_H
 #define MUSTER_API_VIEWS_H
 
 #include "api/call.h"
 
-extern const struct record agent_record, agent_list_record, enrollment_list_record, install_token_record, install_token_list_record,
-    install_token_new_record, job_record, job_list_record, task_record, task_list_record, user_out_record, user_list_record,
-    api_token_record, api_token_list_record, audit_record, audit_list_record, event_list_record,
-    section_head_record, inventory_record, change_list_record, status_record, whoami_record, login_record, health_record,
-    ready_record, forgotten_record, accepted_record, audit_verify_record, log_list_record, section_rows_record;
+extern const struct record agent_record, agent_list_record, enrollment_list_record, install_token_record,
+    install_token_list_record, install_token_new_record, job_record, job_list_record, task_record,
+    task_list_record, user_out_record, user_list_record, api_token_record, api_token_list_record,
+    audit_record, audit_list_record, event_list_record, section_head_record, inventory_record,
+    change_list_record, status_record, whoami_record, login_record, health_record, ready_record,
+    forgotten_record, accepted_record, audit_verify_record, log_list_record, section_rows_record;
 
 /* Each writes one object value. */
 void view_agent(const struct host_view *h, struct jw *w);

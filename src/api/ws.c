@@ -17,9 +17,9 @@ enum { MESSAGE_ARENA = 256 << 10, MESSAGE_MAX = 64 << 10, LIST_MAX_BYTES = 16 <<
 
 struct ws_conn {
     struct api *api;
-    uint64_t ws;               /* 0: closed */
+    uint64_t ws; /* 0: closed */
     struct principal who;
-    struct follow *events;     /* NULL: not subscribed */
+    struct follow *events; /* NULL: not subscribed */
     struct sink sink;
     bool wants_room;
     uint32_t refs;
@@ -61,7 +61,8 @@ static void send_hello(void *ctx)
     AUTO(buf_done) struct buf out = BUF(1024);
     struct ws_conn *wc = ctx;
 
-    if (buf_cstr(&out, "{\"type\":\"server_hello\",\"server_version\":\"" MUSTER_VERSION "\",\"supported_client_messages\":"
+    if (buf_cstr(&out, "{\"type\":\"server_hello\",\"server_version\":\"" MUSTER_VERSION
+                       "\",\"supported_client_messages\":"
                        "[\"ping\",\"list_agents\",\"subscribe_events\"],\"features\":[]}") == 0)
         send_text(wc, &out);
     conn_unref(wc);
@@ -180,8 +181,11 @@ static void subscribe_events(struct ws_conn *wc, const struct node *msg)
         wc->events = NULL;
     }
     wc->wants_room = false;
-    wc->sink = (struct sink){ .put = sink_put, .has_room = sink_has_room, .want_room = sink_want_room, .end = sink_end, .ctx = wc };
-    wc->events = events_follow(wc->api->control, STR_NONE, NULL, &wc->sink, has_after, has_after ? (uint64_t)after->i : 0);
+    wc->sink = (struct sink){
+        .put = sink_put, .has_room = sink_has_room, .want_room = sink_want_room, .end = sink_end, .ctx = wc
+    };
+    wc->events = events_follow(wc->api->control, STR_NONE, NULL, &wc->sink, has_after,
+                               has_after ? (uint64_t)after->i : 0);
 }
 
 /* -- messages */
@@ -191,7 +195,8 @@ static void send_pong(struct ws_conn *wc, const struct node *msg)
     const struct node *t = node_get(msg, "timestamp");
     AUTO(buf_done) struct buf out = BUF(128);
 
-    if (buf_printf(&out, "{\"type\":\"pong\",\"timestamp\":%" PRId64 "}", t && t->type == NODE_INT ? t->i : 0) == 0)
+    if (buf_printf(&out, "{\"type\":\"pong\",\"timestamp\":%" PRId64 "}",
+                   t && t->type == NODE_INT ? t->i : 0) == 0)
         send_text(wc, &out);
 }
 
@@ -244,7 +249,8 @@ static int on_open(void *ctx, uint64_t ws, const struct http_req *req, void **re
 
     if (!a->control || a->is_draining)
         return 503;
-    if (auth_operator(a, req, &who, &wait, &err) < 0 || authz(a->control, &who, VERB_READ, STR("websocket"), &err) < 0)
+    if (auth_operator(a, req, &who, &wait, &err) < 0 ||
+        authz(a->control, &who, VERB_READ, STR("websocket"), &err) < 0)
         return reply_status_of(&err);
 
     wc = xnew0(struct ws_conn);
@@ -275,14 +281,16 @@ static void on_closed(void *ctx, uint64_t ws, void *user)
 
 void ws_init(struct api *a)
 {
-    a->ws_ops = (struct ws_server_ops){ .open = on_open, .message = on_message, .closed = on_closed, .ctx = a };
+    a->ws_ops =
+        (struct ws_server_ops){ .open = on_open, .message = on_message, .closed = on_closed, .ctx = a };
 }
 
 void ws_tick(struct api *a)
 {
     struct ws_conn *wc, *next;
 
-    DL_FOREACH_SAFE(a->ws_conns, wc, next) {
+    DL_FOREACH_SAFE(a->ws_conns, wc, next)
+    {
         if (!wc->wants_room || !wc->events || ws_queued(wc->ws) > LIMIT_WRITE_LOW)
             continue;
         wc->wants_room = false;
@@ -295,5 +303,5 @@ void ws_drain(struct api *a)
     struct ws_conn *wc, *next;
 
     DL_FOREACH_SAFE(a->ws_conns, wc, next)
-        (void)ws_close(wc->ws, 1001, "server.stopping");
+    (void)ws_close(wc->ws, 1001, "server.stopping");
 }

@@ -1,4 +1,5 @@
-/* api/ws.h - the WebSocket of PORT+1: hello, ping, agent list, events (private to api/). Core loop's thread. */
+/* api/ws.h - the WebSocket of PORT+1: hello, ping, agent list, events (private to api/). Core loop's thread.
+ */
 #ifndef MUSTER_API_WS_H
 #define MUSTER_API_WS_H
 

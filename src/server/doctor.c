@@ -1,4 +1,5 @@
-/* server/doctor.c - musterd doctor: looks at everything a server needs, says what is wrong and the fix. Changes nothing. */
+/* server/doctor.c - musterd doctor: looks at everything a server needs, says what is wrong and the fix.
+ * Changes nothing. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -34,7 +35,8 @@ static void good(const char *fmt, ...)
     (void)putchar('\n');
 }
 
-static void bad(struct doctor *d, const char *fix, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void bad(struct doctor *d, const char *fix, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static void bad(struct doctor *d, const char *fix, const char *fmt, ...)
 {
     va_list ap;
@@ -61,10 +63,11 @@ static void look_at_directory(struct doctor *d, const struct statedir *dir)
     if (!S_ISDIR(st.st_mode))
         bad(d, "remove the file, or give another path with --state-dir", "%s is not a directory", dir->path);
     else if (st.st_uid != geteuid() && geteuid() != 0)
-        bad(d, "run as its owner, or chown it", "state directory %s belongs to user %u, this is user %u", dir->path, st.st_uid,
-            geteuid());
+        bad(d, "run as its owner, or chown it", "state directory %s belongs to user %u, this is user %u",
+            dir->path, st.st_uid, geteuid());
     else if (st.st_mode & 077)
-        bad(d, "chmod 700 it (a start does)", "state directory %s can be read by others (mode %04o)", dir->path, st.st_mode & 07777);
+        bad(d, "chmod 700 it (a start does)", "state directory %s can be read by others (mode %04o)",
+            dir->path, st.st_mode & 07777);
     else
         good("state directory %s", dir->path);
 }
@@ -101,7 +104,8 @@ static void look_at_database(struct doctor *d, const struct statedir *dir)
     if (st.st_mode & 077)
         bad(d, "chmod 600 it", "database %s can be read by others", dir->db);
     if (store_check(dir->db, &err) < 0)
-        bad(d, "stop musterd, move the state directory away, and run: musterd restore BACKUP-FILE", "database: %s", err.text);
+        bad(d, "stop musterd, move the state directory away, and run: musterd restore BACKUP-FILE",
+            "database: %s", err.text);
     else
         good("database: whole, %lld KiB", (long long)st.st_size / 1024);
 }
@@ -118,7 +122,8 @@ static bool port_is_free(const struct listen_at *at, uint16_t port, int *ret_err
     if (fd < 0)
         return true;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, is_v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4, is_v6 ? sizeof(a6) : sizeof(a4)) == 0)
+    if (bind(fd, is_v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4, is_v6 ? sizeof(a6) : sizeof(a4)) ==
+        0)
         return true;
     *ret_errno = errno;
     return false;
@@ -143,8 +148,8 @@ static void look_at_ports(struct doctor *d, const struct options *o, long runnin
         else if (running)
             good("port %u (%s) is in use, as it should: musterd runs (pid %ld)", port, what[i], running);
         else
-            bad(d, "stop what uses it (ss -ltnp), or give another base port with --listen", "port %u (%s): %s", port, what[i],
-                strerror(e));
+            bad(d, "stop what uses it (ss -ltnp), or give another base port with --listen",
+                "port %u (%s): %s", port, what[i], strerror(e));
     }
 }
 
@@ -154,7 +159,8 @@ static void look_at_clock(struct doctor *d)
     time_t now = time(NULL);
 
     if (now < 1735689600) /* 2025: before this program was written */
-        bad(d, "set the clock; certificates depend on it", "the clock is in the past (%lld seconds since 1970)", (long long)now);
+        bad(d, "set the clock; certificates depend on it",
+            "the clock is in the past (%lld seconds since 1970)", (long long)now);
     else if (adjtimex(&t) == TIME_ERROR && (t.status & STA_UNSYNC))
         good("clock: right by its year, but nothing keeps it in step (timedatectl set-ntp true)");
     else
@@ -168,8 +174,8 @@ static void look_at_limits(struct doctor *d)
     if (getrlimit(RLIMIT_NOFILE, &r) < 0)
         return;
     if (r.rlim_max < 16384)
-        bad(d, "LimitNOFILE=1048576 in the unit, or ulimit -Hn", "only %llu descriptors are allowed: about as many agents",
-            (unsigned long long)r.rlim_max);
+        bad(d, "LimitNOFILE=1048576 in the unit, or ulimit -Hn",
+            "only %llu descriptors are allowed: about as many agents", (unsigned long long)r.rlim_max);
     else
         good("descriptors: %llu", (unsigned long long)r.rlim_max);
 }

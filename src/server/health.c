@@ -14,7 +14,8 @@
 
 void health_init(struct health *h)
 {
-    const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC"),
+               *pid = getenv("WATCHDOG_PID");
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     size_t len = path ? strlen(path) : 0;
     uint64_t v;
@@ -25,7 +26,8 @@ void health_init(struct health *h)
         if (path[0] == '@')
             to.sun_path[0] = '\0'; /* an abstract socket */
         h->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (h->fd >= 0 && connect(h->fd, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+        if (h->fd >= 0 && connect(h->fd, (struct sockaddr *)&to,
+                                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
             fd_close(&h->fd);
     }
     if (h->fd >= 0 && usec && str_to_u64(str_of(usec), &v) == 0 &&

@@ -9,12 +9,13 @@
 
 enum { EXIT_CONFIG = 78, EXIT_USAGE = 2, WORDS_MAX = 4 };
 
-static const char commands_text[] = "\nCommands:\n"
-                                    "  config check            say whether the configuration is good (78 if not)\n"
-                                    "  config dump [--origin]  every option, and where its value came from\n"
-                                    "  doctor                  look at everything a server needs; say what is wrong and the fix\n"
-                                    "  backup FILE             copy the database into a new file, also while the server runs\n"
-                                    "  restore FILE            put a backup into an empty state directory\n";
+static const char commands_text[] =
+    "\nCommands:\n"
+    "  config check            say whether the configuration is good (78 if not)\n"
+    "  config dump [--origin]  every option, and where its value came from\n"
+    "  doctor                  look at everything a server needs; say what is wrong and the fix\n"
+    "  backup FILE             copy the database into a new file, also while the server runs\n"
+    "  restore FILE            put a backup into an empty state directory\n";
 
 static const char commands_roff[] =
     ".SH COMMANDS\nWithout a command the server runs until it is told to stop.\n"
@@ -23,8 +24,10 @@ static const char commands_roff[] =
     ".TP\n\\fBdoctor\\fR\nLook at everything a server needs; say what is wrong and the fix.\n"
     ".TP\n\\fBbackup\\fR \\fIFILE\\fR\nCopy the database into a new file, also while the server runs.\n"
     ".TP\n\\fBrestore\\fR \\fIFILE\\fR\nPut a backup into an empty state directory.\n"
-    ".SH SIGNALS\nTERM and INT drain and stop, a second one stops at once; HUP reloads the configuration; USR1 reopens the log file.\n"
-    ".SH EXIT STATUS\n0 after a drain; 1 when it could not start or a command failed; 2 wrong usage; 78 wrong configuration.\n";
+    ".SH SIGNALS\nTERM and INT drain and stop, a second one stops at once; HUP reloads the configuration; "
+    "USR1 reopens the log file.\n"
+    ".SH EXIT STATUS\n0 after a drain; 1 when it could not start or a command failed; 2 wrong usage; 78 "
+    "wrong configuration.\n";
 
 static int print(int (*make)(const struct conf_table *t, struct buf *out), const char *more)
 {

@@ -120,7 +120,8 @@ static void on_done(void *ctx, const struct err *err, int status, struct str bod
     if (err)
         (void)fprintf(stderr, "musterd: %s\n", err->text);
     else if (b->status != 202)
-        (void)fprintf(stderr, "musterd: the server refused: %.*s\n", (int)b->refusal.len, (const char *)b->refusal.ptr);
+        (void)fprintf(stderr, "musterd: the server refused: %.*s\n", (int)b->refusal.len,
+                      (const char *)b->refusal.ptr);
     else if (b->result == 0)
         (void)fputs("musterd: the server ended before the backup did\n", stderr);
     loop_stop(b->loop);
@@ -131,8 +132,8 @@ static int backup_online(const struct statedir *dir, const char *path)
     AUTO(loop_free) struct loop *loop = loop_new();
     AUTO(buf_done) struct buf body = BUF(64 << 10);
     struct backup b = { .loop = loop, .refusal = BUF(64 << 10), .show_progress = isatty(STDERR_FILENO) };
-    struct http_client *client =
-        http_client_new(loop, &(struct http_client_conf){ .unix_path = dir->socket, .reply_timeout = USEC_NEVER });
+    struct http_client *client = http_client_new(
+        loop, &(struct http_client_conf){ .unix_path = dir->socket, .reply_timeout = USEC_NEVER });
     struct jw w = JW(&body);
 
     sse_parser_init(&b.sse, 64 << 10);
@@ -140,8 +141,13 @@ static int backup_online(const struct statedir *dir, const char *path)
     jw_key(&w, "path");
     jw_cstr(&w, path);
     jw_end_map(&w);
-    (void)http_client_send(client, &(struct http_client_req){ .method = "POST", .target = "/api/v1/backup", .body = buf_as_str(&body),
-                                                              .head = on_head, .chunk = on_chunk, .done = on_done, .ctx = &b });
+    (void)http_client_send(client, &(struct http_client_req){ .method = "POST",
+                                                              .target = "/api/v1/backup",
+                                                              .body = buf_as_str(&body),
+                                                              .head = on_head,
+                                                              .chunk = on_chunk,
+                                                              .done = on_done,
+                                                              .ctx = &b });
     loop_run(loop);
     http_client_free(client);
     sse_parser_done(&b.sse);
@@ -184,7 +190,10 @@ int offline_restore(const struct options *o, const char *file)
     if (statedir_paths(options_state_dir(o), &dir, &err) < 0)
         return say("", &err);
     if (statedir_is_used(&dir)) {
-        (void)fprintf(stderr, "musterd: the state directory %s is not empty; move it away or give another with --state-dir\n", dir.path);
+        (void)fprintf(
+            stderr,
+            "musterd: the state directory %s is not empty; move it away or give another with --state-dir\n",
+            dir.path);
         return 1;
     }
     if (statedir_open(&dir, &err) < 0)

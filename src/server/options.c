@@ -12,11 +12,19 @@
 #include "base/mem.h"
 #include "codec/yaml.h"
 
-static const struct name level_names[] = { { LOG_ERROR, "error" }, { LOG_WARN, "warn" },   { LOG_WARN, "warning" },
-                                           { LOG_INFO, "info" },   { LOG_DEBUG, "debug" }, { LOG_TRACE, "trace" }, NAMES_END };
-static const struct name format_names[] = { { LOG_PRETTY, "pretty" }, { LOG_JSON, "json" }, { LOG_COMPACT, "compact" }, NAMES_END };
-static const struct name rotation_names[] = { { LOG_ROTATE_NEVER, "never" }, { LOG_ROTATE_DAILY, "daily" },
-                                              { LOG_ROTATE_HOURLY, "hourly" }, NAMES_END };
+static const struct name level_names[] = { { LOG_ERROR, "error" },
+                                           { LOG_WARN, "warn" },
+                                           { LOG_WARN, "warning" },
+                                           { LOG_INFO, "info" },
+                                           { LOG_DEBUG, "debug" },
+                                           { LOG_TRACE, "trace" },
+                                           NAMES_END };
+static const struct name format_names[] = {
+    { LOG_PRETTY, "pretty" }, { LOG_JSON, "json" }, { LOG_COMPACT, "compact" }, NAMES_END
+};
+static const struct name rotation_names[] = {
+    { LOG_ROTATE_NEVER, "never" }, { LOG_ROTATE_DAILY, "daily" }, { LOG_ROTATE_HOURLY, "hourly" }, NAMES_END
+};
 
 #define SEC USEC_PER_SEC
 #define DAY USEC_PER_DAY
@@ -28,70 +36,94 @@ static const struct conf_row rows[] = {
       .help = "Configuration file in YAML; default: none." },
     { "state-dir", 0, CONF_STR, AT(state_dir), "MUSTER_STATE_DIR", .arg = "DIR", .group = "General",
       .help = "Where everything is kept; default /var/lib/muster, with --dev ./var/server." },
-    { "listen", 'l', CONF_STR, AT(listen), "MUSTER_LISTEN", "LISTEN_ADDR", .arg = "ADDR:PORT", .group = "General",
-      .help = "Base port: gRPC here, WebSocket on PORT+1, HTTP on PORT+2; default 0.0.0.0:8120, with --dev 127.0.0.1:8120." },
-    { "tls-cert", 0, CONF_STR, AT(tls_cert), "MUSTER_TLS_CERT", .arg = "FILE", .flags = CONF_RELOAD, .group = "General",
-      .help = "Certificate chain for HTTPS and WebSocket instead of the fleet's own." },
-    { "tls-key", 0, CONF_STR, AT(tls_key), "MUSTER_TLS_KEY", .arg = "FILE", .flags = CONF_RELOAD, .group = "General",
-      .help = "Its private key." },
-    { "trusted-proxy", 0, CONF_LIST, AT(trusted_proxies), "MUSTER_TRUSTED_PROXIES", .arg = "ADDR", .flags = CONF_RELOAD,
-      .group = "General", .help = "Address of a proxy whose X-Forwarded-For is believed; may be repeated." },
-    { "metrics", 0, CONF_BOOL, AT(metrics), "MUSTER_METRICS", "METRICS_ENABLED", .value = "true", .flags = CONF_RELOAD,
-      .group = "General", .help = "Serve /metrics." },
-    { "max-connections", 0, CONF_U32, AT(max_connections), "MUSTER_MAX_CONNECTIONS", .value = "0", .group = "General",
-      .help = "Connections a port holds at once; 0: as many as descriptors allow." },
+    { "listen", 'l', CONF_STR, AT(listen), "MUSTER_LISTEN", "LISTEN_ADDR", .arg = "ADDR:PORT",
+      .group = "General",
+      .help = "Base port: gRPC here, WebSocket on PORT+1, HTTP on PORT+2; default 0.0.0.0:8120, with --dev "
+              "127.0.0.1:8120." },
+    { "tls-cert", 0, CONF_STR, AT(tls_cert), "MUSTER_TLS_CERT", .arg = "FILE", .flags = CONF_RELOAD,
+      .group = "General", .help = "Certificate chain for HTTPS and WebSocket instead of the fleet's own." },
+    { "tls-key", 0, CONF_STR, AT(tls_key), "MUSTER_TLS_KEY", .arg = "FILE", .flags = CONF_RELOAD,
+      .group = "General", .help = "Its private key." },
+    { "trusted-proxy", 0, CONF_LIST, AT(trusted_proxies), "MUSTER_TRUSTED_PROXIES", .arg = "ADDR",
+      .flags = CONF_RELOAD, .group = "General",
+      .help = "Address of a proxy whose X-Forwarded-For is believed; may be repeated." },
+    { "metrics", 0, CONF_BOOL, AT(metrics), "MUSTER_METRICS", "METRICS_ENABLED", .value = "true",
+      .flags = CONF_RELOAD, .group = "General", .help = "Serve /metrics." },
+    { "max-connections", 0, CONF_U32, AT(max_connections), "MUSTER_MAX_CONNECTIONS", .value = "0",
+      .group = "General", .help = "Connections a port holds at once; 0: as many as descriptors allow." },
 
-    { "log-level", 0, CONF_ENUM, AT(log_level), "MUSTER_LOG_LEVEL", "LOG_LEVEL", .value = "info", .names = level_names,
-      .flags = CONF_RELOAD, .arg = "LEVEL", .group = "Logging", .help = "What is logged; a plain level in RUST_LOG is taken too." },
-    { "log-format", 0, CONF_ENUM, AT(log_format), "MUSTER_LOG_FORMAT", "LOG_FORMAT", .value = "pretty", .names = format_names,
-      .flags = CONF_RELOAD, .arg = "FORMAT", .group = "Logging", .help = "Shape of a line." },
-    { "log-file", 0, CONF_STR, AT(log_file), "MUSTER_LOG_FILE", "LOG_FILE", .arg = "FILE", .flags = CONF_RELOAD,
-      .group = "Logging", .help = "Log here instead of standard error; SIGUSR1 reopens it." },
-    { "log-file-rotation", 0, CONF_ENUM, AT(log_rotation), "MUSTER_LOG_FILE_ROTATION", "LOG_FILE_ROTATION", .value = "daily",
-      .names = rotation_names, .flags = CONF_RELOAD, .arg = "WHEN", .group = "Logging", .help = "When a new file is begun." },
-    { "log-file-retention-days", 0, CONF_U32, AT(log_retention_days), "MUSTER_LOG_FILE_RETENTION_DAYS", "LOG_FILE_RETENTION_DAYS",
-      .value = "7", .max = 36500, .flags = CONF_RELOAD, .arg = "DAYS", .group = "Logging",
-      .help = "Older rotated files are deleted; 0 keeps them." },
+    { "log-level", 0, CONF_ENUM, AT(log_level), "MUSTER_LOG_LEVEL", "LOG_LEVEL", .value = "info",
+      .names = level_names, .flags = CONF_RELOAD, .arg = "LEVEL", .group = "Logging",
+      .help = "What is logged; a plain level in RUST_LOG is taken too." },
+    { "log-format", 0, CONF_ENUM, AT(log_format), "MUSTER_LOG_FORMAT", "LOG_FORMAT", .value = "pretty",
+      .names = format_names, .flags = CONF_RELOAD, .arg = "FORMAT", .group = "Logging",
+      .help = "Shape of a line." },
+    { "log-file", 0, CONF_STR, AT(log_file), "MUSTER_LOG_FILE", "LOG_FILE", .arg = "FILE",
+      .flags = CONF_RELOAD, .group = "Logging",
+      .help = "Log here instead of standard error; SIGUSR1 reopens it." },
+    { "log-file-rotation", 0, CONF_ENUM, AT(log_rotation), "MUSTER_LOG_FILE_ROTATION", "LOG_FILE_ROTATION",
+      .value = "daily", .names = rotation_names, .flags = CONF_RELOAD, .arg = "WHEN", .group = "Logging",
+      .help = "When a new file is begun." },
+    { "log-file-retention-days", 0, CONF_U32, AT(log_retention_days), "MUSTER_LOG_FILE_RETENTION_DAYS",
+      "LOG_FILE_RETENTION_DAYS", .value = "7", .max = 36500, .flags = CONF_RELOAD, .arg = "DAYS",
+      .group = "Logging", .help = "Older rotated files are deleted; 0 keeps them." },
 
-    { "heartbeat", 0, CONF_DURATION, AT(heartbeat), "MUSTER_HEARTBEAT", .value = "10s", .min = 200 * USEC_PER_MS,
-      .max = 3600 * SEC, .flags = CONF_RELOAD, .group = "Fleet", .help = "How often agents report; stretched when there are many." },
-    { "beats-per-second", 0, CONF_U32, AT(beats_per_s), "MUSTER_BEATS_PER_SECOND", .value = "2000", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "Above this many heartbeats a second the interval is stretched." },
-    { "pending-ttl", 0, CONF_DURATION, AT(pending_ttl), "MUSTER_PENDING_TTL", .value = "7d", .min = SEC, .max = 3650 * DAY,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "How long an enrolment request waits for an operator." },
-    { "certificate-ttl", 0, CONF_DURATION, AT(cert_ttl), "MUSTER_CERTIFICATE_TTL", .value = "30d", .min = SEC, .max = 3650 * DAY,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "Life of a host's certificate; agents renew at two thirds of it." },
-    { "job-deadline", 0, CONF_DURATION, AT(job_deadline), "MUSTER_JOB_DEADLINE", .value = "1h", .min = SEC, .max = 365 * DAY,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "How long a job waits for hosts that are away, unless it says." },
-    { "away-limit", 0, CONF_DURATION, AT(away_limit), "MUSTER_AWAY_LIMIT", .value = "24h", .min = SEC, .max = 365 * DAY,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "A running task of a host away for longer is lost." },
-    { "max-running-tasks", 0, CONF_U32, AT(max_tasks), "MUSTER_MAX_RUNNING_TASKS", .value = "16", .min = 1, .max = 1024,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "Commands a host runs at once; the rest queue." },
-    { "output-cap", 0, CONF_SIZE, AT(output_cap), "MUSTER_OUTPUT_CAP", .value = "64MiB", .min = 1024, .max = 1ULL << 40,
-      .flags = CONF_RELOAD, .group = "Fleet", .help = "Bytes kept of each output stream of a command." },
+    { "heartbeat", 0, CONF_DURATION, AT(heartbeat), "MUSTER_HEARTBEAT", .value = "10s",
+      .min = 200 * USEC_PER_MS, .max = 3600 * SEC, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "How often agents report; stretched when there are many." },
+    { "beats-per-second", 0, CONF_U32, AT(beats_per_s), "MUSTER_BEATS_PER_SECOND", .value = "2000", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "Above this many heartbeats a second the interval is stretched." },
+    { "pending-ttl", 0, CONF_DURATION, AT(pending_ttl), "MUSTER_PENDING_TTL", .value = "7d", .min = SEC,
+      .max = 3650 * DAY, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "How long an enrolment request waits for an operator." },
+    { "certificate-ttl", 0, CONF_DURATION, AT(cert_ttl), "MUSTER_CERTIFICATE_TTL", .value = "30d", .min = SEC,
+      .max = 3650 * DAY, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "Life of a host's certificate; agents renew at two thirds of it." },
+    { "job-deadline", 0, CONF_DURATION, AT(job_deadline), "MUSTER_JOB_DEADLINE", .value = "1h", .min = SEC,
+      .max = 365 * DAY, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "How long a job waits for hosts that are away, unless it says." },
+    { "away-limit", 0, CONF_DURATION, AT(away_limit), "MUSTER_AWAY_LIMIT", .value = "24h", .min = SEC,
+      .max = 365 * DAY, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "A running task of a host away for longer is lost." },
+    { "max-running-tasks", 0, CONF_U32, AT(max_tasks), "MUSTER_MAX_RUNNING_TASKS", .value = "16", .min = 1,
+      .max = 1024, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "Commands a host runs at once; the rest queue." },
+    { "output-cap", 0, CONF_SIZE, AT(output_cap), "MUSTER_OUTPUT_CAP", .value = "64MiB", .min = 1024,
+      .max = 1ULL << 40, .flags = CONF_RELOAD, .group = "Fleet",
+      .help = "Bytes kept of each output stream of a command." },
 
-    { "retention", 0, CONF_DURATION, AT(keep), "MUSTER_RETENTION", .value = "30d", .min = 60 * SEC, .max = 36500 * DAY,
-      .flags = CONF_RELOAD, .group = "Retention", .help = "Job output, events and inventory history older than this go." },
-    { "audit-retention", 0, CONF_DURATION, AT(keep_audit), "MUSTER_AUDIT_RETENTION", .value = "400d", .min = 60 * SEC,
-      .max = 36500 * DAY, .flags = CONF_RELOAD, .group = "Retention", .help = "Audit rows older than this go." },
+    { "retention", 0, CONF_DURATION, AT(keep), "MUSTER_RETENTION", .value = "30d", .min = 60 * SEC,
+      .max = 36500 * DAY, .flags = CONF_RELOAD, .group = "Retention",
+      .help = "Job output, events and inventory history older than this go." },
+    { "audit-retention", 0, CONF_DURATION, AT(keep_audit), "MUSTER_AUDIT_RETENTION", .value = "400d",
+      .min = 60 * SEC, .max = 36500 * DAY, .flags = CONF_RELOAD, .group = "Retention",
+      .help = "Audit rows older than this go." },
     { "quota", 0, CONF_SIZE, AT(quota), "MUSTER_QUOTA", .value = "10GiB", .min = 1 << 20, .max = 1ULL << 50,
-      .flags = CONF_RELOAD, .group = "Retention", .help = "Output, events and history together; the oldest go first." },
+      .flags = CONF_RELOAD, .group = "Retention",
+      .help = "Output, events and history together; the oldest go first." },
 
-    { "limit-refusals", 0, CONF_U32, AT(refusals_per_s), "MUSTER_LIMIT_REFUSALS", .value = "20", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission", .help = "Bad credentials answered per address, then 429." },
-    { "limit-login", 0, CONF_U32, AT(login_per_min), "MUSTER_LIMIT_LOGIN", .value = "10", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .arg = "PER_MINUTE", .group = "Admission", .help = "Logins per address and per user." },
-    { "limit-enroll", 0, CONF_U32, AT(enroll_per_s), "MUSTER_LIMIT_ENROLL", .value = "0", .max = 1000000, .flags = CONF_RELOAD,
-      .arg = "PER_SECOND", .group = "Admission",
+    { "limit-refusals", 0, CONF_U32, AT(refusals_per_s), "MUSTER_LIMIT_REFUSALS", .value = "20", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",
+      .help = "Bad credentials answered per address, then 429." },
+    { "limit-login", 0, CONF_U32, AT(login_per_min), "MUSTER_LIMIT_LOGIN", .value = "10", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_MINUTE", .group = "Admission",
+      .help = "Logins per address and per user." },
+    { "limit-enroll", 0, CONF_U32, AT(enroll_per_s), "MUSTER_LIMIT_ENROLL", .value = "0", .max = 1000000,
+      .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",
       .help = "Enrolments with a valid install token, whole server; 0: 200, with --dev 1000." },
-    { "limit-connect", 0, CONF_U32, AT(connect_per_s), "MUSTER_LIMIT_CONNECT", .value = "5000", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission", .help = "Agents that say hello, whole server." },
-    { "limit-checkin", 0, CONF_U32, AT(checkin_per_s), "MUSTER_LIMIT_CHECKIN", .value = "500", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission", .help = "Numbered messages of one agent; beyond it is not read." },
-    { "limit-output", 0, CONF_SIZE, AT(output_per_s), "MUSTER_LIMIT_OUTPUT", .value = "32MiB", .min = 1024, .max = 1ULL << 40,
-      .flags = CONF_RELOAD, .arg = "BYTES", .group = "Admission", .help = "Task output of one agent a second; beyond it is not read." },
-    { "limit-operator", 0, CONF_U32, AT(operator_per_s), "MUSTER_LIMIT_OPERATOR", .value = "2000", .min = 1, .max = 1000000,
-      .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission", .help = "API calls of one principal." },
+    { "limit-connect", 0, CONF_U32, AT(connect_per_s), "MUSTER_LIMIT_CONNECT", .value = "5000", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",
+      .help = "Agents that say hello, whole server." },
+    { "limit-checkin", 0, CONF_U32, AT(checkin_per_s), "MUSTER_LIMIT_CHECKIN", .value = "500", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",
+      .help = "Numbered messages of one agent; beyond it is not read." },
+    { "limit-output", 0, CONF_SIZE, AT(output_per_s), "MUSTER_LIMIT_OUTPUT", .value = "32MiB", .min = 1024,
+      .max = 1ULL << 40, .flags = CONF_RELOAD, .arg = "BYTES", .group = "Admission",
+      .help = "Task output of one agent a second; beyond it is not read." },
+    { "limit-operator", 0, CONF_U32, AT(operator_per_s), "MUSTER_LIMIT_OPERATOR", .value = "2000", .min = 1,
+      .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",
+      .help = "API calls of one principal." },
 };
 
 const struct conf_table options_table = {
@@ -141,7 +173,8 @@ static int take_rust_log(struct conf *c, struct err *err)
 }
 
 /* Flags may stand before, between and after the words. */
-static int take_flags(struct conf *c, int argc, char **argv, const char **words, size_t max, size_t *ret_n, struct err *err)
+static int take_flags(struct conf *c, int argc, char **argv, const char **words, size_t max, size_t *ret_n,
+                      struct err *err)
 {
     int at = 0, outcome = CONF_OK;
 
@@ -169,8 +202,8 @@ static int take_flags(struct conf *c, int argc, char **argv, const char **words,
     return outcome;
 }
 
-int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max, size_t *ret_n,
-                 struct err *err)
+int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max,
+                 size_t *ret_n, struct err *err)
 {
     int outcome, r;
 
@@ -213,20 +246,23 @@ int options_listen(const struct options *o, struct listen_at *ret, struct err *e
     if (addr.len > 2 && addr.ptr[0] == '[' && addr.ptr[addr.len - 1] == ']')
         addr = str_sub(addr, 1, addr.len - 2);
     if (!colon || str_to_u64(str_of(colon + 1), &port) < 0 || port > 65533)
-        return err_set(err, -EINVAL, "config.bad_value",
-                       "listen: \"%s\" is no ADDR:PORT with a port up to 65533 (PORT+1 and PORT+2 are used too)", text);
+        return err_set(
+            err, -EINVAL, "config.bad_value",
+            "listen: \"%s\" is no ADDR:PORT with a port up to 65533 (PORT+1 and PORT+2 are used too)", text);
     if (addr.len == 0)
         addr = o->dev ? STR("127.0.0.1") : STR("0.0.0.0");
     if (str_is(addr, "localhost"))
         addr = STR("127.0.0.1");
     if (str_copy(addr, ret->addr, sizeof(ret->addr)) < 0 ||
         (inet_pton(AF_INET, ret->addr, &any) != 1 && inet_pton(AF_INET6, ret->addr, &any) != 1))
-        return err_set(err, -EINVAL, "config.bad_value", "listen: \"%.*s\" is no numeric address", STR_FMT(addr));
+        return err_set(err, -EINVAL, "config.bad_value", "listen: \"%.*s\" is no numeric address",
+                       STR_FMT(addr));
     ret->port = (uint16_t)port;
     ret->is_loopback = is_loopback(ret->addr);
     if (o->dev && !ret->is_loopback)
         return err_set(err, -EINVAL, "config.bad_value",
-                       "listen: %s is not a loopback address; --dev is for this machine only, so leave it out or listen on 127.0.0.1",
+                       "listen: %s is not a loopback address; --dev is for this machine only, so leave it "
+                       "out or listen on 127.0.0.1",
                        ret->addr);
     return 0;
 }
@@ -240,8 +276,11 @@ const char *options_state_dir(const struct options *o)
 
 void options_log_conf(const struct options *o, struct log_conf *ret)
 {
-    *ret = (struct log_conf){ .level = (enum log_level)o->log_level, .format = (enum log_format)o->log_format, .file = o->log_file,
-                              .retention_days = o->log_retention_days, .ring_lines = LOG_RING_LINES };
+    *ret = (struct log_conf){ .level = (enum log_level)o->log_level,
+                              .format = (enum log_format)o->log_format,
+                              .file = o->log_file,
+                              .retention_days = o->log_retention_days,
+                              .ring_lines = LOG_RING_LINES };
     switch (o->log_rotation) {
     case LOG_ROTATE_DAILY:
         ret->rotation = LOG_ROTATE_DAILY;

@@ -1,4 +1,5 @@
-/* server/options.h - what musterd can be told: one table for flags, environment, file, --help, the manual page and reload. */
+/* server/options.h - what musterd can be told: one table for flags, environment, file, --help, the manual
+ * page and reload. */
 #ifndef MUSTER_SERVER_OPTIONS_H
 #define MUSTER_SERVER_OPTIONS_H
 
@@ -15,7 +16,8 @@ struct options {
     uint32_t log_retention_days;
     bool metrics;
     usec_t heartbeat, pending_ttl, cert_ttl, job_deadline, away_limit, keep, keep_audit;
-    uint32_t beats_per_s, max_tasks, refusals_per_s, login_per_min, enroll_per_s, connect_per_s, checkin_per_s, operator_per_s;
+    uint32_t beats_per_s, max_tasks, refusals_per_s, login_per_min, enroll_per_s, connect_per_s,
+        checkin_per_s, operator_per_s;
     uint64_t output_cap, quota, output_per_s;
     uint32_t max_connections;
 };
@@ -28,10 +30,10 @@ struct listen_at {
     bool is_loopback;
 };
 
-/* Defaults, file, environment and flags (the last win) into @c and @o. Words that are no flags go to @words (at most @max; their
- * number to *@ret_n). CONF_OK, CONF_HELP, CONF_VERSION; or -errno and @err. */
-int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max, size_t *ret_n,
-                 struct err *err);
+/* Defaults, file, environment and flags (the last win) into @c and @o. Words that are no flags go to @words
+ * (at most @max; their number to *@ret_n). CONF_OK, CONF_HELP, CONF_VERSION; or -errno and @err. */
+int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max,
+                 size_t *ret_n, struct err *err);
 /* The same for a reload: flags as at the start. */
 int options_listen(const struct options *o, struct listen_at *ret, struct err *err);
 /* The state directory: as told, else by mode. */

@@ -129,7 +129,8 @@ static int build(struct server *s, struct err *err)
 
     s->loop = loop_new();
     s->wake = wake_new(s->loop);
-    r = store_open(&(struct store_conf){ .path = s->dir.db, .wake = wake_call, .wake_ctx = s->wake }, &s->store, err);
+    r = store_open(&(struct store_conf){ .path = s->dir.db, .wake = wake_call, .wake_ctx = s->wake },
+                   &s->store, err);
     if (r < 0)
         return r;
 
@@ -165,8 +166,11 @@ static struct tls_ctx *make_tls_people(const struct server *s, const struct opti
     const struct control_identity *id = control_identity(s->control);
     AUTO(buf_done) struct buf cert = BUF(PEM_MAX);
     AUTO(buf_done_secret) struct buf key = BUF(PEM_MAX);
-    struct tls_server_conf conf = { .cert_pem = id->server_cert_pem, .key_pem = id->server_key_pem, .ca_pem = id->ca_pem,
-                                    .alpn = alpn, .allow_tls12 = true };
+    struct tls_server_conf conf = { .cert_pem = id->server_cert_pem,
+                                    .key_pem = id->server_key_pem,
+                                    .ca_pem = id->ca_pem,
+                                    .alpn = alpn,
+                                    .allow_tls12 = true };
 
     if (o->tls_cert) {
         if (read_pem(o->tls_cert, &cert, err) < 0 || read_pem(o->tls_key, &key, err) < 0)
@@ -182,8 +186,11 @@ static struct tls_ctx *make_tls_agents(const struct server *s, struct err *err)
     static const char *const alpn[] = { "h2", NULL };
     const struct control_identity *id = control_identity(s->control);
 
-    return tls_server_new(&(struct tls_server_conf){ .cert_pem = id->server_cert_pem, .key_pem = id->server_key_pem,
-                                                     .ca_pem = id->ca_pem, .ask_client_cert = true, .alpn = alpn },
+    return tls_server_new(&(struct tls_server_conf){ .cert_pem = id->server_cert_pem,
+                                                     .key_pem = id->server_key_pem,
+                                                     .ca_pem = id->ca_pem,
+                                                     .ask_client_cert = true,
+                                                     .alpn = alpn },
                           err);
 }
 
@@ -194,7 +201,9 @@ static uint16_t port_at(const struct server *s, uint16_t offset)
 
 static int wire(struct server *s, struct err *err)
 {
-    struct listen_conf conf = { .addr = s->at.addr, .port = port_at(s, 0), .max_conns = s->options->max_connections };
+    struct listen_conf conf = { .addr = s->at.addr,
+                                .port = port_at(s, 0),
+                                .max_conns = s->options->max_connections };
     int r;
 
     s->tls_agents = make_tls_agents(s, err);
@@ -218,8 +227,8 @@ static int wire(struct server *s, struct err *err)
     if (r < 0)
         return r;
 
-    r = listen_http(s->loop, &(struct listen_conf){ .unix_path = s->dir.socket, .allow_plain = true }, api_http_ops(s->api),
-                    &s->local, err);
+    r = listen_http(s->loop, &(struct listen_conf){ .unix_path = s->dir.socket, .allow_plain = true },
+                    api_http_ops(s->api), &s->local, err);
     if (r < 0)
         return r;
     s->turn.agents = s->grpc;
@@ -241,8 +250,8 @@ static void finish(struct server *s)
     loop_stop(s->loop);
 }
 
-/* Everything was said. Agents close by themselves when they have read it; closing on them could cost them the last words (TCP drops
- * what was received when the other side closes with bytes unread). */
+/* Everything was said. Agents close by themselves when they have read it; closing on them could cost them the
+ * last words (TCP drops what was received when the other side closes with bytes unread). */
 static void hang_up(struct server *s, usec_t now)
 {
     s->is_hanging_up = true;
@@ -347,7 +356,8 @@ static void on_sighup(void *ctx)
     size_t n;
     struct err err = { 0 };
 
-    health_notify(&s->health, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono(&clock_real));
+    health_notify(&s->health, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                  (unsigned long long)clock_mono(&clock_real));
     if (options_load(fresh, o, s->argc, s->argv, words, 4, &n, &err) < 0) {
         log_error("config.refused", "the configuration was not reloaded: the old one stays", LOG_ERR(&err));
         conf_done(fresh);
@@ -380,8 +390,9 @@ static void announce(struct server *s)
     api_set_not_ready(s->api, NULL);
     fleet_count(s->control, &n);
     (void)snprintf(url, sizeof(url), "%s://%s", s->at.is_loopback ? "http" : "https", http);
-    log_info("server.started", "musterd " MUSTER_VERSION " is ready", LOG_CSTR("url", url), LOG_CSTR("agents", grpc),
-             LOG_U64("hosts", n.total), LOG_U64("ms", (clock_mono(&clock_real) - s->started) / USEC_PER_MS));
+    log_info("server.started", "musterd " MUSTER_VERSION " is ready", LOG_CSTR("url", url),
+             LOG_CSTR("agents", grpc), LOG_U64("hosts", n.total),
+             LOG_U64("ms", (clock_mono(&clock_real) - s->started) / USEC_PER_MS));
     log_info("server.identity", "fleet", LOG_CSTR("fleet", id->fleet), LOG_CSTR("pin", id->pin_text),
              LOG_CSTR("state", s->dir.path));
     if (s->options->dev)
@@ -400,8 +411,9 @@ static void start(struct server *s)
     announce(s);
 }
 
-/* -- stop: in the order that nobody calls into what is gone. Connections first (their owners tell control), then control (parked
- * answers are dropped), then the store (what was recorded is saved), then api and the loop. */
+/* -- stop: in the order that nobody calls into what is gone. Connections first (their owners tell control),
+ * then control (parked answers are dropped), then the store (what was recorded is saved), then api and the
+ * loop. */
 static void stop(struct server *s)
 {
     listener_free(s->local);
@@ -450,7 +462,11 @@ static int prepare(struct server *s, struct err *err)
 
 int server_main(struct conf *c, struct options *o, int argc, char **argv)
 {
-    struct server s = { .conf = c, .options = o, .argc = argc, .argv = argv, .dir.lock_fd = -1,
+    struct server s = { .conf = c,
+                        .options = o,
+                        .argc = argc,
+                        .argv = argv,
+                        .dir.lock_fd = -1,
                         .started = clock_mono(&clock_real) };
     struct err err = { 0 };
     int r;

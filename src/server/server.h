@@ -5,8 +5,8 @@
 #include "base/conf.h"
 #include "server/options.h"
 
-/* Runs the server until it is told to stop. Returns the exit code: 0 after a drain; 1 when it could not start (one sentence on
- * standard error). @c and @o are the loaded options; @argc, @argv are kept for reloads. */
+/* Runs the server until it is told to stop. Returns the exit code: 0 after a drain; 1 when it could not start
+ * (one sentence on standard error). @c and @o are the loaded options; @argc, @argv are kept for reloads. */
 int server_main(struct conf *c, struct options *o, int argc, char **argv);
 
 #endif

@@ -40,11 +40,15 @@ static int prepare(const struct statedir *s, struct err *err)
     if (stat(s->path, &st) < 0)
         return err_set(err, -errno, "state.create", "the state directory %s: %m", s->path);
     if (!S_ISDIR(st.st_mode))
-        return err_set(err, -ENOTDIR, "state.create", "the state directory %s is not a directory; remove it or give another with "
-                                                      "--state-dir", s->path);
+        return err_set(err, -ENOTDIR, "state.create",
+                       "the state directory %s is not a directory; remove it or give another with "
+                       "--state-dir",
+                       s->path);
     if (st.st_uid != geteuid())
-        return err_set(err, -EPERM, "state.owner", "the state directory %s belongs to user %u, but this is user %u; run as its owner or "
-                                                   "chown it", s->path, st.st_uid, geteuid());
+        return err_set(err, -EPERM, "state.owner",
+                       "the state directory %s belongs to user %u, but this is user %u; run as its owner or "
+                       "chown it",
+                       s->path, st.st_uid, geteuid());
     if ((st.st_mode & 0777) != 0700 && chmod(s->path, 0700) < 0)
         return err_set(err, -errno, "state.mode", "the mode of %s cannot be set to 0700: %m", s->path);
     return 0;
@@ -75,7 +79,8 @@ int statedir_open(struct statedir *s, struct err *err)
         return err_set(err, -errno, "state.lock", "%s: %m", path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno == EWOULDBLOCK)
-            return err_set(err, -EBUSY, "state.locked", "the state directory %s is already used by another musterd (pid %ld)", s->path,
+            return err_set(err, -EBUSY, "state.locked",
+                           "the state directory %s is already used by another musterd (pid %ld)", s->path,
                            pid_in(fd));
         return err_set(err, -errno, "state.lock", "%s: %m", path);
     }
@@ -114,7 +119,8 @@ bool statedir_is_used(const struct statedir *s)
     if (!d)
         return false;
     for (struct dirent *e; (e = readdir(d));)
-        used = used || (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, LOCK_NAME) != 0);
+        used = used || (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+                        strcmp(e->d_name, LOCK_NAME) != 0);
     (void)closedir(d);
     return used;
 }

@@ -1,4 +1,5 @@
-/* server/statedir.h - the state directory: made, checked, locked. Blocking; start-up and offline commands only. */
+/* server/statedir.h - the state directory: made, checked, locked. Blocking; start-up and offline commands
+ * only. */
 #ifndef MUSTER_SERVER_STATEDIR_H
 #define MUSTER_SERVER_STATEDIR_H
 
@@ -13,8 +14,9 @@ struct statedir {
 
 /* Fills the paths; touches nothing. -ENAMETOOLONG and @err. */
 int statedir_paths(const char *path, struct statedir *ret, struct err *err);
-/* Makes it if missing (0700), sets 0700, refuses a foreign owner ("state.owner"), and locks it: "state.locked" says that another
- * server uses it already. The lock lives until statedir_unlock() or the end of the process. */
+/* Makes it if missing (0700), sets 0700, refuses a foreign owner ("state.owner"), and locks it:
+ * "state.locked" says that another server uses it already. The lock lives until statedir_unlock() or the end
+ * of the process. */
 int statedir_open(struct statedir *s, struct err *err);
 void statedir_unlock(struct statedir *s);
 /* Who holds the lock: its pid, 0 nobody (or the directory is missing). */

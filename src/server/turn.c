@@ -1,13 +1,14 @@
 /* server/turn.c - the durability promise on one screen.
  *
- *     events      sockets were read, timers ran: verbs recorded changes into the open unit and parked what they promised
- *   1 inbox       what the store thread sends: commits that came back, rows that were read
- *   2 release     what has become durable leaves: replies, acks, orders, events (they queue bytes, and may record more)
- *   3 seal        everything recorded since the last turn becomes one unit, and goes to the store thread
+ *     events      sockets were read, timers ran: verbs recorded changes into the open unit and parked what
+ * they promised 1 inbox       what the store thread sends: commits that came back, rows that were read 2
+ * release     what has become durable leaves: replies, acks, orders, events (they queue bytes, and may record
+ * more) 3 seal        everything recorded since the last turn becomes one unit, and goes to the store thread
  *   4 flush       queued bytes are written to the sockets
  *
- * Nothing recorded in a turn can leave in it: release comes before seal, and looks at commits only. When nothing was recorded the
- * newest ticket is durable already and commit_after() calls at once: an answer to a pure read leaves in its own turn. */
+ * Nothing recorded in a turn can leave in it: release comes before seal, and looks at commits only. When
+ * nothing was recorded the newest ticket is durable already and commit_after() calls at once: an answer to a
+ * pure read leaves in its own turn. */
 #include "server/turn.h"
 
 #include <stdatomic.h>
@@ -56,8 +57,8 @@ void turn_stop(struct turn *t)
     t->control = NULL;
 }
 
-/* -- the bell: the store thread rings it, the loop then takes a turn. It carries nothing, so one message is enough: it is posted
- * again only after it was taken out. */
+/* -- the bell: the store thread rings it, the loop then takes a turn. It carries nothing, so one message is
+ * enough: it is posted again only after it was taken out. */
 struct wake {
     struct mailbox *box;
     atomic_flag is_posted;

@@ -13,7 +13,7 @@ struct turn {
     struct control *control;
     struct listener *agents; /* not read from while the store is behind */
     bool is_behind;
-    uint64_t n_turns;        /* the watchdog wants to see it grow */
+    uint64_t n_turns; /* the watchdog wants to see it grow */
 };
 
 /* Registers the turn with @t->loop; loop, store and control are set, agents may follow. */
@@ -21,7 +21,8 @@ void turn_start(struct turn *t);
 /* No more turns (the hook stays and does nothing). */
 void turn_stop(struct turn *t);
 
-/* For store_conf.wake: any thread. @ctx is a struct wake made by wake_new(). The store exists before control and turn do. */
+/* For store_conf.wake: any thread. @ctx is a struct wake made by wake_new(). The store exists before control
+ * and turn do. */
 struct wake;
 struct wake *wake_new(struct loop *l);
 void wake_free(struct wake *w);

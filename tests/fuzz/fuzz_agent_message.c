@@ -1,6 +1,6 @@
 /* fuzz: api
- * tests/fuzz/fuzz_agent_message.c - what an agent sends, unpacked with a capped allocator, and the walk over its JSON rows: what the
- * walk takes, the parser must take (rows are shown raw). */
+ * tests/fuzz/fuzz_agent_message.c - what an agent sends, unpacked with a capped allocator, and the walk over
+ * its JSON rows: what the walk takes, the parser must take (rows are shown raw). */
 #include "api/native.h"
 #include "base/limits.h"
 #include "base/mem.h"

@@ -1,4 +1,5 @@
-/* tests/unit/api/test_auth.c - the promises of api/auth.h that need no control: the development rule, Bearer, the peer. */
+/* tests/unit/api/test_auth.c - the promises of api/auth.h that need no control: the development rule, Bearer,
+ * the peer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,9 @@ struct ask {
 
 static int rule(bool is_dev, const struct ask *q, struct err *err)
 {
-    struct net_peer peer = { .addr = "127.0.0.1", .is_loopback = q->is_loopback, .is_dev_listener = q->is_dev_listener,
+    struct net_peer peer = { .addr = "127.0.0.1",
+                             .is_loopback = q->is_loopback,
+                             .is_dev_listener = q->is_dev_listener,
                              .is_unix = q->is_unix };
     struct kv kvs[4];
     struct http_req req = { .peer = &peer, .headers = { kvs, 0 } };
@@ -51,8 +54,10 @@ static void only_development_mode_on_loopback_grants_anything(void **state)
 
 static void a_foreign_host_name_is_refused(void **state)
 {
-    static const char *const hosts[] = { NULL, "", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8122",
-                                         "128.0.0.1", "[::2]:80", "127.1" };
+    static const char *const hosts[] = {
+        NULL,        "",         "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8122",
+        "128.0.0.1", "[::2]:80", "127.1"
+    };
     struct err err = { 0 };
 
     (void)state;
@@ -64,7 +69,8 @@ static void a_foreign_host_name_is_refused(void **state)
 
 static void loopback_names_are_taken_with_and_without_port(void **state)
 {
-    static const char *const hosts[] = { "localhost", "LOCALHOST:8122", "127.0.0.1", "127.0.0.1:8122", "127.4.5.6:1", "[::1]", "[::1]:8122" };
+    static const char *const hosts[] = { "localhost",   "LOCALHOST:8122", "127.0.0.1", "127.0.0.1:8122",
+                                         "127.4.5.6:1", "[::1]",          "[::1]:8122" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)

@@ -17,7 +17,7 @@
 
 struct world {
     struct follow *f;
-    uint64_t first, last;      /* kept and committed */
+    uint64_t first, last; /* kept and committed */
     bool has_room, wants_room, reading, is_over, is_ended;
     uint64_t after, got, n_got, n_gap;
     uint32_t limit;
@@ -92,7 +92,8 @@ static void answer(struct world *w)
     if (!w->reading)
         return;
     w->reading = false;
-    for (uint64_t id = w->after + 1 > w->first ? w->after + 1 : w->first; id <= w->last && n < w->limit; id++, n++)
+    for (uint64_t id = w->after + 1 > w->first ? w->after + 1 : w->first; id <= w->last && n < w->limit;
+         id++, n++)
         tell(w, id, follow_row);
     follow_read_done(w->f, 0);
 }

@@ -1,8 +1,8 @@
 /* tests/unit/api/test_joblog.c - the promises of api/joblog.h, against a store and a job made of arrays.
  *
- * The random test plays a job: bytes are "committed" to the store and told live in order, reads are answered late and see what is
- * committed then, the sink is full now and then. Whatever the order, a reader must get every byte once, in order, and the end of a
- * task after its bytes. */
+ * The random test plays a job: bytes are "committed" to the store and told live in order, reads are answered
+ * late and see what is committed then, the sink is full now and then. Whatever the order, a reader must get
+ * every byte once, in order, and the end of a task after its bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,9 +49,16 @@ static struct task_row row_of(struct world *w, int i)
 {
     struct task *t = &w->tasks[i];
 
-    return (struct task_row){ .id = FIRST_ID + (uint64_t)i, .job_id = 1, .host_id = 10 + (uint64_t)i, .host_name = STR("h"),
-                              .state = t->state, .outcome = t->state == TASK_DONE ? OUTCOME_EXITED : OUTCOME_NONE,
-                              .stdout_bytes = t->n[0], .stderr_bytes = t->n[1], .stdout_total = t->n[0], .stderr_total = t->n[1] };
+    return (struct task_row){ .id = FIRST_ID + (uint64_t)i,
+                              .job_id = 1,
+                              .host_id = 10 + (uint64_t)i,
+                              .host_name = STR("h"),
+                              .state = t->state,
+                              .outcome = t->state == TASK_DONE ? OUTCOME_EXITED : OUTCOME_NONE,
+                              .stdout_bytes = t->n[0],
+                              .stderr_bytes = t->n[1],
+                              .stdout_total = t->n[0],
+                              .stderr_total = t->n[1] };
 }
 
 /* -- source */
@@ -76,8 +83,8 @@ static void src_task(void *ctx, struct joblog *jl, uint64_t task_id)
     w->task_id = task_id;
 }
 
-static void src_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream, uint64_t offset,
-                        uint64_t max_bytes)
+static void src_output(void *ctx, struct joblog *jl, uint64_t task_id, enum output_stream stream,
+                       uint64_t offset, uint64_t max_bytes)
 {
     struct world *w = ctx;
 
@@ -124,7 +131,8 @@ static void answer_output(struct world *w)
         size_t len = t->n[s] - at < 7 ? t->n[s] - at : 7;
 
         if (at + len > t->kept_from)
-            joblog_output_row(w->jl, &(struct output_frame){ w->task_id, w->stream, at, str_bytes(t->data[s] + at, len) });
+            joblog_output_row(
+                w->jl, &(struct output_frame){ w->task_id, w->stream, at, str_bytes(t->data[s] + at, len) });
     }
 }
 
@@ -243,7 +251,9 @@ static void world_init(struct world *w)
 static void commit_bytes(struct world *w, int i, int s, size_t n, bool tell)
 {
     struct task *t = &w->tasks[i];
-    struct output_frame f = { FIRST_ID + (uint64_t)i, s ? STREAM_STDERR : STREAM_STDOUT, t->n[s], { t->data[s] + t->n[s], n } };
+    struct output_frame f = {
+        FIRST_ID + (uint64_t)i, s ? STREAM_STDERR : STREAM_STDOUT, t->n[s], { t->data[s] + t->n[s], n }
+    };
 
     if (t->n[s] + n > BYTES || t->state == TASK_DONE)
         return;

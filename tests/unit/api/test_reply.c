@@ -36,7 +36,8 @@ static void a_slug_that_is_not_in_the_table_goes_by_its_code(void **state)
 {
     static const struct {
         int code, http;
-    } rows[] = { { -EINVAL, 400 }, { -EACCES, 403 }, { -ENOENT, 404 }, { -EEXIST, 409 }, { -EMSGSIZE, 413 }, { -EIO, 500 },
+    } rows[] = { { -EINVAL, 400 }, { -EACCES, 403 },    { -ENOENT, 404 },
+                 { -EEXIST, 409 }, { -EMSGSIZE, 413 },  { -EIO, 500 },
                  { -ENOSPC, 503 }, { -ECANCELED, 503 }, { -ETIMEDOUT, 504 } };
 
     (void)state;
@@ -67,7 +68,8 @@ static void the_document_has_code_message_and_fields(void **state)
     (void)str_copy(STR("too much"), errs.v[0].text, sizeof(errs.v[0].text));
     reply_error_json(&err, &errs, &out);
     assert_string_equal(buf_as_cstr(&out),
-                        "{\"error\":{\"code\":\"field.range\",\"message\":\"a sentence with \\\"quotes\\\"\",\"fields\":[{\"path\":"
+                        "{\"error\":{\"code\":\"field.range\",\"message\":\"a sentence with "
+                        "\\\"quotes\\\"\",\"fields\":[{\"path\":"
                         "\"targets.hosts[0]\",\"code\":\"field.range\",\"message\":\"too much\"}]}}");
 }
 
@@ -78,7 +80,8 @@ static void an_error_without_words_still_says_something(void **state)
 
     (void)state;
     reply_error_json(&err, NULL, &out);
-    assert_string_equal(buf_as_cstr(&out), "{\"error\":{\"code\":\"internal\",\"message\":\"the request failed\"}}");
+    assert_string_equal(buf_as_cstr(&out),
+                        "{\"error\":{\"code\":\"internal\",\"message\":\"the request failed\"}}");
 }
 
 static void retry_after_is_at_least_a_second_and_rounds_up(void **state)

@@ -1,4 +1,5 @@
-/* tests/unit/api/test_router.c - the promises of api/router.h, and a walk over every table of the real api. */
+/* tests/unit/api/test_router.c - the promises of api/router.h, and a walk over every table of the real api.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,16 +32,14 @@ static bool claims_bearer(const struct http_req *req)
     return http_header(req, "authorization").len > 0;
 }
 
-#define ROW(m, p, ...) { .method = (m), .path = (p), .auth = AUTH_NONE, .handler = handler, ##__VA_ARGS__ }
+#define ROW(m, p, ...)                                                                                       \
+    {                                                                                                        \
+        .method = (m), .path = (p), .auth = AUTH_NONE, .handler = handler, ##__VA_ARGS__                     \
+    }
 static const struct route rows[] = {
-    ROW(HTTP_GET, "/"),
-    ROW(HTTP_GET, "/a"),
-    ROW(HTTP_POST, "/a"),
-    ROW(HTTP_GET, "/a/{x}"),
-    ROW(HTTP_GET, "/a/fixed"),
-    ROW(HTTP_GET, "/a/{x}/b/{y}"),
-    ROW(HTTP_DELETE, "/a/{x}"),
-    ROW(HTTP_GET, "/{any}/c"),
+    ROW(HTTP_GET, "/"),         ROW(HTTP_GET, "/a"),       ROW(HTTP_POST, "/a"),
+    ROW(HTTP_GET, "/a/{x}"),    ROW(HTTP_GET, "/a/fixed"), ROW(HTTP_GET, "/a/{x}/b/{y}"),
+    ROW(HTTP_DELETE, "/a/{x}"), ROW(HTTP_GET, "/{any}/c"),
 };
 
 struct fixture {
@@ -134,7 +133,8 @@ static void other_paths_are_unknown(void **state)
 
 static void dots_nuls_and_bad_escapes_are_not_looked_up(void **state)
 {
-    static const char *const paths[] = { "", "a", "/a/..", "/a/%2e%2E", "/./a", "/a/%00", "/a/%2f", "/a/%4", "/a/%zz", "/%ff" };
+    static const char *const paths[] = { "",       "a",      "/a/..", "/a/%2e%2E", "/./a",
+                                         "/a/%00", "/a/%2f", "/a/%4", "/a/%zz",    "/%ff" };
     struct fixture *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
@@ -186,8 +186,10 @@ static void the_check_finds_rows_that_say_no_auth_class(void **state)
 static void the_check_finds_collisions_nobody_claims(void **state)
 {
     static const struct route plain[] = { ROW(HTTP_GET, "/x/{a}"), ROW(HTTP_GET, "/x/{b}") };
-    static const struct route claimed[] = { ROW(HTTP_GET, "/x/{a}"), ROW(HTTP_GET, "/x/{b}", .claims = claims_bearer) };
-    static const struct route others[] = { ROW(HTTP_GET, "/x/{a}"), ROW(HTTP_POST, "/x/{a}"), ROW(HTTP_GET, "/x/y") };
+    static const struct route claimed[] = { ROW(HTTP_GET, "/x/{a}"),
+                                            ROW(HTTP_GET, "/x/{b}", .claims = claims_bearer) };
+    static const struct route others[] = { ROW(HTTP_GET, "/x/{a}"), ROW(HTTP_POST, "/x/{a}"),
+                                           ROW(HTTP_GET, "/x/y") };
 
     (void)state;
     assert_string_equal(check(plain, 2), "route.collision");
@@ -246,7 +248,8 @@ static void every_row_says_who_may_and_what_it_does(void **state)
     if (api_check(a, &err) < 0)
         fail_msg("%s", err.text);
     for (const struct route *r; (r = router_next(a->router, &iter)); n++) {
-        bool is_change = r->method == HTTP_POST || r->method == HTTP_PATCH || r->method == HTTP_DELETE || r->method == HTTP_PUT;
+        bool is_change = r->method == HTTP_POST || r->method == HTTP_PATCH || r->method == HTTP_DELETE ||
+                         r->method == HTTP_PUT;
 
         assert_int_not_equal(r->auth, AUTH_UNSET);
         assert_non_null(r->summary);
@@ -285,7 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_path_finds_its_row_and_parameters, setup, teardown),
         cmocka_unit_test_setup_teardown(a_literal_is_preferred_to_a_name_from_the_left, setup, teardown),
         cmocka_unit_test_setup_teardown(head_is_answered_by_get, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_known_path_with_another_method_says_which_it_takes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_known_path_with_another_method_says_which_it_takes, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(other_paths_are_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(dots_nuls_and_bad_escapes_are_not_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_path_longer_than_the_limit_is_not_looked_up, setup, teardown),
