@@ -23,7 +23,9 @@ static void objects_are_told_from_everything_else(void **state)
                                         "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"d\":\"x\\u00e4\\n\"}",
                                         "{\"a\":-0.5e+3}",
                                         "{ \"a\" : [ ] , \"b\" : { } }",
-                                        "{\"a\":true,\"b\":false}" };
+                                        "{\"a\":true,\"b\":false}",
+                                        "{\"a\":{\"x\":1},\"b\":{\"x\":1,\"key\":2}}",
+                                        "{\"a\":\"\\ud83d\\ude00\"}" };
     static const char *const bad[] = { "",
                                        "[]",
                                        "1",
@@ -52,7 +54,16 @@ static void objects_are_told_from_everything_else(void **state)
                                        "{\"a\":1]",
                                        "{\"a\":1}},{\"b\":2}",
                                        "{\"a\":\"\xff\"}",
-                                       "{\"a\":1 \"b\":2}" };
+                                       "{\"a\":1 \"b\":2}",
+                                       "{\"a\":1,\"a\":2}",
+                                       "{\"b\":{\"a\":1,\"a\":2}}",
+                                       "{\"key\":1}",
+                                       "{\"\\u0061\":1}",
+                                       "{\"a\":\"\\ud800\"}",
+                                       "{\"a\":\"\\udc00\"}",
+                                       "{\"a\":\"\\ud800\\u0041\"}",
+                                       "{\"a\":1234567890123456789}",
+                                       "{\"a\":1e999}" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -97,13 +108,8 @@ static void the_walk_takes_nothing_the_parser_refuses(void **state)
             text[at] = (char)c;
             if (!native_is_json_object(s))
                 continue;
-            if (json_parse(a, s, s.len, &n, NULL) < 0 && strstr(text, "\"b\"") && text[at] != base[at]) {
-                struct err err = { 0 };
-
-                (void)json_parse(a, s, s.len, &n, &err);
-                if (strcmp(err.slug, "json.duplicate") != 0 && strcmp(err.slug, "json.number") != 0)
-                    fail_msg("%s: %s", text, err.text);
-            }
+            if (json_parse(a, s, s.len, &n, NULL) < 0)
+                fail_msg("taken although the parser refuses: %s", text);
         }
     }
 }
