@@ -33,10 +33,12 @@ static void set_up(void)
     static const struct grpc_server_ops ops = { .open = on_open, .message = on_message };
     usec_t now = clock_wall(&clock_real);
     struct err err = { 0 };
-    char *ca_key = pki_key_p256(), *ca = pki_ca_new(ca_key, "fuzz", now, USEC_PER_DAY, &err), *key = pki_key_p256();
+    AUTO_FREE char *ca_key = pki_key_p256(), *key = pki_key_p256();
+    AUTO_FREE char *ca = pki_ca_new(ca_key, "fuzz", now, USEC_PER_DAY, &err);
     struct pki_issue is = { .ca_cert_pem = ca, .ca_key_pem = ca_key, .common_name = "fuzz", .uri = "spiffe://fuzz/server",
                             .not_before = now - USEC_PER_HOUR, .not_after = now + USEC_PER_DAY, .is_server = true };
-    struct tls_server_conf conf = { .cert_pem = pki_issue_key(&is, key, &err), .key_pem = key, .ca_pem = ca,
+    AUTO_FREE char *cert = pki_issue_key(&is, key, &err);
+    struct tls_server_conf conf = { .cert_pem = cert, .key_pem = key, .ca_pem = ca,
                                     .ask_client_cert = true, .alpn = alpn };
     struct listen_conf lc = { .unix_path = un.sun_path, .tls = tls_server_new(&conf, &err) };
 
