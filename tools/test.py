@@ -115,7 +115,8 @@ def flow(folder, label, *extra):
     say(f"flow tests, {label}")
     xml = ROOT / folder / "flow.xml"
     xml.unlink(missing_ok=True)
-    r = run([PY, "-m", "pytest", "-q", "-x" if False else "-rf", "--tb=short", "-p", "no:cacheprovider", "tests/flow",
+    # Flow tests mostly wait: more of them than cores at a time.
+    r = run([PY, "-m", "pytest", "-q", "-rf", "--tb=short", "-p", "no:cacheprovider", "-n", "4", "tests/flow",
              f"--junitxml={xml}", *extra], timeout=900, env={**os.environ, "MUSTER_BUILD": str(ROOT / folder), **SAN})
     if not xml.exists():
         tally(f"flow {label}", 0, 1, detail=r.stdout)
