@@ -671,7 +671,9 @@ static void link_on_connected(void *ctx, const struct tls_peer *peer)
 static void link_on_disconnected(void *ctx, const struct err *err)
 {
     struct link *l = ctx;
-    struct err why = l->phase == LINK_CLOSING ? l->closing : *err;
+    /* The stream's end comes first and knows less than the connection's, unless the server gave a reason. */
+    bool is_told = l->phase == LINK_CLOSING && strcmp(l->closing.slug, "link.ended") != 0;
+    struct err why = is_told ? l->closing : *err;
 
     if (strcmp(err->slug, "tls.refused") == 0)
         l->must_ask = true;

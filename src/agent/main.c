@@ -1,6 +1,7 @@
 /* muster-agent - the agent of a host: keeps one link to its server, tells facts, runs commands. docs/internals/roles.md, links.md.
  *
  * Exit codes: 0 ok, 1 failed, 2 usage, 5 denied by the server, 78 configuration. */
+#define LOG_TARGET "agent"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
