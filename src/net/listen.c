@@ -1,8 +1,13 @@
 /* net/listen.c - listening sockets, pacing of accepts, and the first byte. Loop thread.
  *
- * Pacing: at most LIMIT_HANDSHAKES connections are between accept and "protocol begins"; the others wait in the kernel's
- * backlog, where they cost nothing and are refused nothing. So that nobody can hold those places, a connection that is
- * silent (1 s) or slow (5 s) goes on without one, up to LIMIT_PREAUTH_CONNS of those; then the oldest go. */
+ * Pacing: at most LIMIT_HANDSHAKES connections are between start and "protocol begins". So that nobody can hold those
+ * places, a connection that is silent (1 s) or slow (5 s) goes on without one, up to LIMIT_PREAUTH_CONNS of those; then the
+ * oldest go.
+ *
+ * The others wait in a row of ours: a descriptor, an address, an entry in an epoll set, nothing else. Left in the kernel's
+ * backlog they would fill it (somaxconn, 4096), and whoever comes then is dropped and tries again after 1, 3 and 7 s: 10,000
+ * agents took twice as long to come back as their handshakes do. The set says who has spoken, in that order; only those
+ * start, so silence takes no place and waits for its end. */
 #include "net/listen.h"
 
 #include <arpa/inet.h>
@@ -10,10 +15,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <utlist.h>
 
 #include "base/fd.h"
 #include "base/limits.h"
@@ -28,8 +36,20 @@
 
 struct net_stats net_stats;
 
-enum { ACCEPTS_PER_TURN = 64, RETRY_MS = 250, FD_RESERVE = 64, EVICT_BATCH = 64 };
+enum { ACCEPTS_PER_TURN = 1024, RETRY_MS = 250, FD_RESERVE = 64, EVICT_BATCH = 64, START_BATCH = 64 };
 enum kind { KIND_HTTP, KIND_GRPC, KIND_WS };
+
+/* Accepted, not started. */
+struct waiter {
+    struct waiter *prev, *next;
+    usec_t since;
+    int fd;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } from;
+};
 
 struct listener {
     struct loop *l;
@@ -41,7 +61,7 @@ struct listener {
     } ops;
     struct http_server_ops ws_http; /* what a WebSocket port answers to HTTP */
     struct tls_ctx *tls;
-    bool allow_plain, is_loopback, is_paused, is_waiting, is_stopped, is_unix;
+    bool allow_plain, is_loopback, is_paused, is_waiting, is_stopped, is_unix, is_moving;
     uint16_t port;
     uint32_t tag;
     char *unix_path;
@@ -50,7 +70,13 @@ struct listener {
     struct wheel_entry retry;
     struct conn *conns;
     size_t n_conns, max_conns, n_pre, n_counted;
+    struct waiter *row; /* oldest first */
+    size_t row_n, row_max;
+    int row_fd; /* epoll: who of them has spoken or left */
+    struct watch *row_watch;
 };
+
+static void start(struct listener *li, int fd, const struct sockaddr *sa);
 
 /* -- places */
 static void evict(struct listener *li)
@@ -69,13 +95,131 @@ static void evict(struct listener *li)
     }
 }
 
-static bool may_accept(struct listener *li)
+static bool may_start(struct listener *li)
 {
     if (li->is_stopped || li->n_conns >= li->max_conns || li->n_counted >= LIMIT_HANDSHAKES)
         return false;
     if (li->n_pre >= LIMIT_PREAUTH_CONNS)
         evict(li);
     return li->n_pre < LIMIT_PREAUTH_CONNS;
+}
+
+/* -- the row of those who wait */
+static void row_push(struct listener *li, int fd, const struct sockaddr *sa)
+{
+    struct waiter *w = xnew0(struct waiter);
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = w };
+
+    w->since = loop_now(li->l);
+    w->fd = fd;
+    memcpy(&w->from, sa, sa->sa_family == AF_INET6 ? sizeof(w->from.in6) : sizeof(w->from.in));
+    DL_APPEND(li->row, w);
+    li->row_n++;
+    if (epoll_ctl(li->row_fd, EPOLL_CTL_ADD, fd, &ev) < 0) /* no memory: it is closed when its time is up */
+        log_debug("listen.waiting", "a connection cannot be watched");
+}
+
+/* Takes @w out; its descriptor is the caller's. */
+static int row_take(struct listener *li, struct waiter *w)
+{
+    int fd = w->fd;
+
+    (void)epoll_ctl(li->row_fd, EPOLL_CTL_DEL, fd, NULL);
+    DL_DELETE(li->row, w);
+    li->row_n--;
+    free(w);
+    return fd;
+}
+
+static void row_drop(struct listener *li, struct waiter *w)
+{
+    int fd = row_take(li, w);
+
+    net_stats.handshake_failures++;
+    fd_close(&fd);
+}
+
+/* Has left. A plain HTTP client may close its half behind the request. */
+static bool is_gone(const struct listener *li, uint32_t events)
+{
+    return (events & (EPOLLERR | EPOLLHUP)) || ((events & EPOLLRDHUP) && !li->allow_plain);
+}
+
+/* Starts those who have spoken while there are places. True: there are more places than those. */
+static bool row_start(struct listener *li)
+{
+    struct epoll_event ev[START_BATCH];
+
+    while (li->row_n > 0) {
+        int n = epoll_wait(li->row_fd, ev, START_BATCH, 0);
+
+        if (n <= 0)
+            return true;
+        for (int i = 0; i < n; i++) {
+            struct waiter *w = ev[i].data.ptr;
+            struct waiter copy = *w;
+
+            if (is_gone(li, ev[i].events)) {
+                row_drop(li, w);
+                continue;
+            }
+            if (!may_start(li))
+                return false;
+            start(li, row_take(li, w), &copy.from.sa);
+        }
+    }
+    return false;
+}
+
+static void row_go_on(struct listener *li)
+{
+    usec_t now = loop_now(li->l);
+    bool is_watching = false;
+
+    if (li->is_moving || li->is_stopped || li->row_n == 0)
+        return; /* moving: making a place closed somebody, and the call further up goes on */
+    li->is_moving = true;
+    while (li->row_n > 0 && now - li->row->since > LIMIT_WAITING_MS * USEC_PER_MS)
+        row_drop(li, li->row);
+    if (may_start(li))
+        is_watching = row_start(li);
+    li->is_moving = false;
+    watch_set(li->row_watch, is_watching ? LOOP_READABLE : 0);
+    if (li->row_n > 0)
+        wheel_set(li->l, &li->retry, now + RETRY_MS * USEC_PER_MS);
+}
+
+static void on_row(void *ctx, int events)
+{
+    (void)events;
+    row_go_on(ctx);
+}
+
+/* The row is full: whoever is silent for long makes room. */
+static void row_evict(struct listener *li)
+{
+    usec_t now = loop_now(li->l);
+    size_t n = 0;
+    struct waiter *w, *next;
+
+    DL_FOREACH_SAFE(li->row, w, next)
+    {
+        struct pollfd p = { .fd = w->fd, .events = POLLIN };
+
+        if (n++ == EVICT_BATCH || now - w->since <= HANDSHAKE_SILENT_MS * USEC_PER_MS)
+            return;
+        if (poll(&p, 1, 0) == 0)
+            row_drop(li, w);
+    }
+}
+
+static bool may_accept(struct listener *li)
+{
+    if (li->is_stopped || li->n_conns + li->row_n >= li->max_conns)
+        return false;
+    if (li->row_n >= li->row_max && !li->is_moving)
+        row_evict(li);
+    return li->row_n < li->row_max;
 }
 
 static void wait(struct listener *li)
@@ -86,6 +230,7 @@ static void wait(struct listener *li)
 
 static void resume(struct listener *li)
 {
+    row_go_on(li);
     if (!li->is_waiting || !may_accept(li))
         return;
     li->is_waiting = false;
@@ -260,7 +405,7 @@ static const struct conn_ops sniff_ops = {
 };
 
 /* -- accept */
-static void add(struct listener *li, int fd, const struct sockaddr *sa)
+static void start(struct listener *li, int fd, const struct sockaddr *sa)
 {
     struct conn *c = conn_new(li->l, fd, &sniff_ops, NULL);
     struct ucred cred;
@@ -273,7 +418,6 @@ static void add(struct listener *li, int fd, const struct sockaddr *sa)
         c->next->pprev = &c->next;
     li->conns = c;
     li->n_conns++;
-    net_stats.accepted++;
     net__peer_of(sa, &c->peer);
     c->peer.is_dev_listener = li->is_loopback && !li->is_unix;
     if (li->is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
@@ -300,24 +444,30 @@ static void on_accept(void *ctx, int events)
 
         if (!may_accept(li)) {
             wait(li);
-            return;
+            break;
         }
         int fd = accept4(li->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             if (li->is_unix)
                 ss.ss_family = AF_UNIX;
-            add(li, fd, (struct sockaddr *)&ss);
+            net_stats.accepted++;
+            /* The second half of the places is for those who have spoken. */
+            if (li->row_n == 0 && li->n_counted < LIMIT_HANDSHAKES / 2 && may_start(li))
+                start(li, fd, (struct sockaddr *)&ss);
+            else
+                row_push(li, fd, (struct sockaddr *)&ss);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* Readable for ever, and nothing to be done now: look again in a moment. */
             log_debug("listen.no_descriptors", "accept paused");
             wait(li);
             wheel_set(li->l, &li->retry, loop_now(li->l) + RETRY_MS * USEC_PER_MS);
-            return;
+            break;
         } else if (errno == EAGAIN) {
-            return;
+            break;
         } /* else: that one left already */
     }
+    row_go_on(li);
 }
 
 /* -- sockets */
@@ -425,7 +575,7 @@ static int listen_any(struct loop *l, const struct listen_conf *conf, enum kind 
 
     li->l = l;
     li->kind = kind;
-    li->fd = -1;
+    li->fd = li->row_fd = -1;
     li->retry.fire = on_retry;
     r = conf->unix_path ? open_unix(li, conf) : open_inet(li, conf);
     if (r < 0)
@@ -433,11 +583,17 @@ static int listen_any(struct loop *l, const struct listen_conf *conf, enum kind 
     /* The kernel cuts it down to net.core.somaxconn. */
     if (listen(li->fd, conf->backlog > 0 ? conf->backlog : 65535) < 0)
         return fail(err, conf, -errno);
+    li->row_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (li->row_fd < 0)
+        return fail(err, conf, -errno);
     li->tls = conf->tls ? tls_ctx_ref(conf->tls) : NULL;
     li->allow_plain = conf->allow_plain && (!conf->plain_loopback_only || li->is_loopback);
     li->tag = conf->tag;
     li->max_conns = conf->max_conns ? conf->max_conns : default_max();
+    /* Half of what there is: a flood that fills the row leaves descriptors for those who are known. */
+    li->row_max = li->max_conns / 2 + 1 < LIMIT_WAITING_CONNS ? li->max_conns / 2 + 1 : LIMIT_WAITING_CONNS;
     li->watch = watch_new(l, li->fd, on_accept, li);
+    li->row_watch = watch_new(l, li->row_fd, on_row, li);
     watch_set(li->watch, LOOP_READABLE);
     *ret = TAKE(li);
     return 0;
@@ -507,6 +663,13 @@ void listener_stop(struct listener *li)
         return;
     li->is_stopped = true;
     wheel_del(li->l, &li->retry);
+    while (li->row_n > 0) {
+        int fd = row_take(li, li->row);
+
+        fd_close(&fd);
+    }
+    watch_free(TAKE(li->row_watch));
+    fd_close(&li->row_fd);
     watch_free(TAKE(li->watch));
     fd_close(&li->fd);
     if (li->unix_path)

@@ -1,5 +1,6 @@
 /* net/listen.h - listening sockets; each kind of port sniffs the first byte (0x16 = TLS) where the house says so.
- * Accepts are paced to handshake capacity (LIMIT_HANDSHAKES in flight; the rest wait in the backlog). Loop thread. */
+ * Starts are paced to handshake capacity (LIMIT_HANDSHAKES in flight; the rest wait, accepted but not started, up to
+ * LIMIT_WAITING_CONNS; then in the backlog). Loop thread. */
 #ifndef MUSTER_NET_LISTEN_H
 #define MUSTER_NET_LISTEN_H
 

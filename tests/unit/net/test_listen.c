@@ -152,6 +152,107 @@ static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
         close(fd[i]);
 }
 
+/* All places taken by @fd[LIMIT_HANDSHAKES]. */
+static void take_all_places(int *fd)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+
+    listen_now(&conf);
+    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
+        fd[i] = half_hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES);
+}
+
+static void close_all(const int *fd, int n)
+{
+    for (int i = 0; i < n; i++)
+        close(fd[i]);
+    TURN_UNTIL(l, listener_conns(li) == 0 || (loop__turn_clock(l, USEC_PER_SEC), false));
+}
+
+static void a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer(void **state)
+{
+    int fd[LIMIT_HANDSHAKES], silent, speaker;
+    uint64_t accepted;
+
+    (void)state;
+    take_all_places(fd);
+    accepted = net_stats.accepted;
+    silent = raw_open(listener_port(li));
+    TURN_UNTIL(l, net_stats.accepted == accepted + 1);
+    speaker = half_hello();
+    TURN_UNTIL(l, net_stats.accepted == accepted + 2);
+    close(fd[0]);
+    close(fd[1]);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES - 1);
+    close(speaker);
+    TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES - 2);
+    /* And to the silent one as soon as it speaks. */
+    raw_send(silent, STR("\x16"));
+    TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES - 1);
+    close(silent);
+    close_all(fd + 2, LIMIT_HANDSHAKES - 2);
+}
+
+static void one_who_waits_and_leaves_never_starts(void **state)
+{
+    int fd[LIMIT_HANDSHAKES], left;
+    uint64_t accepted, failures;
+
+    (void)state;
+    take_all_places(fd);
+    accepted = net_stats.accepted;
+    left = half_hello();
+    TURN_UNTIL(l, net_stats.accepted == accepted + 1);
+    failures = net_stats.handshake_failures;
+    close(left);
+    close(fd[0]);
+    TURN_UNTIL(l, net_stats.handshake_failures == failures + 1);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES - 1);
+    close_all(fd + 1, LIMIT_HANDSHAKES - 1);
+}
+
+static void one_who_waits_in_silence_is_closed_after_its_time(void **state)
+{
+    int fd[LIMIT_HANDSHAKES], silent;
+    uint64_t accepted;
+    char c;
+
+    (void)state;
+    take_all_places(fd);
+    accepted = net_stats.accepted;
+    silent = raw_open(listener_port(li));
+    TURN_UNTIL(l, net_stats.accepted == accepted + 1);
+    loop__turn_clock(l, (LIMIT_WAITING_MS - 1000) * USEC_PER_MS);
+    TURN_SOME(l);
+    assert_int_equal(recv(silent, &c, 1, MSG_DONTWAIT), -1);
+    loop__turn_clock(l, 2 * USEC_PER_SEC);
+    TURN_UNTIL(l, recv(silent, &c, 1, MSG_DONTWAIT) == 0);
+    close(silent);
+    close_all(fd, LIMIT_HANDSHAKES);
+}
+
+static void who_waits_is_closed_when_the_listener_stops(void **state)
+{
+    int fd[LIMIT_HANDSHAKES], silent;
+    uint64_t accepted;
+    char c;
+
+    (void)state;
+    take_all_places(fd);
+    accepted = net_stats.accepted;
+    silent = raw_open(listener_port(li));
+    TURN_UNTIL(l, net_stats.accepted == accepted + 1);
+    listener_stop(li);
+    assert_int_equal(recv(silent, &c, 1, MSG_DONTWAIT), 0);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES);
+    close(silent);
+    close_all(fd, LIMIT_HANDSHAKES);
+}
+
 static void connections_are_bounded_and_the_rest_waits(void **state)
 {
     struct listen_conf conf = { .addr = "127.0.0.1", .allow_plain = true, .max_conns = 3 };
@@ -243,6 +344,10 @@ int main(void)
         T(cleartext_may_be_for_loopback_listeners_only),
         T(a_handshake_that_does_not_end_is_cut_after_its_time),
         T(handshakes_in_flight_are_bounded_and_the_rest_waits),
+        T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
+        T(one_who_waits_and_leaves_never_starts),
+        T(one_who_waits_in_silence_is_closed_after_its_time),
+        T(who_waits_is_closed_when_the_listener_stops),
         T(connections_are_bounded_and_the_rest_waits),
         T(without_descriptors_accept_pauses_and_goes_on),
         T(a_stopped_listener_accepts_no_more_and_keeps_what_it_has),
