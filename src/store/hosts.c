@@ -8,32 +8,42 @@
 
 struct put_host {
     struct host_row h;
-    struct str claims_json, labels_json;
+    struct str addresses, claimed_json, labels_json;
 };
+
+#define HOST_COLS                                                                                            \
+    "id, uuid, state, name, fingerprint, dialect, hostname, machine_id, os, kernel, arch, agent_version,"    \
+    " addresses, claimed_json, cpu_cores, memory_bytes, disk_bytes, labels_json, csr_pem, created_at,"       \
+    " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note"
 
 static int put_host(struct writer *w, const void *args)
 {
     const struct put_host *p = args;
     const struct host_row *h = &p->h;
+    const struct host_claims *c = &h->claims;
 
     return db_run(
         w->db,
-        "INSERT INTO host (id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, "
-        "created_at,"
-        " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " uuid = excluded.uuid, state = excluded.state, name = excluded.name, fingerprint = "
-        "excluded.fingerprint,"
-        " dialect = excluded.dialect, claims_json = excluded.claims_json, labels_json = excluded.labels_json,"
-        " csr_pem = excluded.csr_pem, created_at = excluded.created_at, decided_at = excluded.decided_at,"
-        " decided_by = excluded.decided_by, cert_serial = excluded.cert_serial,"
-        " cert_not_after = excluded.cert_not_after, token_id = excluded.token_id, clone_note = "
-        "excluded.clone_note",
+        "INSERT INTO host (" HOST_COLS ")"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET"
+        " uuid = excluded.uuid, state = excluded.state, name = excluded.name,"
+        " fingerprint = excluded.fingerprint, dialect = excluded.dialect, hostname = excluded.hostname,"
+        " machine_id = excluded.machine_id, os = excluded.os, kernel = excluded.kernel, arch = excluded.arch,"
+        " agent_version = excluded.agent_version, addresses = excluded.addresses,"
+        " claimed_json = excluded.claimed_json, cpu_cores = excluded.cpu_cores,"
+        " memory_bytes = excluded.memory_bytes, disk_bytes = excluded.disk_bytes,"
+        " labels_json = excluded.labels_json, csr_pem = excluded.csr_pem, created_at = excluded.created_at,"
+        " decided_at = excluded.decided_at, decided_by = excluded.decided_by,"
+        " cert_serial = excluded.cert_serial, cert_not_after = excluded.cert_not_after,"
+        " token_id = excluded.token_id, clone_note = excluded.clone_note",
         VALS(V_INT(h->id), V_TEXT(str_of(h->uuid)), V_INT(h->state), V_TEXT(h->name),
-             V_BLOB(str_bytes(h->fingerprint, SHA256_LEN)), V_TEXT(h->dialect), V_TEXT(p->claims_json),
-             V_TEXT(p->labels_json), V_TEXT(h->csr_pem), V_INT(h->created_at), V_INT(h->decided_at),
-             V_TEXT(h->decided_by), V_TEXT(h->cert_serial), V_INT(h->cert_not_after), V_INT(h->token_id),
-             V_TEXT(h->clone_note)));
+             V_BLOB(str_bytes(h->fingerprint, SHA256_LEN)), V_TEXT(h->dialect), V_TEXT(c->hostname),
+             V_TEXT(c->machine_id), V_TEXT(c->os), V_TEXT(c->kernel), V_TEXT(c->arch),
+             V_TEXT(c->agent_version), V_TEXT(p->addresses), V_TEXT(p->claimed_json), V_INT(c->cpu_cores),
+             V_INT(c->memory_bytes), V_INT(c->disk_bytes), V_TEXT(p->labels_json), V_TEXT(h->csr_pem),
+             V_INT(h->created_at), V_INT(h->decided_at), V_TEXT(h->decided_by), V_TEXT(h->cert_serial),
+             V_INT(h->cert_not_after), V_INT(h->token_id), V_TEXT(h->clone_note)));
 }
 
 static int del_host(struct writer *w, const void *args)
@@ -59,15 +69,38 @@ static int put_seen(struct writer *w, const void *args)
 
 /* -- loop */
 
+static struct str keep_lines(struct store *s, const struct str_list *list)
+{
+    buf_reset(&s->scratch);
+    for (size_t i = 0; i < list->n; i++) {
+        if (i > 0)
+            (void)buf_cstr(&s->scratch, "\n");
+        (void)buf_str(&s->scratch, list->v[i]);
+    }
+    return store__keep(s, buf_as_str(&s->scratch));
+}
+
 void store_put_host(struct store *s, const struct host_row *h)
 {
     struct put_host *p = OP(s, put_host, struct put_host);
+    const struct host_claims *c = &h->claims;
 
     p->h = *h;
-    p->claims_json = store__keep_record(s, &host_claims_record, &h->claims);
+    p->addresses = keep_lines(s, &c->addresses);
+    p->claimed_json = store__keep_map(s, &c->labels);
     p->labels_json = store__keep_map(s, &h->labels);
-    p->h.claims = (struct host_claims){ 0 };
     p->h.labels = (struct kv_list){ 0 };
+    p->h.claims = (struct host_claims){
+        .hostname = store__keep(s, c->hostname),
+        .machine_id = store__keep(s, c->machine_id),
+        .os = store__keep(s, c->os),
+        .kernel = store__keep(s, c->kernel),
+        .arch = store__keep(s, c->arch),
+        .agent_version = store__keep(s, c->agent_version),
+        .cpu_cores = c->cpu_cores,
+        .memory_bytes = c->memory_bytes,
+        .disk_bytes = c->disk_bytes,
+    };
     p->h.name = store__keep(s, h->name);
     p->h.dialect = store__keep(s, h->dialect);
     p->h.csr_pem = store__keep(s, h->csr_pem);
@@ -90,6 +123,23 @@ void store_put_seen(struct store *s, const struct seen_row *r)
 
 enum { RESET_ABOVE = 1 << 20 }; /* resetting for every row would give the memory back and ask for it again */
 
+/* Borrows from the row. */
+static void col_lines(struct rows *r, int col, struct arena *a, struct str_list *ret)
+{
+    struct str text = col_str(r, col), line;
+    size_t n = 1;
+
+    *ret = (struct str_list){ 0 };
+    if (text.len == 0)
+        return;
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == '\n';
+    struct str *v = arena_array(a, n, sizeof(*v));
+    while (v && str_cut(&text, '\n', &line))
+        v[ret->n++] = line;
+    ret->v = v;
+}
+
 static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, struct seen_row *seen)
 {
     *h = (struct host_row){
@@ -97,20 +147,32 @@ static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, s
         .state = (enum host_state)col_u32(r, 2),
         .name = col_str(r, 3),
         .dialect = col_str(r, 5),
-        .csr_pem = col_str(r, 8),
-        .created_at = col_u64(r, 9),
-        .decided_at = col_u64(r, 10),
-        .decided_by = col_str(r, 11),
-        .cert_serial = col_str(r, 12),
-        .cert_not_after = col_u64(r, 13),
-        .token_id = col_u64(r, 14),
-        .clone_note = col_str(r, 15),
+        .claims = {
+            .hostname = col_str(r, 6),
+            .machine_id = col_str(r, 7),
+            .os = col_str(r, 8),
+            .kernel = col_str(r, 9),
+            .arch = col_str(r, 10),
+            .agent_version = col_str(r, 11),
+            .cpu_cores = col_u32(r, 14),
+            .memory_bytes = col_u64(r, 15),
+            .disk_bytes = col_u64(r, 16),
+        },
+        .csr_pem = col_str(r, 18),
+        .created_at = col_u64(r, 19),
+        .decided_at = col_u64(r, 20),
+        .decided_by = col_str(r, 21),
+        .cert_serial = col_str(r, 22),
+        .cert_not_after = col_u64(r, 23),
+        .token_id = col_u64(r, 24),
+        .clone_note = col_str(r, 25),
     };
     (void)str_copy(col_str(r, 1), h->uuid, sizeof(h->uuid));
     col_copy(r, 4, h->fingerprint, SHA256_LEN);
-    col_record(r, 6, a, &host_claims_record, &h->claims);
-    col_map(r, 7, a, &h->labels);
-    *seen = (struct seen_row){ h->id, col_u64(r, 16), col_u64(r, 17), col_u64(r, 18) };
+    col_lines(r, 12, a, &h->claims.addresses);
+    col_map(r, 13, a, &h->claims.labels);
+    col_map(r, 17, a, &h->labels);
+    *seen = (struct seen_row){ h->id, col_u64(r, 26), col_u64(r, 27), col_u64(r, 28) };
 }
 
 int store_load_hosts(struct store *s,
@@ -122,8 +184,7 @@ int store_load_hosts(struct store *s,
     AUTO(rows_done) struct rows *r = NULL;
     int e = db_query(
         db,
-        "SELECT id, uuid, state, name, fingerprint, dialect, claims_json, labels_json, csr_pem, created_at,"
-        " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note,"
+        "SELECT " HOST_COLS ","
         " COALESCE(spool_epoch, 0), COALESCE(acked_seq, 0), COALESCE(last_seen, 0)"
         " FROM host LEFT JOIN seen ON seen.host_id = host.id ORDER BY id",
         NULL, 0, &r);

@@ -79,7 +79,7 @@ struct host_row {
     struct str name;                 /* unique among non-forgotten hosts */
     uint8_t fingerprint[SHA256_LEN]; /* SPKI; unique */
     struct str dialect;              /* "native" */
-    struct host_claims claims;       /* column claims_json by host_claims_record */
+    struct host_claims claims;       /* a column each; an address with a line feed in it comes back as two */
     struct kv_list labels;           /* operator's; column labels_json, an object of strings */
     struct str csr_pem;
     usec_t created_at, decided_at;

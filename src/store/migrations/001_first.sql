@@ -26,7 +26,18 @@ CREATE TABLE host (
     name           TEXT    NOT NULL,
     fingerprint    BYTEA   NOT NULL,
     dialect        TEXT    NOT NULL,
-    claims_json    TEXT    NOT NULL,
+    -- What the host says of itself. Columns, not a document: all hosts are read at every start.
+    hostname       TEXT    NOT NULL,
+    machine_id     TEXT    NOT NULL,
+    os             TEXT    NOT NULL,
+    kernel         TEXT    NOT NULL,
+    arch           TEXT    NOT NULL,
+    agent_version  TEXT    NOT NULL,
+    addresses      TEXT    NOT NULL, -- one a line
+    claimed_json   TEXT    NOT NULL, -- labels it asks for, an object of strings
+    cpu_cores      BIGINT  NOT NULL,
+    memory_bytes   BIGINT  NOT NULL,
+    disk_bytes     BIGINT  NOT NULL,
     labels_json    TEXT    NOT NULL,
     csr_pem        TEXT    NOT NULL,
     created_at     BIGINT  NOT NULL,

@@ -51,6 +51,14 @@ static void check_host(void *ctx, const struct host_row *h, const struct seen_ro
     assert_memory_equal(h->fingerprint, want.fingerprint, SHA256_LEN);
     assert_str(h->dialect, "native");
     assert_str(h->claims.hostname, "web");
+    assert_str(h->claims.machine_id, "m");
+    assert_str(h->claims.os, "Debian");
+    assert_str(h->claims.kernel, "6.1");
+    assert_str(h->claims.arch, "x86_64");
+    assert_str(h->claims.agent_version, "0.1");
+    assert_int_equal(h->claims.cpu_cores, 4);
+    assert_int_equal(h->claims.disk_bytes, 5);
+    assert_str(h->claims.addresses.v[0], "192.0.2.1");
     assert_int_equal(h->claims.addresses.n, 2);
     assert_str(h->claims.addresses.v[1], "2001:db8::1");
     assert_int_equal(h->claims.labels.n, 1);
