@@ -49,7 +49,8 @@ def build(folder, *flags, env=None):
     say(f"building {folder}")
     full = {**os.environ, **(env or {})}
     if not (ROOT / folder / "build.ninja").exists():
-        r = run(["meson", "setup", folder, *(["--werror"] if CI else []), *flags], env=full)
+        # Warnings are errors in the release build only: sanitizers make gcc see things that are not there.
+        r = run(["meson", "setup", folder, *(["--werror"] if CI and not flags else []), *flags], env=full)
         if r.returncode:
             tally(f"configure {folder}", 0, 1, detail=r.stdout)
             return False

@@ -36,13 +36,13 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
         r = subprocess.run(c, shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
         assert r.returncode == 0 and r.stdout, (c, r.stdout)
     ids = cli(tmp, "hosts", "--json").stdout
-    assert end(p) == 0
+    assert end(p) == 0, p.log
     p = up(tmp, base, "two.log")
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up again")
     one = re.findall(r'"id": ?"([0-9a-f-]{36})"', ids)
     two = re.findall(r'"id": ?"([0-9a-f-]{36})"', cli(tmp, "hosts", "--json").stdout)
     assert one and one == two
-    assert end(p) == 0
+    assert end(p) == 0, p.log
 
 
 @pytest.mark.parametrize("victim", ["musterd", "muster-agent"])
