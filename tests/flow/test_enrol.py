@@ -140,3 +140,44 @@ def test_the_token_never_stays_in_argv(fleet):
     a.wait_ready()
     cmdline = open(f"/proc/{a.proc.p.pid}/cmdline", "rb").read()
     assert t.split("@")[0].encode() not in cmdline
+
+
+def test_a_certificate_renews_itself_over_the_live_link(fleet):
+    s = fleet.server(args=["--certificate-ttl", "9s"])
+    a = fleet.agent(s)
+    hid = a.host["id"]
+    first = s.get(f"/api/v1/agents/{hid}")
+    until(lambda: [e for e in s.get(f"/api/v1/events?agent_id={hid}&limit=1000")["events"] if e["event_type"] == "host.certificate_renewed"], 20,
+          "the renewal")
+    now = s.get(f"/api/v1/agents/{hid}")
+    assert now["certificate_expires_at"] > first["certificate_expires_at"]
+    assert now["connected_at"] == first["connected_at"], "the link was cut for it"
+    until(lambda: s.get(f"/api/v1/agents/{hid}")["certificate_expires_at"] > now["certificate_expires_at"], 20, "the second renewal")
+    a.stop()
+    a.start()
+    a.wait_ready()
+
+
+def faked(shift):
+    import shutil
+    if not shutil.which("faketime"):
+        import pytest
+        pytest.skip("faketime is not installed")
+    return ["faketime", "-f", shift]
+
+
+def test_a_clock_an_hour_off_is_named_and_does_no_harm(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, start=False, wrap=faked("+3600"))
+    a.start(token=s.token())
+    a.wait_ready()
+    until(lambda: "clock" in a.log, what="the agent to mention its clock")
+    s.cli("run", "--all", "--", "true", check=0)
+
+
+def test_a_clock_years_off_is_named_as_the_reason(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, start=False, wrap=faked("-3650d"))
+    a.start(token=s.token())
+    until(lambda: "clock" in a.log or s.agents(), what="the agent to name its clock")
+    assert "clock" in a.log

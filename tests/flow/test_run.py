@@ -188,3 +188,15 @@ def test_live_output_is_at_most_a_moment_late(pair):
     p.stdin.close()
     assert p.stdout.readline() == b"one\n"
     p.wait(30 * SLOW)
+
+
+def test_megabytes_of_output_arrive_whole(pair):
+    import hashlib
+    s, a = pair
+    cmd = "i=0; while [ $i -lt 200 ]; do head -c 100000 /dev/zero | tr '\\0' $((i % 10)); i=$((i+1)); done"
+    want = hashlib.sha256(b"".join(str(i % 10).encode() * 100000 for i in range(200))).hexdigest()
+    r = s.cli("run", a.host["name"], "--", "sh", "-c", cmd, text=False, timeout=120)
+    assert r.returncode == 0 and len(r.stdout) == 20_000_000 and hashlib.sha256(r.stdout).hexdigest() == want
+    job = s.get("/api/v1/jobs")["jobs"][0]["id"]
+    raw = s.api("GET", f"/api/v1/jobs/{job}/output?host={a.host['id']}&stream=stdout&raw=true", expect=200).content
+    assert hashlib.sha256(raw).hexdigest() == want
