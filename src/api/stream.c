@@ -164,8 +164,18 @@ void streams_tick(struct api *a)
     struct stream *s, *next;
 
     DL_FOREACH_SAFE(a->streams, s, next)
-    if (!s->is_over && now - s->last_write >= PING_US)
-        write_bytes(s, str_bytes(ping, sizeof(ping) - 1));
+    {
+        if (s->is_over)
+            continue;
+        /* A stream lives on after its request, its right to does not: a revoked token is cut here. */
+        if (!authn_still_holds(s->call->control, &s->call->who)) {
+            s->is_over = true;
+            s->ops->gone(s->feed);
+            (void)http_stream_end(s->call->exchange);
+        } else if (now - s->last_write >= PING_US) {
+            write_bytes(s, str_bytes(ping, sizeof(ping) - 1));
+        }
+    }
 }
 
 void streams_end(struct api *a)

@@ -33,7 +33,7 @@ struct stream;
  * when the client has already left (then @ops is never called). */
 struct stream *stream_open(struct call *c, int status, const struct feed_ops *ops, void *feed);
 struct sink stream_sink(struct stream *s);
-/* Every open stream: a comment when it was silent for 15 s. */
+/* Every open stream: a comment when it was silent for 15 s; its end when its credential no longer holds. */
 void streams_tick(struct api *a);
 /* Ends all (a planned stop): feeds are told they are gone. */
 void streams_end(struct api *a);

@@ -86,6 +86,23 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
                    "this needs a credential: Authorization: Bearer em_live_...");
 }
 
+bool authn_still_holds(struct control *c, const struct principal *p)
+{
+    struct api_token *t, *next;
+
+    if (p->kind != PRINCIPAL_TOKEN)
+        return true;
+    HASH_ITER(hh, c->api_tokens, t, next)
+    {
+        if (t->id != p->token_id)
+            continue;
+        const struct user *u = t->user_id ? user__by_id(c, t->user_id) : NULL;
+        return !t->is_revoked && (!t->expires_at || t->expires_at > control__wall(c)) &&
+               (!t->user_id || (u && !u->is_disabled && u->role >= p->role));
+    }
+    return false;
+}
+
 /* -- login */
 struct login {
     struct life *life; /* while it is in the pool */

@@ -33,6 +33,9 @@ struct peer_info {
 /* Bearer text, or {NULL,0} when none was sent. 0 and *@ret; -EACCES with auth.required, auth.bad_credential, auth.expired,
  * auth.disabled. Bad credentials are audited (rate limited to one row a second per address). */
 int authn_operator(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err);
+/* Does @p, proven earlier, still hold? False once its token was revoked or ran out, or its user was disabled or lost the role: for
+ * streams that outlive the request that opened them. */
+bool authn_still_holds(struct control *c, const struct principal *p);
 /* Password login: answers through @done (later, after hashing off the loop): 0 and an API token's text, or -EACCES. */
 struct login_result {
     int result;

@@ -67,6 +67,19 @@ def test_api_tokens_are_shown_once_stored_hashed_and_revocable(pair):
     assert t["token"] not in s.log and admin not in s.log
 
 
+def test_an_open_stream_ends_when_its_token_is_revoked(pair):
+    s, _ = pair
+    admin = mk_user(s, "rob", "admin")
+    t = s.api("POST", "/api/v1/api-tokens", {"name": "watch", "role": "viewer"}, headers=bearer(admin), expect=201).json()
+    with requests.get(s.url + "/api/v1/events?follow=true", stream=True, headers=bearer(t["token"]), timeout=30) as r:
+        assert r.status_code == 200
+        lines = r.iter_lines()
+        next(lines)
+        s.api("DELETE", f"/api/v1/api-tokens/{t['id']}", headers=bearer(admin), expect=200)
+        for _ in lines:  # ends: a stream that goes on runs into the time-out
+            pass
+
+
 def test_a_disabled_user_is_out_at_once_and_the_last_admin_stays(pair):
     s, _ = pair
     tok = mk_user(s, "olga", "operator")
