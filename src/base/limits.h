@@ -32,7 +32,7 @@ enum {
     LIMIT_HANDSHAKE_MS = 15000,         /* TLS done within, counted from its start */
     LIMIT_HANDSHAKES = 256,             /* in flight; others wait, accepted but not started */
     LIMIT_WAITING_CONNS = 16384,        /* so many: 90 bytes and a descriptor each; the rest in the backlog */
-    LIMIT_WAITING_MS = 30000,           /* for so long: agents give up sooner */
+    LIMIT_WAITING_MS = 60000,           /* for so long: agents give up sooner */
     LIMIT_PREAUTH_CONNS = 2000,         /* connections that have shown no valid credential */
     LIMIT_WRITE_HIGH = 1 << 20,         /* queued bytes before a writer must pause */
     LIMIT_WRITE_LOW = 256 << 10,

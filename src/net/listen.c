@@ -195,7 +195,7 @@ static void on_row(void *ctx, int events)
     row_go_on(ctx);
 }
 
-/* The row is full: whoever is silent for long makes room. */
+/* No room for another: whoever is silent for long makes some. */
 static void row_evict(struct listener *li)
 {
     usec_t now = loop_now(li->l);
@@ -213,13 +213,18 @@ static void row_evict(struct listener *li)
     }
 }
 
+static bool is_full(const struct listener *li)
+{
+    return li->n_conns + li->row_n >= li->max_conns || li->row_n >= li->row_max;
+}
+
 static bool may_accept(struct listener *li)
 {
-    if (li->is_stopped || li->n_conns + li->row_n >= li->max_conns)
+    if (li->is_stopped)
         return false;
-    if (li->row_n >= li->row_max && !li->is_moving)
+    if (is_full(li) && !li->is_moving)
         row_evict(li);
-    return li->row_n < li->row_max;
+    return !is_full(li);
 }
 
 static void wait(struct listener *li)

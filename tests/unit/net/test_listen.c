@@ -235,6 +235,29 @@ static void one_who_waits_in_silence_is_closed_after_its_time(void **state)
     close_all(fd, LIMIT_HANDSHAKES);
 }
 
+static void the_silent_make_room_when_too_many_wait(void **state)
+{
+    enum { MAX = 300, STARTED = LIMIT_HANDSHAKES / 2, ROW = MAX / 2 + 1 };
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls, .max_conns = MAX };
+    int fd[STARTED + ROW], speaker;
+    uint64_t accepted = net_stats.accepted;
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < STARTED + ROW; i++) {
+        fd[i] = raw_open(listener_port(li));
+        loop_poll(l);
+    }
+    speaker = half_hello();
+    TURN_SOME(l);
+    assert_int_equal(net_stats.accepted, accepted + STARTED + ROW);
+    assert_int_equal(listener_conns(li), STARTED);
+    loop__turn_clock(l, 2 * USEC_PER_SEC);
+    TURN_UNTIL(l, listener_conns(li) == STARTED + 1);
+    close(speaker);
+    close_all(fd, STARTED + ROW);
+}
+
 static void who_waits_is_closed_when_the_listener_stops(void **state)
 {
     int fd[LIMIT_HANDSHAKES], silent;
@@ -347,6 +370,7 @@ int main(void)
         T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
         T(one_who_waits_and_leaves_never_starts),
         T(one_who_waits_in_silence_is_closed_after_its_time),
+        T(the_silent_make_room_when_too_many_wait),
         T(who_waits_is_closed_when_the_listener_stops),
         T(connections_are_bounded_and_the_rest_waits),
         T(without_descriptors_accept_pauses_and_goes_on),
