@@ -19,6 +19,10 @@ BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", ROOT / "build"))
 SLOW = 4 if "asan" in BUILD.name else 1  # sanitized binaries get longer deadlines, never other conditions
 
 
+# Memory figures and preloaded libraries mean nothing in a sanitized binary.
+unsanitized = pytest.mark.skipif("asan" in BUILD.name, reason="not with a sanitized build")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: long; left out of the sanitized run")
 

@@ -1,7 +1,7 @@
 """Enrolment: approve, reject, revoke, tokens, pins, two hosts with one name."""
 import time
 
-from conftest import until
+from conftest import unsanitized, until
 
 
 def pending(s):
@@ -166,6 +166,7 @@ def faked(shift):
     return ["faketime", "-f", shift]
 
 
+@unsanitized
 def test_a_clock_an_hour_off_is_named_and_does_no_harm(fleet):
     s = fleet.server()
     a = fleet.agent(s, start=False, wrap=faked("+3600"))
@@ -175,6 +176,7 @@ def test_a_clock_an_hour_off_is_named_and_does_no_harm(fleet):
     s.cli("run", "--all", "--", "true", check=0)
 
 
+@unsanitized
 def test_a_clock_years_off_is_named_as_the_reason(fleet):
     s = fleet.server()
     a = fleet.agent(s, start=False, wrap=faked("-3650d"))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from conftest import SLOW, until
+from conftest import SLOW, unsanitized, until
 
 
 def raw(port, data, timeout=20, close=False):
@@ -159,6 +159,7 @@ def test_unauthenticated_enrolment_is_rate_limited(s):
     assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes and None in codes
 
 
+@unsanitized
 def test_memory_is_bounded_under_a_flood_of_bodies(s):
     pid = s.proc.p.pid
     for _ in range(20):

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import Server, job_done, tasks_of, until
+from conftest import Server, job_done, tasks_of, unsanitized, until
 
 ID = os.getpid() % 10000
 
@@ -130,6 +130,7 @@ def test_beyond_loopback_http_is_https_and_needs_a_credential(apart):
     assert r.stdout == "ok"
 
 
+@unsanitized
 def test_an_agent_whose_server_is_gone_stays_flat(fleet):
     s = fleet.server()
     a = fleet.agent(s, start=False, env={"MUSTER_TEST_BACKOFF_MS": "2"})
