@@ -141,6 +141,14 @@ class Server:
     def agents(self):
         return self.get("/api/v1/agents")["agents"]
 
+    def where_is_it(self):
+        """What the newest job is waiting for, as far as the server knows."""
+        try:
+            job = self.get("/api/v1/jobs?limit=1")["jobs"][0]
+            return f"job {job}\ntasks {tasks_of(self, job['id'])}\nagents {self.agents()}\nlog {self.log[-2000:]}"
+        except Exception as e:  # noqa: BLE001 - only decoration of a failure that is being reported
+            return f"(the server could not be asked: {e!r})"
+
     def token(self, **kw):
         body = {"uses": 1, "ttl": "10m", "auto_approve": True, **kw}
         return self.api("POST", "/api/v1/tokens", body, expect=201).json()["token"]
@@ -151,8 +159,13 @@ class Server:
         full.update({"MUSTER_SERVER": f"unix:{self.sock}", "HOME": str(self.dir), "LC_ALL": "C.UTF-8"})
         full.update(env or {})
         kw = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-        r = subprocess.run([str(BUILD / "muster"), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
-                           timeout=timeout * SLOW, env=full, **kw)
+        # The short-lived command line is not looked at for leaks: the checker stops the world with ptrace, once per call.
+        full["ASAN_OPTIONS"] = full.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        try:
+            r = subprocess.run([str(BUILD / "muster"), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
+                               timeout=timeout * SLOW, env=full, **kw)
+        except subprocess.TimeoutExpired as e:
+            raise AssertionError(f"muster {args} hangs; stdout {e.stdout!r}, stderr {e.stderr!r}\n{self.where_is_it()}") from None
         if check is not None:
             assert r.returncode == check, f"muster {args}: exit {r.returncode}\nstdout: {r.stdout[-2000:]}\nstderr: {r.stderr[-2000:]}"
         return r
