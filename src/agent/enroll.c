@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "fleet/enroll.h"
 #include "net/grpc.h"
 #include "pb/pb.h"
 
@@ -32,19 +33,16 @@ struct enroll {
     bool is_pinned;
 };
 
-int install_token_parse(struct str s, struct install_token *ret, struct err *err)
+int join_token_parse(struct str s, struct join_token *ret, struct err *err)
 {
-    struct install_token t = { 0 };
+    struct join_token t = { 0 };
     struct str code;
+    int r = install_token_parse(str_trim(s), &code, t.pin, err);
 
-    s = str_trim(s);
-    if (!str_cut(&s, '@', &code) || code.len == 0 || code.len >= sizeof(t.code) || !str_starts(s, STR("sha256:")) ||
-        hex_decode(str_sub(s, 7, SIZE_MAX), t.pin, sizeof(t.pin)) < 0)
-        return err_set(err, -EINVAL, "token.bad", "an install token looks like CODE@sha256: and 64 hex digits");
-    for (size_t i = 0; i < code.len; i++)
-        if (code.ptr[i] <= ' ' || code.ptr[i] > '~')
-            return err_set(err, -EINVAL, "token.bad", "the install token has characters no token has");
-    memcpy(t.code, code.ptr, code.len);
+    if (r < 0)
+        return r;
+    r = str_copy(code, t.code, sizeof(t.code));
+    assert(r == 0); /* the rule allows 64 characters */
     *ret = t;
     secret_wipe(&t, sizeof(t));
     return 0;

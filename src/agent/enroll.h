@@ -11,21 +11,21 @@
 #include "base/pki.h"
 #include "net/loop.h"
 
-enum { ENROLL_CODE_MAX = 64 };
+enum { ENROLL_CODE_MAX = 65 };
 
-/* An install token, CODE@sha256:HEX. */
-struct install_token {
+/* An install token, CODE@sha256:HEX, as the host keeps it until it is used. */
+struct join_token {
     char code[ENROLL_CODE_MAX];
     uint8_t pin[SHA256_LEN];
 };
-/* 0, or -EINVAL and @err ("token.bad"): the text is never repeated in it. */
-int install_token_parse(struct str s, struct install_token *ret, struct err *err);
+/* By the rule of fleet/enroll.h. 0, or -EINVAL and @err ("token.shape"): the text is never repeated in it. */
+int join_token_parse(struct str s, struct join_token *ret, struct err *err);
 
 struct enroll_conf {
     struct loop *loop;
     const char *host;
     uint16_t port;
-    const struct install_token *token; /* its pin decides; NULL: @ca_pem does, and no token is sent */
+    const struct join_token *token; /* its pin decides; NULL: @ca_pem does, and no token is sent */
     const char *ca_pem;
     const char *key_pem;
     const struct conf_map *labels;

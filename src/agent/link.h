@@ -17,7 +17,7 @@ struct link_conf {
     struct hub *hub;                   /* NULL: only enrol */
     const char *host;
     uint16_t port;
-    const struct install_token *token; /* NULL: none */
+    const struct join_token *token; /* NULL: none */
     const char *ca_pem;                /* trusted before enrolment when there is no token; NULL */
     const struct conf_map *labels;     /* lent; may change its content */
     const char *root;

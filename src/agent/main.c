@@ -29,7 +29,7 @@ struct agent {
     struct conf conf;
     struct options opt;
     struct policy policy;
-    struct install_token token;
+    struct join_token token;
     bool has_token;
     char *ca_pem, *host, *hold_path;
     uint16_t port;
@@ -142,14 +142,14 @@ static int read_token(struct agent *a, struct err *err)
     int r;
 
     if (a->opt.token) {
-        r = install_token_parse(str_of(a->opt.token), &a->token, err);
+        r = join_token_parse(str_of(a->opt.token), &a->token, err);
         secret_wipe(a->opt.token, strlen(a->opt.token));
         (void)unsetenv("MUSTER_TOKEN");
     } else if (a->opt.token_file) {
         r = fd_read_file(a->opt.token_file, &b);
         if (r < 0)
             return err_set(err, r, "config.read", "%s: %m", a->opt.token_file);
-        r = install_token_parse(buf_as_str(&b), &a->token, err);
+        r = join_token_parse(buf_as_str(&b), &a->token, err);
     } else {
         return 0;
     }

@@ -265,19 +265,19 @@ static void a_policy_others_can_write_is_refused(void **state)
 
 static void an_install_token_is_a_code_and_a_pin(void **state)
 {
-    static const char good[] = "abc@sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-    static const char *const bad[] = { "", "abc", "@sha256:00", "abc@sha1:00", "abc@sha256:zz", "a b@sha256:" };
-    struct install_token t;
+    static const char good[] = "abcdefgh@sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    static const char *const bad[] = { "", "abcdefgh", "@sha256:00", "abcdefgh@sha1:00", "abcdefgh@sha256:zz", "a b@sha256:", "abc@sha256:00" };
+    struct join_token t;
     struct err err = { 0 };
 
     (void)state;
-    assert_int_equal(install_token_parse(str_of(good), &t, NULL), 0);
-    assert_string_equal(t.code, "abc");
+    assert_int_equal(join_token_parse(str_of(good), &t, NULL), 0);
+    assert_string_equal(t.code, "abcdefgh");
     assert_int_equal(t.pin[31], 0x1f);
-    assert_int_equal(install_token_parse(str_sub(str_of(good), 0, sizeof(good) - 2), &t, &err), -EINVAL);
+    assert_int_equal(join_token_parse(str_sub(str_of(good), 0, sizeof(good) - 2), &t, &err), -EINVAL);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(install_token_parse(str_of(bad[i]), &t, &err), -EINVAL);
-    assert_string_equal(err.slug, "token.bad");
+        assert_int_equal(join_token_parse(str_of(bad[i]), &t, &err), -EINVAL);
+    assert_string_equal(err.slug, "token.shape");
 }
 
 static void addresses_are_names_or_numbers_with_or_without_port(void **state)
