@@ -73,7 +73,8 @@ static const char **words_of(const struct str_list *l, char **ret_text)
     p = *ret_text = xmalloc(size);
     for (size_t i = 0; i < l->n; i++) {
         v[i] = p;
-        memcpy(p, l->v[i].ptr, l->v[i].len);
+        if (l->v[i].len) /* an empty argument may come without a place */
+            memcpy(p, l->v[i].ptr, l->v[i].len);
         p += l->v[i].len;
         *p++ = '\0';
     }

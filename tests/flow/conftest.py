@@ -257,7 +257,7 @@ def fleet(tmp):
     yield Fleet
     problems = []
     for m in reversed(made):
-        if m.proc and m.proc.p.returncode == 99:
+        if m.proc and not m.proc.alive() and m.proc.p.returncode == 99:
             problems.append(m.proc.log[-6000:])
         if m.proc and m.proc.alive():
             m.proc.p.send_signal(signal.SIGTERM)
