@@ -36,7 +36,7 @@ def until(cond, timeout=15, what="condition"):
             got = cond()
             if got:
                 return got
-        except (requests.RequestException, OSError, KeyError, IndexError, json.JSONDecodeError) as e:
+        except (requests.RequestException, OSError, KeyError, IndexError, TypeError, json.JSONDecodeError) as e:
             last = e
         time.sleep(0.02)
     raise AssertionError(f"timed out after {timeout * SLOW} s waiting for {what}; last error: {last!r}")
