@@ -5,7 +5,8 @@
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/stream.h"
-#include "api/views.h"
+#include "api/view_logs.h"
+#include "api/view_users.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -41,7 +42,7 @@ static const struct field login_out_fields[] = {
     F_ENUM(struct login_out, role, "role", role_level_names),
     F_TIME(struct login_out, expires_at, "expires_at"),
 };
-const struct record login_record = RECORD(login_out, login_out_fields);
+static const struct record login_record = RECORD(login_out, login_out_fields);
 
 static void on_login_done(void *ctx, const struct login_result *r)
 {
@@ -81,7 +82,7 @@ static const struct field whoami_fields[] = {
     F_ENUM(struct whoami_out, role, "role", role_level_names),
     F_ENUM(struct whoami_out, kind, "kind", principal_kind_names),
 };
-const struct record whoami_record = RECORD(whoami_out, whoami_fields);
+static const struct record whoami_record = RECORD(whoami_out, whoami_fields);
 
 static void on_whoami(struct call *c)
 {

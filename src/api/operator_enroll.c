@@ -4,7 +4,7 @@
 
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
+#include "api/view_hosts.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/uuid.h"

@@ -6,7 +6,7 @@
 #include "api/follow.h"
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
+#include "api/view_logs.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"

@@ -7,7 +7,6 @@
 #include "api/openapi.h"
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
 #include "base/mem.h"
 
 /* Health answers are not parked: they say how the server is now, above all when the disk does not take
@@ -52,7 +51,7 @@ static const struct field ready_fields[] = {
     F_STR(struct ready_out, status, "status", 16, .help = "ready or not_ready."),
     F_STR(struct ready_out, reason, "reason", 48, .flags = FIELD_OMIT, .help = "Slug of what is wrong."),
 };
-const struct record ready_record = RECORD(ready_out, ready_fields);
+static const struct record ready_record = RECORD(ready_out, ready_fields);
 
 static void on_readyz(struct call *c)
 {
@@ -120,7 +119,7 @@ static const struct field health_fields[] = {
     F_SUB(struct health_out, agents, "agents", &health_agents_record),
     F_SUB(struct health_out, tasks, "tasks", &health_tasks_record),
 };
-const struct record health_record = RECORD(health_out, health_fields);
+static const struct record health_record = RECORD(health_out, health_fields);
 
 static void on_health(struct call *c)
 {
@@ -198,7 +197,7 @@ static const struct field status_fields[] = {
     F_SUB(struct status_out, listen, "listen", &status_listen_record),
     F_BOOL(struct status_out, dev, "dev"),
 };
-const struct record status_record = RECORD(status_out, status_fields);
+static const struct record status_record = RECORD(status_out, status_fields);
 
 static void on_status(struct call *c)
 {

@@ -3,7 +3,8 @@
 
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
+#include "api/view_hosts.h"
+#include "api/view_inventory.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/uuid.h"

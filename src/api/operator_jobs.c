@@ -4,7 +4,8 @@
 #include "api/operator_jobs.h"
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
+#include "api/view_hosts.h"
+#include "api/view_jobs.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -369,7 +370,7 @@ struct accepted_out {
     uint64_t accepted;
 };
 static const struct field accepted_fields[] = { F_U64(struct accepted_out, accepted, "accepted") };
-const struct record accepted_record = RECORD(accepted_out, accepted_fields);
+static const struct record accepted_record = RECORD(accepted_out, accepted_fields);
 
 static void on_job_stdin(struct call *c)
 {

@@ -7,7 +7,8 @@
 #include "api/operator_jobs.h"
 #include "api/reply.h"
 #include "api/state.h"
-#include "api/views.h"
+#include "api/view_hosts.h"
+#include "api/view_jobs.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
