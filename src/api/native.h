@@ -10,8 +10,4 @@ void native_init(struct api *a);
 void native_done(struct api *a);
 size_t native_n_links(const struct api *a);
 
-/* Is @s one whole JSON object (strict, depth LIMIT_JSON_DEPTH)? A walk without a tree: inventory rows come by
- * the thousand and are later shown raw. */
-bool native_is_json_object(struct str s);
-
 #endif

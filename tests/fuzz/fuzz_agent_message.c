@@ -1,10 +1,12 @@
 /* fuzz: api
  * tests/fuzz/fuzz_agent_message.c - what an agent sends, unpacked with a capped allocator, and the walk over
  * its JSON rows: what the walk takes, the parser must take (rows are shown raw). */
-#include "api/native.h"
+#include "api/row_json.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json.h"
 #include "muster.pb-c.h"
+#include "pb/pb.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)pb_unpack(&muster__v1__enroll_request__descriptor, &pa, s);
     pb_arena_done(&pa);
 
-    if (s.len <= LIMIT_ROW_BYTES && native_is_json_object(s)) {
+    if (s.len <= LIMIT_ROW_BYTES && row_json_is_valid(s)) {
         AUTO(arena_free) struct arena *a = arena_new(8 << 20);
         struct node *n = NULL;
         struct err err = { 0 };

@@ -1,4 +1,4 @@
-/* tests/unit/api/test_native.c - what an agent sends is text and JSON before anybody else sees it. */
+/* tests/unit/api/test_row_json.c - a row is JSON before anybody else sees it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,10 +11,10 @@
 
 #include <stdio.h>
 
-#include "api/metrics.h"
-#include "api/native.h"
+#include "api/row_json.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json.h"
 
 static void objects_are_told_from_everything_else(void **state)
 {
@@ -67,10 +67,10 @@ static void objects_are_told_from_everything_else(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-        if (!native_is_json_object(str_of(good[i])))
+        if (!row_json_is_valid(str_of(good[i])))
             fail_msg("refused: %s", good[i]);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        if (native_is_json_object(str_of(bad[i])))
+        if (row_json_is_valid(str_of(bad[i])))
             fail_msg("taken: %s", bad[i]);
 }
 
@@ -87,7 +87,7 @@ static void depth_has_a_limit(void **state)
         for (int i = 1; i < depth; i++)
             text[n++] = ']';
         text[n++] = '}';
-        assert_int_equal(native_is_json_object(str_bytes(text, n)), depth > 1 && depth <= LIMIT_JSON_DEPTH);
+        assert_int_equal(row_json_is_valid(str_bytes(text, n)), depth > 1 && depth <= LIMIT_JSON_DEPTH);
     }
 }
 
@@ -106,21 +106,12 @@ static void the_walk_takes_nothing_the_parser_refuses(void **state)
 
             memcpy(text, base, sizeof(base));
             text[at] = (char)c;
-            if (!native_is_json_object(s))
+            if (!row_json_is_valid(s))
                 continue;
             if (json_parse(a, s, s.len, &n, NULL) < 0)
                 fail_msg("taken although the parser refuses: %s", text);
         }
     }
-}
-
-static void labels_of_metrics_are_escaped(void **state)
-{
-    AUTO(buf_done) struct buf out = BUF(256);
-
-    (void)state;
-    metrics_label(&out, STR("a\"b\\c\nd\x01"));
-    assert_string_equal(buf_as_cstr(&out), "a\\\"b\\\\c\\nd ");
 }
 
 int main(void)
@@ -129,7 +120,6 @@ int main(void)
         cmocka_unit_test(objects_are_told_from_everything_else),
         cmocka_unit_test(depth_has_a_limit),
         cmocka_unit_test(the_walk_takes_nothing_the_parser_refuses),
-        cmocka_unit_test(labels_of_metrics_are_escaped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
