@@ -2,6 +2,12 @@
 # Starts musterd in development mode and this machine's own agent, enrols and approves it, and stays in the foreground.
 #   tools/up.sh BUILD_DIR PORT          state in ./var; ends when either program ends; Ctrl-C stops both.
 set -u
+# A shell cannot trap what it inherited as ignored (a job started with & by a script, nohup), and then nothing would stop us.
+if [ "${MUSTER_UP_AGAIN:-}" != "$$" ]; then
+    export MUSTER_UP_AGAIN=$$
+    exec env --default-signal=INT,TERM,QUIT bash "$0" "$@"
+fi
+unset MUSTER_UP_AGAIN
 # Job control: each program in a process group of its own, so that Ctrl-C comes here only and both are stopped in order. (In one
 # group the programs may be gone before bash has run its trap, and a wish to stop looks like a program that ended.)
 set -m

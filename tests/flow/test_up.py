@@ -10,8 +10,12 @@ from conftest import BUILD, ROOT, Proc, free_base, until
 pytestmark = pytest.mark.skipif("asan" in BUILD.name, reason="tests the script, with the release build")
 
 
-def up(tmp, base, log):
-    return Proc(["bash", ROOT / "tools/up.sh", BUILD, base], tmp / log, env={"MUSTER_VAR": str(tmp / "var")}, cwd=ROOT, start_new_session=True)
+def up(tmp, base, log, ignored=False):
+    """@ignored: as a script's background job has it, which is how CI may start us."""
+    def inherit():
+        signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    return Proc(["bash", ROOT / "tools/up.sh", BUILD, base], tmp / log, env={"MUSTER_VAR": str(tmp / "var")}, cwd=ROOT, start_new_session=True,
+                preexec_fn=inherit)
 
 
 def end(p):
@@ -42,6 +46,12 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
     one = re.findall(r'"id": ?"([0-9a-f-]{36})"', ids)
     two = re.findall(r'"id": ?"([0-9a-f-]{36})"', cli(tmp, "hosts", "--json").stdout)
     assert one and one == two
+    assert end(p) == 0, p.log
+
+
+def test_ctrl_c_stops_it_where_interrupts_were_inherited_as_ignored(tmp):
+    p = up(tmp, free_base(), "up.log", ignored=True)
+    until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
     assert end(p) == 0, p.log
 
 
