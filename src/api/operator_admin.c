@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/page.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/stream.h"
@@ -104,15 +105,9 @@ static void on_user_view(void *ctx, const struct user_row *u)
 
 static void on_users(struct call *c)
 {
-    struct jw *w = call_json(c);
-
-    jw_map(w);
-    jw_key(w, "users");
-    jw_list(w);
+    (void)page_begin_whole(c, "users");
     user_list(c->control, on_user_view, c);
-    jw_end_list(w);
-    jw_end_map(w);
-    reply_parked(c, 200);
+    page_end_whole(c);
 }
 
 struct user_body {
@@ -219,20 +214,15 @@ static void on_api_token_view(void *ctx, const struct api_token_row *t, struct s
 static void on_api_tokens(struct call *c)
 {
     const struct api_tokens_query *q = c->query;
-    struct jw *w = call_json(c);
     struct err err = { 0 };
 
     if (q->all && authz(c->control, &c->who, VERB_API_TOKEN_ANY, STR("api-tokens"), &err) < 0) {
         reply_error(c, &err);
         return;
     }
-    jw_map(w);
-    jw_key(w, "tokens");
-    jw_list(w);
+    (void)page_begin_whole(c, "tokens");
     api_token_list(c->control, &c->who, q->all, on_api_token_view, c);
-    jw_end_list(w);
-    jw_end_map(w);
-    reply_parked(c, 200);
+    page_end_whole(c);
 }
 
 struct api_token_body {

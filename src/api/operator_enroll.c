@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/page.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/view_hosts.h"
@@ -17,15 +18,9 @@ static bool on_pending(void *ctx, const struct host_view *h)
 
 static void on_enrollments(struct call *c)
 {
-    struct jw *w = call_json(c);
-
-    jw_map(w);
-    jw_key(w, "enrollments");
-    jw_list(w);
+    (void)page_begin_whole(c, "enrollments");
     host_list(c->control, HOST_PENDING, NULL, on_pending, c);
-    jw_end_list(w);
-    jw_end_map(w);
-    reply_parked(c, 200);
+    page_end_whole(c);
 }
 
 struct approve_body {
@@ -195,15 +190,9 @@ static void on_token_view(void *ctx, const struct token_view *t)
 
 static void on_tokens(struct call *c)
 {
-    struct jw *w = call_json(c);
-
-    jw_map(w);
-    jw_key(w, "tokens");
-    jw_list(w);
+    (void)page_begin_whole(c, "tokens");
     token_list(c->control, on_token_view, c);
-    jw_end_list(w);
-    jw_end_map(w);
-    reply_parked(c, 200);
+    page_end_whole(c);
 }
 
 static void on_token_revoke(struct call *c)

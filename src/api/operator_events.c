@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "api/follow.h"
+#include "api/page.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/view_logs.h"
@@ -12,22 +13,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 
-enum {
-    EVENTS_DEFAULT = 100,
-    EVENTS_MAX = 5000,
-    AUDIT_DEFAULT = 1000,
-    AUDIT_MAX = 10000,
-    VERIFY_PAGE = 500,
-    ITEM_MAX_BYTES = 64 << 10
-};
-
-static void fail_read(struct call *c, int result)
-{
-    struct err err = { 0 };
-
-    (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
-    reply_error(c, &err);
-}
+enum { EVENTS_DEFAULT = 100, EVENTS_MAX = 5000, VERIFY_PAGE = 500, ITEM_MAX_BYTES = 64 << 10 };
 
 /* -- following: one for events, one for audit rows */
 
@@ -209,7 +195,7 @@ static const struct record events_query_record = RECORD_SEEN(events_query, event
 
 /* Events of a page, kept as text: with `after` the store gives the oldest first, and the newest is shown
  * first. */
-struct page {
+struct newest {
     struct call *c;
     struct blob **v;
     uint32_t n, limit;
@@ -217,15 +203,15 @@ struct page {
     bool is_ascending;
 };
 
-static struct page *page_new(struct call *c, uint32_t limit)
+static struct newest *newest_new(struct call *c, uint32_t limit)
 {
-    struct page *p = xnew0(struct page);
+    struct newest *p = xnew0(struct newest);
 
-    *p = (struct page){ .c = call_ref(c), .limit = limit, .v = xcalloc(limit + 1, sizeof(struct blob *)) };
+    *p = (struct newest){ .c = call_ref(c), .limit = limit, .v = xcalloc(limit + 1, sizeof(struct blob *)) };
     return p;
 }
 
-static void page_free(struct page *p)
+static void newest_free(struct newest *p)
 {
     for (uint32_t i = 0; i < p->n; i++)
         blob_unref(p->v[i]);
@@ -237,7 +223,7 @@ static void page_free(struct page *p)
 static void on_event_row(void *ctx, const struct event *e)
 {
     AUTO(buf_done) struct buf out = BUF(ITEM_MAX_BYTES);
-    struct page *p = ctx;
+    struct newest *p = ctx;
     struct jw w = JW(&out);
 
     if (call_is_gone(p->c) || p->n >= p->limit)
@@ -251,17 +237,17 @@ static void on_event_row(void *ctx, const struct event *e)
 
 static void on_events_done(void *ctx, int result)
 {
-    struct page *p = ctx;
+    struct newest *p = ctx;
     struct call *c = p->c;
     struct jw *w = call_json(c);
 
     if (call_is_gone(c)) {
-        page_free(p);
+        newest_free(p);
         return;
     }
     if (result < 0) {
-        fail_read(c, result);
-        page_free(p);
+        reply_unread(c, result);
+        newest_free(p);
         return;
     }
     jw_map(w);
@@ -276,7 +262,7 @@ static void on_events_done(void *ctx, int result)
     jw_u64(w, p->last_id ? p->last_id : p->after);
     jw_end_map(w);
     reply_now(c, 200);
-    page_free(p);
+    newest_free(p);
 }
 
 static void on_events(struct call *c)
@@ -285,7 +271,7 @@ static void on_events(struct call *c)
     bool has_after = field_is_present(&events_query_record, q, "after");
     struct host_view h = { 0 };
     struct err err = { 0 };
-    struct page *p;
+    struct newest *p;
 
     if (q->agent_id.len && host_find(c->control, q->agent_id, &h, &err) < 0) {
         reply_error_parked(c, &err);
@@ -295,7 +281,7 @@ static void on_events(struct call *c)
         stream_log(c, false, q->event_type, h.uuid, has_after, q->after);
         return;
     }
-    p = page_new(c, q->limit ? q->limit : EVENTS_DEFAULT);
+    p = newest_new(c, q->limit ? q->limit : EVENTS_DEFAULT);
     p->is_ascending = has_after;
     p->after = q->after;
     read_events(c->control, q->after, !has_after, p->limit, q->event_type, str_of(h.uuid), on_event_row,
@@ -311,71 +297,34 @@ struct audit_query {
     bool follow;
 };
 static const struct field audit_query_fields[] = {
-    F_U32(struct audit_query, limit, "limit", .min_value = 1, .max_value = AUDIT_MAX),
+    F_PAGE_LIMIT(struct audit_query),
     F_U64(struct audit_query, after, "after",
           .help = "Rows after this id, oldest first; without it the newest, newest first."),
     F_BOOL(struct audit_query, follow, "follow"),
 };
 static const struct record audit_query_record = RECORD_SEEN(audit_query, audit_query_fields);
 
-struct audit_read {
-    struct call *c;
-    uint32_t n, limit;
-    uint64_t last;
-    bool is_ascending;
-};
-
 static void on_audit_row(void *ctx, const struct audit_row *row)
 {
-    struct audit_read *r = ctx;
+    struct jw *w = page_row(ctx, row->id);
 
-    if (call_is_gone(r->c) || ++r->n > r->limit)
-        return;
-    r->last = row->id;
-    view_audit(row, call_json(r->c));
-}
-
-static void on_audit_done(void *ctx, int result)
-{
-    struct audit_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-    uint64_t next = r->is_ascending && r->n > r->limit ? r->last : 0;
-    struct jw *w = call_json(c);
-
-    free(r);
-    if (call_is_gone(c))
-        return;
-    if (result < 0) {
-        fail_read(c, result);
-        return;
-    }
-    jw_end_list(w);
-    if (next) {
-        jw_key(w, "next");
-        jw_u64(w, next);
-    }
-    jw_end_map(w);
-    reply_now(c, 200);
+    if (w)
+        view_audit(row, w);
 }
 
 static void on_audit(struct call *c)
 {
     const struct audit_query *q = c->query;
     bool has_after = field_is_present(&audit_query_record, q, "after");
-    struct audit_read *r;
+    struct page *p;
 
     if (wants_stream(c, q->follow)) {
         stream_log(c, true, STR_NONE, NULL, has_after, q->after);
         return;
     }
-    r = xnew0(struct audit_read);
-    *r = (struct audit_read){ .c = call_ref(c),
-                              .limit = q->limit ? q->limit : AUDIT_DEFAULT,
-                              .is_ascending = has_after };
-    jw_map(call_json(c));
-    jw_key(call_json(c), "rows");
-    jw_list(call_json(c));
-    read_audit(c->control, q->after, !has_after, r->limit + 1, on_audit_row, on_audit_done, r);
+    p = page_open(c, "rows", q->limit);
+    p->has_no_pages = !has_after;
+    read_audit(c->control, q->after, !has_after, page_want(p), on_audit_row, page_done, p);
 }
 
 /* -- GET /audit/verify: walks the whole chain in pages; the loop stays free between them */
@@ -469,7 +418,7 @@ static void on_verify_done(void *ctx, int result)
         return;
     }
     if (result < 0)
-        fail_read(c, result);
+        reply_unread(c, result);
     else
         verify_answer(v);
     free(v);

@@ -19,19 +19,26 @@ static void on_healthz(struct call *c)
     reply_now(c, 200);
 }
 
-/* What a browser sees until there is a page: where things are. It says nothing of the fleet, so it needs no credential. */
+/* What a browser sees until there is a page: where things are. It says nothing of the fleet, so it needs no
+ * credential. */
 static const char landing[] =
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Muster</title>"
-    "<meta name=\"viewport\" content=\"width=device-width\"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;"
-    "margin:3rem auto;padding:0 1rem;color:#222;background:#fff}code{background:#eee;padding:.1em .3em;border-radius:3px}"
-    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}code{background:#333}a{color:#8bf}}</style>"
-    "<h1>Muster</h1><p>This is a control server. It is used with the command line (<code>muster hosts</code>, "
+    "<meta name=\"viewport\" content=\"width=device-width\"><style>body{font:16px/1.5 "
+    "system-ui,sans-serif;max-width:44rem;"
+    "margin:3rem auto;padding:0 1rem;color:#222;background:#fff}code{background:#eee;padding:.1em "
+    ".3em;border-radius:3px}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}code{background:#333}a{color:#8bf}}"
+    "</style>"
+    "<h1>Muster</h1><p>This is a control server. It is used with the command line (<code>muster "
+    "hosts</code>, "
     "<code>muster run HOST -- CMD</code>) and with these:</p><ul>"
     "<li><a href=\"/api/v1/agents\">/api/v1/agents</a> the hosts, as JSON"
     "<li><a href=\"/api/v1/jobs\">/api/v1/jobs</a> the jobs"
-    "<li><a href=\"/api/v1/events\">/api/v1/events</a> what happened; <a href=\"/api/v1/events?follow=true\">live</a>"
+    "<li><a href=\"/api/v1/events\">/api/v1/events</a> what happened; <a "
+    "href=\"/api/v1/events?follow=true\">live</a>"
     "<li><a href=\"/api/openapi.json\">/api/openapi.json</a> every route, OpenAPI 3.1"
-    "<li><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/readyz\">/readyz</a>, <a href=\"/healthz\">/healthz</a></ul>"
+    "<li><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/readyz\">/readyz</a>, <a "
+    "href=\"/healthz\">/healthz</a></ul>"
     "<p>Beyond a development server on loopback, the first four want a token: "
     "<code>Authorization: Bearer em_live_…</code>.</p></html>";
 

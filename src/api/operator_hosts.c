@@ -1,6 +1,7 @@
 /* api/operator_hosts.c - hosts and their inventory over REST. */
 #include <errno.h>
 
+#include "api/page.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/view_hosts.h"
@@ -8,8 +9,6 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/uuid.h"
-
-enum { LIST_DEFAULT = 1000, LIST_MAX = 10000 };
 
 /* Fills @h with the host named by parameter 0; false: answered. */
 static bool find_host(struct call *c, struct host_view *h)
@@ -51,7 +50,7 @@ static const struct field hosts_query_fields[] = {
     F_STR(struct hosts_query, state, "state", 16,
           .help = "approved, rejected or revoked; default: approved and revoked."),
     F_BOOL(struct hosts_query, connected, "connected", .help = "Only with, or only without, a live link."),
-    F_U32(struct hosts_query, limit, "limit", .min_value = 1, .max_value = LIST_MAX),
+    F_PAGE_LIMIT(struct hosts_query),
     F_STR(struct hosts_query, after, "after", 36, .help = "Id of the last one of the page before."),
 };
 static const struct record hosts_query_record = RECORD_SEEN(hosts_query, hosts_query_fields);
@@ -113,11 +112,11 @@ static void on_hosts(struct call *c)
 {
     const struct hosts_query *q = c->query;
     struct hosts_walk w = {
-        .c = c, .q = q, .limit = q->limit ? q->limit : LIST_DEFAULT, .has_after = q->after.len > 0
+        .c = c, .q = q, .limit = q->limit ? q->limit : PAGE_DEFAULT, .has_after = q->after.len > 0
     };
     struct selector *sel = NULL;
     struct err err = { 0 };
-    struct jw *out = call_json(c);
+    struct jw *out;
 
     w.want_connected = field_is_present(&hosts_query_record, q, "connected");
     if (q->label.len && selector_parse(c->arena, q->label, &sel, &err) < 0) {
@@ -132,9 +131,7 @@ static void on_hosts(struct call *c)
             return;
         }
     }
-    jw_map(out);
-    jw_key(out, "agents");
-    jw_list(out);
+    out = page_begin_whole(c, "agents");
     host_list(c->control, 0, sel, on_host, &w);
     jw_end_list(out);
     if (w.has_more) {
@@ -236,59 +233,17 @@ static void on_host_forget(struct call *c)
 
 /* -- inventory */
 
-/* A read that fills a call's answer. */
-struct facts_read {
-    struct call *c;
-    bool has_rows;
-    uint32_t n;
-    uint32_t limit;
-    uint64_t last;
-};
-
-static void fail_read(struct call *c, int result)
-{
-    struct err err = { 0 };
-
-    (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
-    reply_error(c, &err);
-}
-
 static void on_head(void *ctx, const struct fact_head *h, struct str body)
 {
-    struct facts_read *r = ctx;
-    struct jw *w = call_json(r->c);
+    struct page *p = ctx;
+    struct jw *w = call_json(p->c);
 
     (void)body;
-    if (call_is_gone(r->c))
+    if (call_is_gone(p->c))
         return;
     jw_map(w);
     view_section_members(h, w);
     jw_end_map(w);
-}
-
-static void on_heads_done(void *ctx, int result)
-{
-    struct facts_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-
-    free(r);
-    if (call_is_gone(c))
-        return;
-    if (result < 0) {
-        fail_read(c, result);
-        return;
-    }
-    jw_end_list(call_json(c));
-    jw_end_map(call_json(c));
-    reply_now(c, 200);
-}
-
-static struct facts_read *facts_read_new(struct call *c)
-{
-    struct facts_read *r = xnew0(struct facts_read);
-
-    r->c = call_ref(c);
-    return r;
 }
 
 static void on_inventory(struct call *c)
@@ -303,7 +258,7 @@ static void on_inventory(struct call *c)
     jw_cstr(w, h.uuid);
     jw_key(w, "sections");
     jw_list(w);
-    read_facts(c->control, h.id.v, STR_NONE, on_head, on_heads_done, facts_read_new(c));
+    read_facts(c->control, h.id.v, STR_NONE, on_head, page_done, page_new(c, 0));
 }
 
 static void write_row(struct jw *w, const struct fact_row *row)
@@ -322,14 +277,12 @@ static void write_row(struct jw *w, const struct fact_row *row)
 
 static void on_section(void *ctx, const struct fact_head *h, struct str body)
 {
-    struct facts_read *r = ctx;
-    struct jw *w = call_json(r->c);
+    struct jw *w = page_row(ctx, 1); /* the one there is */
     struct fact_row row;
     size_t pos = 0;
 
-    if (call_is_gone(r->c) || r->has_rows)
+    if (!w)
         return;
-    r->has_rows = true;
     jw_map(w);
     view_section_members(h, w);
     jw_key(w, "rows");
@@ -342,24 +295,18 @@ static void on_section(void *ctx, const struct fact_head *h, struct str body)
 
 static void on_section_done(void *ctx, int result)
 {
-    struct facts_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-    bool found = r->has_rows;
+    AUTO(page_free) struct page *p = ctx;
+    struct err err = { 0 };
 
-    free(r);
-    if (call_is_gone(c))
+    if (page_broke(p, result))
         return;
-    if (result < 0) {
-        fail_read(c, result);
-    } else if (!found) {
-        struct err err = { 0 };
-
-        (void)err_set(&err, -ENOENT, "section.unknown", "the host has not reported section %.*s",
-                      STR_FMT(call_param(c, 1)));
-        reply_error(c, &err);
-    } else {
-        reply_now(c, 200);
+    if (p->n > 0) {
+        reply_now(p->c, 200);
+        return;
     }
+    (void)err_set(&err, -ENOENT, "section.unknown", "the host has not reported section %.*s",
+                  STR_FMT(call_param(p->c, 1)));
+    reply_error(p->c, &err);
 }
 
 /* A live answer of the agent: not stored, so nothing to wait for. */
@@ -410,7 +357,7 @@ static void on_inventory_section(struct call *c)
     if (str_is(section, name_of(section_names, SECTION_CONNECTIONS)))
         inventory_ask(c->control, &c->who, str_of(h.uuid), section, on_asked, call_ref(c));
     else
-        read_facts(c->control, h.id.v, section, on_section, on_section_done, facts_read_new(c));
+        read_facts(c->control, h.id.v, section, on_section, on_section_done, page_new(c, 1));
 }
 
 struct history_query {
@@ -421,60 +368,28 @@ struct history_query {
 static const struct field history_query_fields[] = {
     F_STR(struct history_query, section, "section", 32),
     F_U64(struct history_query, before, "before", .help = "Only changes before this id."),
-    F_U32(struct history_query, limit, "limit", .min_value = 1, .max_value = LIST_MAX),
+    F_PAGE_LIMIT(struct history_query),
 };
 static const struct record history_query_record = RECORD(history_query, history_query_fields);
 
 static void on_change(void *ctx, const struct fact_change *ch)
 {
-    struct facts_read *r = ctx;
+    struct jw *w = page_row(ctx, ch->id);
 
-    if (call_is_gone(r->c))
-        return;
-    if (++r->n > r->limit)
-        return;
-    r->last = ch->id;
-    view_change(ch, call_json(r->c));
-}
-
-static void on_changes_done(void *ctx, int result)
-{
-    struct facts_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-    struct jw *w = call_json(c);
-    uint64_t next = r->n > r->limit ? r->last : 0;
-
-    free(r);
-    if (call_is_gone(c))
-        return;
-    if (result < 0) {
-        fail_read(c, result);
-        return;
-    }
-    jw_end_list(w);
-    if (next) {
-        jw_key(w, "next");
-        jw_u64(w, next);
-    }
-    jw_end_map(w);
-    reply_now(c, 200);
+    if (w)
+        view_change(ch, w);
 }
 
 static void on_history(struct call *c)
 {
     const struct history_query *q = c->query;
-    struct jw *w = call_json(c);
-    struct facts_read *r;
     struct host_view h;
+    struct page *p;
 
     if (!find_host(c, &h))
         return;
-    jw_map(w);
-    jw_key(w, "changes");
-    jw_list(w);
-    r = facts_read_new(c);
-    r->limit = q->limit ? q->limit : LIST_DEFAULT;
-    read_changes(c->control, h.id.v, q->section, q->before, r->limit + 1, on_change, on_changes_done, r);
+    p = page_open(c, "changes", q->limit);
+    read_changes(c->control, h.id.v, q->section, q->before, page_want(p), on_change, page_done, p);
 }
 
 #define A "/api/v1/agents"

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "api/operator_jobs.h"
+#include "api/page.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "api/view_hosts.h"
@@ -9,7 +10,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { LIST_DEFAULT = 1000, LIST_MAX = 10000, STDIN_CAP = 1 << 20 };
+enum { STDIN_CAP = 1 << 20 };
 
 /* -- POST /jobs */
 
@@ -151,28 +152,6 @@ static void on_job_create(struct call *c)
 
 /* -- reads */
 
-struct job_read {
-    struct call *c;
-    uint32_t n, limit;
-    uint64_t last;
-};
-
-static struct job_read *job_read_new(struct call *c, uint32_t limit)
-{
-    struct job_read *r = xnew0(struct job_read);
-
-    *r = (struct job_read){ .c = call_ref(c), .limit = limit };
-    return r;
-}
-
-static void fail_read(struct call *c, int result)
-{
-    struct err err = { 0 };
-
-    (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
-    reply_error(c, &err);
-}
-
 static void no_such_job(struct call *c)
 {
     struct err err = { 0 };
@@ -184,29 +163,22 @@ static void no_such_job(struct call *c)
 
 static void on_job_row(void *ctx, const struct job_row *j)
 {
-    struct job_read *r = ctx;
+    struct jw *w = page_row(ctx, j->id);
 
-    if (call_is_gone(r->c) || ++r->n > r->limit)
-        return;
-    r->last = j->id;
-    view_job(j, call_json(r->c));
+    if (w)
+        view_job(j, w);
 }
 
 static void on_job_done(void *ctx, int result)
 {
-    struct job_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-    uint32_t n = r->n;
+    AUTO(page_free) struct page *p = ctx;
 
-    free(r);
-    if (call_is_gone(c))
+    if (page_broke(p, result))
         return;
-    if (result < 0)
-        fail_read(c, result);
-    else if (n == 0)
-        no_such_job(c);
+    if (p->n == 0)
+        no_such_job(p->c);
     else
-        reply_now(c, 200);
+        reply_now(p->c, 200);
 }
 
 static bool job_id(struct call *c, uint64_t *ret)
@@ -224,7 +196,7 @@ static void on_job(struct call *c)
     uint64_t id;
 
     if (job_id(c, &id))
-        read_job(c->control, id, on_job_row, on_job_done, job_read_new(c, 1));
+        read_job(c->control, id, on_job_row, on_job_done, page_new(c, 1));
 }
 
 struct jobs_query {
@@ -233,42 +205,16 @@ struct jobs_query {
 };
 static const struct field jobs_query_fields[] = {
     F_U64(struct jobs_query, before, "before", .help = "Only jobs before this id."),
-    F_U32(struct jobs_query, limit, "limit", .min_value = 1, .max_value = LIST_MAX),
+    F_PAGE_LIMIT(struct jobs_query),
 };
 static const struct record jobs_query_record = RECORD(jobs_query, jobs_query_fields);
-
-static void on_list_done(void *ctx, int result)
-{
-    struct job_read *r = ctx;
-    AUTO(call_unref) struct call *c = r->c;
-    uint64_t next = r->n > r->limit ? r->last : 0;
-    struct jw *w = call_json(c);
-
-    free(r);
-    if (call_is_gone(c))
-        return;
-    if (result < 0) {
-        fail_read(c, result);
-        return;
-    }
-    jw_end_list(w);
-    if (next) {
-        jw_key(w, "next");
-        jw_u64(w, next);
-    }
-    jw_end_map(w);
-    reply_now(c, 200);
-}
 
 static void on_jobs(struct call *c)
 {
     const struct jobs_query *q = c->query;
-    uint32_t limit = q->limit ? q->limit : LIST_DEFAULT;
+    struct page *p = page_open(c, "jobs", q->limit);
 
-    jw_map(call_json(c));
-    jw_key(call_json(c), "jobs");
-    jw_list(call_json(c));
-    read_jobs(c->control, q->before, limit + 1, on_job_row, on_list_done, job_read_new(c, limit));
+    read_jobs(c->control, q->before, page_want(p), on_job_row, page_done, p);
 }
 
 struct tasks_query {
@@ -277,49 +223,44 @@ struct tasks_query {
 };
 static const struct field tasks_query_fields[] = {
     F_U64(struct tasks_query, after, "after", .help = "Only tasks after this id."),
-    F_U32(struct tasks_query, limit, "limit", .min_value = 1, .max_value = LIST_MAX),
+    F_PAGE_LIMIT(struct tasks_query),
 };
 static const struct record tasks_query_record = RECORD(tasks_query, tasks_query_fields);
 
 static void on_task_row(void *ctx, const struct task_row *t)
 {
-    struct job_read *r = ctx;
+    struct page *p = ctx;
+    struct jw *w = page_row(p, t->id);
 
-    if (call_is_gone(r->c) || ++r->n > r->limit)
-        return;
-    r->last = t->id;
-    view_task(t, view_host_uuid(r->c->control, t->host_id), call_json(r->c));
+    if (w)
+        view_task(t, view_host_uuid(p->c->control, t->host_id), w);
 }
 
 static void on_tasks_done(void *ctx, int result)
 {
-    struct job_read *r = ctx;
+    struct page *p = ctx;
+    struct call *c = p->c;
 
     /* Every job has tasks, so no rows at all mean no such job (or a page behind the end, which is empty). */
-    if (!call_is_gone(r->c) && result >= 0 && r->n == 0 &&
-        ((const struct tasks_query *)r->c->query)->after == 0) {
-        AUTO(call_unref) struct call *c = r->c;
-
-        free(r);
+    if (!call_is_gone(c) && result >= 0 && p->n == 0 && ((const struct tasks_query *)c->query)->after == 0) {
         buf_reset(&c->out);
         no_such_job(c);
+        page_free(p);
         return;
     }
-    on_list_done(ctx, result);
+    page_done(p, result);
 }
 
 static void on_tasks(struct call *c)
 {
     const struct tasks_query *q = c->query;
-    uint32_t limit = q->limit ? q->limit : LIST_DEFAULT;
+    struct page *p;
     uint64_t id;
 
     if (!job_id(c, &id))
         return;
-    jw_map(call_json(c));
-    jw_key(call_json(c), "tasks");
-    jw_list(call_json(c));
-    read_tasks(c->control, id, q->after, limit + 1, on_task_row, on_tasks_done, job_read_new(c, limit));
+    p = page_open(c, "tasks", q->limit);
+    read_tasks(c->control, id, q->after, page_want(p), on_task_row, on_tasks_done, p);
 }
 
 /* -- cancel, stdin */

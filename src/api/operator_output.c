@@ -290,12 +290,11 @@ static void on_get_job_done(void *ctx, int result)
     if (o->call && !call_is_gone(o->call)) { /* no stream was begun */
         struct err err = { 0 };
 
+        (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %llu", (unsigned long long)o->job_id);
         if (result < 0)
-            (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
+            reply_unread(o->call, result);
         else
-            (void)err_set(&err, -ENOENT, "job.unknown", "there is no job %llu",
-                          (unsigned long long)o->job_id);
-        reply_error(o->call, &err);
+            reply_error(o->call, &err);
     }
     if (!o->jl && !o->is_over)
         src_over(o);
@@ -463,11 +462,11 @@ static void raw_tasks_done(void *ctx, int result)
         return;
     }
     if (result < 0 || !r->task_id) {
+        (void)err_set(&err, -ENOENT, "task.unknown", "the job has no task on this host");
         if (result < 0)
-            (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
+            reply_unread(r->call, result);
         else
-            (void)err_set(&err, -ENOENT, "task.unknown", "the job has no task on this host");
-        reply_error(r->call, &err);
+            reply_error(r->call, &err);
         raw_free(r);
         return;
     }

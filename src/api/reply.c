@@ -260,6 +260,14 @@ void reply_error(struct call *c, const struct err *err)
     reply_errors(c, err, NULL);
 }
 
+void reply_unread(struct call *c, int result)
+{
+    struct err err = { 0 };
+
+    (void)err_set(&err, result, "store.unavailable", "the database could not be read: %m");
+    reply_error(c, &err);
+}
+
 void reply_error_parked(struct call *c, const struct err *err)
 {
     int status;

@@ -18,6 +18,8 @@ void reply_unsaved(struct call *c);
 void reply_error(struct call *c, const struct err *err);
 void reply_error_parked(struct call *c, const struct err *err);
 void reply_errors(struct call *c, const struct err *err, const struct record_errors *errs);
+/* A read failed with @result (-errno): the database could not be read. At once. */
+void reply_unread(struct call *c, int result);
 /* One object by its record, parked. */
 void reply_record(struct call *c, int status, const struct record *rec, const void *obj);
 
