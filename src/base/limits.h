@@ -49,6 +49,7 @@ enum {
     LIMIT_ARG_BYTES = 128 << 10,        /* Linux MAX_ARG_STRLEN */
     LIMIT_COMMAND_BYTES = 1 << 20,      /* argv, env and stdin of one command together */
     LIMIT_OUTPUT_CHUNK = 64 << 10,      /* one output frame */
+    LIMIT_OBJECT_BYTES = 256 << 10,     /* one stored object or trail row as JSON */
     LIMIT_PENDING_HOSTS = 20000,        /* enrolment requests waiting for an operator */
 };
 

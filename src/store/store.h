@@ -113,7 +113,7 @@ void store_put_token(struct store *s, const struct token_row *t);
 int store_load_tokens(struct store *s, void (*fn)(void *ctx, const struct token_row *t), void *ctx, struct err *err);
 /* Ids of the next row of each noun; the loop thread counts on from here. */
 struct store_next {
-    uint64_t host, token, job, task, event, audit, user, api_token;
+    uint64_t host, token, job, task, event, audit, user, api_token, trail;
 };
 int store_load_next(struct store *s, struct store_next *ret, struct err *err);
 
@@ -133,6 +133,9 @@ void store_put_facts_full(struct store *s, const struct fact_head *h, struct str
 /* A judged delta (encoded; empty: only the head changes). Current is folded lazily, and only then is the digest of the whole
  * checked: what does not add up is told through store_on_drift(). */
 void store_put_facts_delta(struct store *s, const struct fact_head *h, struct str delta);
+/* A delta of somebody who keeps no digest: taken as it is; @h->digest is ignored and becomes true when the section is folded. Nothing
+ * drifts by it. */
+void store_put_facts_blind(struct store *s, const struct fact_head *h, struct str delta);
 /* @fn runs inside store_poll() when a folded section is not what @h->digest promised (its recorded digest is now the true one): ask
  * that host for the section in full. May come more than once. */
 void store_on_drift(struct store *s, void (*fn)(void *ctx, uint64_t host_id, struct str section), void *ctx);
@@ -206,6 +209,43 @@ int store_load_api_tokens(struct store *s, void (*fn)(void *ctx, const struct ap
 void store_put_meta(struct store *s, const char *key, struct str value);
 int store_load_meta(struct store *s, const char *key, struct buf *ret, struct err *err);
 
+/* -- objects: nouns that are few next to hosts and read whole (a credential, an alias, a provider, a policy, a run ...), each one
+ * document made by its record table. One table for all of them (docs/decisions/0008-objects-and-trails.md): a new noun is a
+ * number here and a record, no SQL. Numbers are on disk: never reused, never changed. */
+enum object_kind {
+    OBJECT_CREDENTIAL = 1, OBJECT_ALIAS = 2,
+    OBJECT_ASSET = 10, OBJECT_ASSET_STATE = 11, OBJECT_PROVIDER = 12,
+    OBJECT_REPORTER = 20, OBJECT_REPORT_POLICY = 21, OBJECT_ENROLL_KEY = 22,
+    OBJECT_RUN = 30, OBJECT_RUN_ITEM = 31, OBJECT_RUN_AGENT = 32, OBJECT_RUN_SHARE = 33, OBJECT_RUN_RECIPIENT = 34,
+    OBJECT_KINDS = 64,
+};
+/* Insert or replace. @parent groups objects of a kind (0: none). @obj is written as JSON at once, by @rec, and not kept; FIELD_SECRET
+ * members are left out, so a hash is no secret field. At most LIMIT_OBJECT_BYTES (asserted: callers cap what goes in). */
+void store_put_object(struct store *s, enum object_kind kind, uint64_t id, uint64_t parent, const struct record *rec, const void *obj);
+/* The same for what changes with every beat: of several in a short time only the last reaches the table (lazy.h); just as durable. */
+void store_put_object_often(struct store *s, enum object_kind kind, uint64_t id, uint64_t parent, const struct record *rec,
+                            const void *obj);
+void store_del_object(struct store *s, enum object_kind kind, uint64_t id);
+typedef void (*store_object_fn)(void *ctx, uint64_t id, uint64_t parent, const void *obj);
+/* Start-up: all of a kind in id order, decoded by @rec (strings valid inside the callback). A document that does not decode is
+ * -EBADMSG and @err names it. */
+int store_load_objects(struct store *s, enum object_kind kind, const struct record *rec, store_object_fn fn, void *ctx, struct err *err);
+/* The id after the highest ever used, 1 at first. */
+int store_load_next_object(struct store *s, enum object_kind kind, uint64_t *ret, struct err *err);
+
+/* -- trails: what happened, appended and read in pages by what it belongs to (check-ins of an agent, events of a run ...). */
+enum trail_kind { TRAIL_CHECKIN = 1, TRAIL_ADDRESS = 2, TRAIL_RUN_EVENT = 3, TRAIL_RUN_LOG = 4, TRAIL_ASSET = 5, TRAIL_KINDS = 64 };
+struct trail_row {
+    uint64_t id;            /* grows with time, over all kinds; from control's next.trail */
+    enum trail_kind kind;
+    uint64_t parent;
+    usec_t at;
+    struct str key;         /* may be empty; else unique within the kind: a repeat is dropped by the writer */
+};
+void store_put_trail(struct store *s, const struct trail_row *t, const struct record *rec, const void *obj);
+/* All of @parent (a parent that went). */
+void store_del_trail(struct store *s, enum trail_kind kind, uint64_t parent);
+
 /* -- reads: each calls @row 0..n times and then @done once with 0 or -errno, inside store_poll(). @done is always called, also
  * when the store closes (-ECANCELED). Pages: @limit rows after @after (0: from the newest / the start as said). */
 typedef void (*store_done_fn)(void *ctx, int result);
@@ -245,6 +285,18 @@ void store_read_audit(struct store *s, uint64_t after_id, bool newest_first, uin
 /* The job with this idempotency key, if any. */
 void store_read_job_by_key(struct store *s, struct str principal, struct str key, store_job_fn row, store_done_fn done,
                            void *ctx);
+
+typedef void (*store_trail_fn)(void *ctx, const struct trail_row *t, const void *obj);
+/* Newest first after skipping @skip, or (@after > 0) ascending from behind that id. @rec decodes; rows that do not decode are
+ * left out and logged. */
+void store_read_trail(struct store *s, enum trail_kind kind, uint64_t parent, uint64_t after, uint32_t skip, uint32_t limit,
+                      const struct record *rec, store_trail_fn row, store_done_fn done, void *ctx);
+/* The one with @key, if any. */
+void store_read_trail_by_key(struct store *s, enum trail_kind kind, struct str key, const struct record *rec, store_trail_fn row,
+                             store_done_fn done, void *ctx);
+/* How many: handed to @row once. */
+typedef void (*store_count_fn)(void *ctx, uint64_t n);
+void store_read_trail_count(struct store *s, enum trail_kind kind, uint64_t parent, store_count_fn row, store_done_fn done, void *ctx);
 
 /* -- retention and copies */
 struct retention {

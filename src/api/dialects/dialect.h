@@ -1,0 +1,64 @@
+/* api/dialects/dialect.h - what a foreign accent is to the rest of this floor: how it proves who speaks, how it says no.
+ *
+ * A dialect is rows (struct route with .dialect set), its own record tables (wire/dialects/) and adapters over control's verbs. It
+ * decides, stores and locks nothing. Rows that share a path with another surface say what they claim (docs/architecture.md, shared
+ * paths). Core loop's thread. */
+#ifndef MUSTER_API_DIALECT_H
+#define MUSTER_API_DIALECT_H
+
+#include "api/call.h"
+#include "api/reply.h"
+
+struct dialect {
+    const char *name;
+    /* Proof of the caller of an AUTH_OPERATOR (then control checks the row's verb) or AUTH_METRICS row: 0 and *@ret; -EACCES, or -EBUSY with *@ret_wait, and
+     * @err. NULL: as everywhere (auth_operator(): bearer API token, session, local socket, development rule). */
+    int (*prove)(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err);
+    /* The refusal as this accent says it: the document into @out; returns the status. @errs may be NULL. NULL: {"detail": sentence,
+     * "error": sentence} with the slug's status, field errors 422. */
+    int (*error)(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out);
+};
+
+/* The status the default error() gives: 422 for field.* and record errors, 400 for JSON that is none, else the slug's. */
+int dialect_status(const struct err *err, const struct record_errors *errs);
+/* {"detail": text, "error": text}. */
+void dialect_error_json(const struct err *err, struct buf *out);
+
+/* -- who claims a request on a shared path (house: Shared paths) */
+bool claim_bearer_argus(const struct http_req *req);     /* Authorization: Bearer em_... / ag_..., or an argus session */
+bool claim_key_grapheon(const struct http_req *req);     /* X-Agent-Api-Key (or as configured), or a grapheon session */
+bool claim_key_sigma(const struct http_req *req);        /* X-Api-Key, Bearer sk_sigma_..., or a sigma session */
+/* One of the body's top-level keys is @key: a bounded look at JSON text, no parse. False for anything unclear. */
+bool claim_body_key(const struct http_req *req, const char *key);
+/* The dialect a session token was made by ("argus", ...): unverified, for claims only; {NULL,0}: no session. */
+struct str claim_session_dialect(const struct http_req *req);
+
+/* -- sessions */
+/* Makes the session token (compact JWT, HS256: sub, role, dialect, iat, exp, type "access") into @out. */
+int session_make(struct call *c, const struct session_user *u, const char *dialect, usec_t ttl, struct buf *out);
+/* Is @bearer shaped like one (two dots)? */
+bool session_has_shape(struct str bearer);
+/* Checks signature, expiry and the user: as authn_operator(). */
+int session_check(struct api *a, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err);
+
+/* Tables of the dialects' files, registered by api.c. */
+struct route_table {
+    const struct route *rows;
+    size_t n;
+};
+extern const struct route_table *const dialect_tables[]; /* NULL-terminated */
+
+extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
+
+/* Options of the dialects, from the server's option table. */
+struct dialect_conf {
+    bool sigma_heartbeat_creates;   /* default on */
+    bool sigma_allow_loopback;      /* agents at loopback addresses may be dialled (tests) */
+    bool require_https;             /* tokens over plain HTTP from elsewhere are refused (argus 4.5) */
+    bool grapheon_strict;           /* one bad row refuses the whole report (parity tests) */
+    uint32_t grapheon_max_report;   /* compressed body, 262144 */
+    const char *grapheon_key_header; /* lower case; "x-agent-api-key" */
+};
+const struct dialect_conf *dialect_conf(const struct call *c);
+
+#endif

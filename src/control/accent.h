@@ -1,0 +1,127 @@
+/* control/accent.h - hosts that speak a foreign accent: how they become and stay known, hold secrets and fetch work.
+ *
+ * The rules of control.h hold. A dialect turns its wire into these calls and decides nothing. A host is never found by its name or
+ * address, only by (dialect, external id); two hosts become one only by host_link(). */
+#ifndef MUSTER_CONTROL_ACCENT_H
+#define MUSTER_CONTROL_ACCENT_H
+
+#include "control/verbs.h"
+#include "fleet/secret.h"
+#include "wire/credential.h"
+#include "wire/ports.h"
+
+/* -- accents.c: becoming known */
+struct sighting {
+    const char *dialect;        /* "sigma": static text */
+    struct str external_id;     /* 1..128 bytes, UTF-8 */
+    struct str name;            /* display name wanted; empty: the hostname */
+    struct host_claims claims;
+    const char *peer_addr;
+    const char *approved_by;    /* not NULL: comes in approved, and by whom ("sigma key 12"); NULL: waits for an operator */
+    usec_t every;               /* how often it means to come; 0: not known */
+};
+/* Finds the host by its alias or makes it; takes new claims and the interval. 0, *@ret_id and *@ret_is_new; -EACCES host.rejected, host.revoked
+ * (a host that is there already; *@ret_id is set); -EBUSY enroll.full. A pending host with approved_by becomes approved. Does not
+ * count as a sign of life: see accent_seen(). */
+int accent_meet(struct control *c, const struct sighting *s, uint64_t *ret_id, bool *ret_is_new, struct err *err);
+/* 0; -ENOENT host.unknown. */
+int accent_find(struct control *c, const char *dialect, struct str external_id, uint64_t *ret_id, struct err *err);
+/* A sign of life now: presence by @every (online for 2 intervals and at least 30 s, lost after 4), the sample in @beat (may be
+ * NULL) is shown, @peer remembered. -ENOENT host.unknown, -EACCES host.pending, host.rejected, host.revoked. Written lazily, like
+ * the native beat: last seen is durable within a minute and at every state change. */
+int accent_seen(struct control *c, uint64_t host_id, const char *peer, const struct heartbeat *beat, usec_t every, struct err *err);
+/* The external id of @host_id in @dialect copied to @ret (129 bytes); false: it has none. */
+bool accent_name_of(struct control *c, uint64_t host_id, const char *dialect, char ret[129]);
+void accent_aliases(struct control *c, uint64_t host_id, void (*fn)(void *ctx, const struct alias *a), void *ctx);
+/* An operator says two rows are one machine: @other's aliases and facts' names move to @host, @other is forgotten. Audited. */
+int host_link(struct control *c, const struct principal *p, struct str host, struct str other, struct err *err);
+
+/* -- facts of hosts without a link. @is_blind: the sender keeps no digest and tells additions (and perhaps removals) only; what it says
+ * is taken. Else judged as the native deltas are. DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC (nothing was taken: ask for all of it),
+ * or -ENOENT section.unknown. */
+int accent_facts(struct control *c, uint64_t host_id, const struct section_delta *d, bool is_blind, struct err *err);
+/* What is recorded of a section: false when nothing is. */
+bool accent_section(struct control *c, uint64_t host_id, struct str section, enum section_status *ret_status, struct fact_digest *ret_digest);
+
+/* -- credentials.c */
+struct credential_wish {
+    enum secret_kind kind;
+    struct str name, scope;
+    uint64_t host_id, user_id, parent_id;
+    bool bind_hostname;
+    usec_t expires_at; /* wall; 0 never */
+    struct str created_by;
+};
+/* Lent until control is entered again. */
+const struct credential *credential_make(struct control *c, const struct credential_wish *w, char ret_text[SECRET_TEXT_MAX]);
+/* By the secret's text: 0 and *@ret (lent; not revoked, not expired); -EACCES auth.bad_credential (unknown), auth.revoked,
+ * auth.expired, with *@ret set when it is known at all, else NULL. Takes note of the use (written at most once a minute) and of @peer.
+ * Not audited: the accent's verb knows what it is about; see credential_refused(). */
+int credential_check(struct control *c, enum secret_kind k, struct str text, const char *peer, const struct credential **ret, struct err *err);
+/* One audit row for a refusal, rate limited per address as authn_operator() does. Returns err->code. */
+int credential_refused(struct control *c, const char *who, const char *peer, const struct err *err);
+const struct credential *credential_by_id(struct control *c, uint64_t id);
+/* All of @k (0: all), in id order; @fn returns false to stop. */
+void credential_list(struct control *c, enum secret_kind k, bool (*fn)(void *ctx, const struct credential *cr), void *ctx);
+/* Marks it revoked (a tombstone stays: its hash is known and refused); its children too when @and_children. Unknown or revoked: no-op. */
+void credential_revoke(struct control *c, uint64_t id, bool and_children);
+/* Out of the book: its text is unknown from now on. */
+void credential_forget(struct control *c, uint64_t id);
+/* Changes what is not the secret. */
+void credential_bind(struct control *c, uint64_t id, struct str hostname);
+void credential_set_expiry(struct control *c, uint64_t id, usec_t expires_at);
+
+/* -- sessions: people who logged in through an accent; the token itself is the api's (codec/jwt.h), signed with this key. */
+const uint8_t *session_key(struct control *c); /* 32 bytes, kept in meta */
+/* Password check as authn_login(), but makes no token: @done gets user name, role and id. */
+struct session_user {
+    int result;
+    struct err err;
+    uint64_t user_id;
+    const char *user;
+    enum role_level role;
+    usec_t retry_after;
+};
+typedef void (*session_fn)(void *ctx, const struct session_user *r);
+void authn_password(struct control *c, struct str user, struct str password, const struct peer_info *peer, session_fn done, void *ctx);
+/* A session whose signature and expiry are good: 0 and the principal with the user's present role; -EACCES auth.disabled,
+ * auth.bad_credential (the user is gone, or the password was changed after @issued_at). */
+int authn_session(struct control *c, uint64_t user_id, usec_t issued_at, const struct peer_info *peer, struct principal *ret, struct err *err);
+/* A principal for a credential (its scope read as a role: admin operator; viewer, readonly; else none), named @name. */
+void principal_of_credential(const struct credential *cr, const char *name, struct principal *ret);
+
+/* -- poll.c: hosts that fetch their work */
+/* Visits the host's unfinished tasks, oldest first, until @fn returns false. Those queued count as offered from now on; nothing is
+ * consumed: what is not acknowledged is visited again. */
+struct polled_task {
+    uint64_t task_id, job_id;
+    enum task_state state;
+    const struct job_spec *spec;
+    struct str stdin_data;
+    usec_t created_at;
+    bool cancel_requested;
+};
+void poll_tasks(struct control *c, uint64_t host_id, bool (*fn)(void *ctx, const struct polled_task *t), void *ctx);
+/* The agent's word on one of its own tasks. 0; -ENOENT task.unknown (or another host's); -EINVAL job.finished (already ended). */
+int poll_started(struct control *c, uint64_t host_id, uint64_t task_id, struct err *err);
+int poll_output(struct control *c, uint64_t host_id, const struct output_frame *f, struct err *err);
+int poll_finished(struct control *c, uint64_t host_id, const struct task_end *end, struct err *err);
+
+/* -- ports.c: ports of a host, through whatever reaches it */
+typedef void (*ports_fn)(void *ctx, int result, const struct err *err, const struct ports_answer *a);
+/* Asks the host: over its link, else the question waits for its accent to fetch it (at most 35 s). @done with the answer (a refusal
+ * is result 0 with error.slug set), or -ENOTCONN host.offline, -ETIMEDOUT host.timeout, -EACCES, -ENOENT. */
+void ports_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, ports_fn done, void *ctx);
+/* Accents: visits questions waiting for @host_id; and the answer to one (of this host, else -ENOENT). */
+void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, uint64_t request_id, const struct ports_wish *w), void *ctx);
+int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a);
+/* From a native link. */
+void ports_link_answer(struct control *c, struct link_id link, uint64_t request_id, const struct ports_answer *a);
+/* True when something may fetch questions for @host_id: it has polled for them in the last 90 s, or has a link. */
+bool ports_reachable(struct control *c, uint64_t host_id);
+/* The accent polled. Then runs @wake (once) when a question comes for the host, or at @until (mono): long polls. Returns an id for
+ * ports_unwait(). */
+uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wake)(void *ctx), void *ctx);
+void ports_unwait(struct control *c, uint64_t wait_id);
+
+#endif
