@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/http_res.h"
 #include "net/listen_priv.h"
 
 const struct name http_method_names[] = {
@@ -61,97 +62,25 @@ static void set_due(struct hconn *hc, usec_t after)
 }
 
 /* -- writing a reply */
-static bool is_clean(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((uint8_t)s.ptr[i] < 0x20 && s.ptr[i] != '\t')
-            return false;
-    return true;
-}
-
-static void put_date(struct buf *b)
-{
-    static _Thread_local struct {
-        time_t at;
-        char text[64];
-    } now; /* formatted once a second */
-    time_t t = time(NULL);
-    struct tm tm;
-
-    if (t != now.at) {
-        now.at = t;
-        gmtime_r(&t, &tm);
-        strftime(now.text, sizeof(now.text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
-    }
-    buf_cstr(b, now.text);
-}
-
-enum { RES_HEAD_MAX = 32 << 10 };
-
 /* Status line and headers, up to the empty line. */
 static void put_head(struct hconn *hc, const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor)
 {
-    AUTO(buf_done) struct buf b = BUF(RES_HEAD_MAX);
+    AUTO(buf_done) struct buf b = BUF(HTTP_RES_HEAD_MAX);
 
-    buf_printf(&b, "HTTP/1.1 %d %s\r\n", res->status, h1_reason(res->status));
-    put_date(&b);
-    if (res->content_type)
-        buf_printf(&b, "Content-Type: %s\r\n", res->content_type);
-    for (size_t i = 0; i < res->n_headers; i++) {
-        const struct kv *kv = &res->headers[i];
-
-        /* A line break inside a value would be a header of somebody else's choice. */
-        if (is_clean(kv->key) && is_clean(kv->value))
-            buf_printf(&b, "%.*s: %.*s\r\n", STR_FMT(kv->key), STR_FMT(kv->value));
-    }
-    buf_cstr(&b, framing);
-    if (!keep_alive)
-        buf_cstr(&b, "Connection: close\r\n");
-    else if (minor == 0)
-        buf_cstr(&b, "Connection: keep-alive\r\n");
-    buf_cstr(&b, "\r\n");
+    http_res_head(res, framing, keep_alive, minor, &b);
     outq_bytes(&hc->out, b.ptr, b.len);
-}
-
-static bool has_no_body(int status)
-{
-    return status < 200 || status == 204 || status == 304;
 }
 
 static void put_reply(struct hconn *hc, const struct http_res *res, bool keep_alive, bool is_head, uint8_t minor)
 {
     char framing[64] = "";
 
-    if (!has_no_body(res->status))
+    if (http_res_has_body(res->status))
         snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", res->body.len);
     put_head(hc, res, framing, keep_alive, minor);
-    if (!is_head && !has_no_body(res->status))
+    if (!is_head && http_res_has_body(res->status))
         outq_str(&hc->out, res->body);
     conn_dirty(hc->c);
-}
-
-static const char *slug_of(int status)
-{
-    switch (status) {
-    case 401:
-        return "http.unauthorized";
-    case 403:
-        return "http.forbidden";
-    case 404:
-        return "http.not_found";
-    case 405:
-        return "http.method";
-    case 408:
-        return "http.timeout";
-    case 413:
-        return "http.too_large";
-    case 417:
-        return "http.expect";
-    case 429:
-        return "http.throttled";
-    default:
-        return "http.refused";
-    }
 }
 
 static void put_error(struct hconn *hc, int status, const char *slug, const char *text, bool keep_alive, bool is_head)
@@ -160,7 +89,7 @@ static void put_error(struct hconn *hc, int status, const char *slug, const char
     struct http_res res = { .status = status, .content_type = "text/plain; charset=utf-8" };
 
     if (!slug)
-        slug = slug_of(status);
+        slug = http_res_slug(status);
     if (!text)
         text = h1_reason(status);
     if (hc->ops->error_body) {

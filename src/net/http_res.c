@@ -1,0 +1,81 @@
+/* net/http_res.c - see http_res.h. */
+#include "net/http_res.h"
+
+#include <time.h>
+
+#include "net/http1.h"
+
+static bool is_clean(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((uint8_t)s.ptr[i] < 0x20 && s.ptr[i] != '\t')
+            return false;
+    return true;
+}
+
+static void put_date(struct buf *b)
+{
+    static _Thread_local struct {
+        time_t at;
+        char text[64];
+    } now; /* formatted once a second */
+    time_t t = time(NULL);
+    struct tm tm;
+
+    if (t != now.at) {
+        now.at = t;
+        gmtime_r(&t, &tm);
+        strftime(now.text, sizeof(now.text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+    }
+    buf_cstr(b, now.text);
+}
+
+void http_res_head(const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor, struct buf *b)
+{
+    buf_printf(b, "HTTP/1.1 %d %s\r\n", res->status, h1_reason(res->status));
+    put_date(b);
+    if (res->content_type)
+        buf_printf(b, "Content-Type: %s\r\n", res->content_type);
+    for (size_t i = 0; i < res->n_headers; i++) {
+        const struct kv *kv = &res->headers[i];
+
+        /* A line break inside a value would be a header of somebody else's choice. */
+        if (is_clean(kv->key) && is_clean(kv->value))
+            buf_printf(b, "%.*s: %.*s\r\n", STR_FMT(kv->key), STR_FMT(kv->value));
+    }
+    buf_cstr(b, framing);
+    if (!keep_alive)
+        buf_cstr(b, "Connection: close\r\n");
+    else if (minor == 0)
+        buf_cstr(b, "Connection: keep-alive\r\n");
+    buf_cstr(b, "\r\n");
+}
+
+bool http_res_has_body(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
+const char *http_res_slug(int status)
+{
+    switch (status) {
+    case 401:
+        return "http.unauthorized";
+    case 403:
+        return "http.forbidden";
+    case 404:
+        return "http.not_found";
+    case 405:
+        return "http.method";
+    case 408:
+        return "http.timeout";
+    case 413:
+        return "http.too_large";
+    case 417:
+        return "http.expect";
+    case 429:
+        return "http.throttled";
+    default:
+        return "http.refused";
+    }
+}
