@@ -4,26 +4,14 @@
  * places, a connection that is silent (1 s) or slow (5 s) goes on without one, up to LIMIT_PREAUTH_CONNS of those; then the
  * oldest go.
  *
- * The others wait in a row of ours: a descriptor, an address, an entry in an epoll set, nothing else. Left in the kernel's
- * backlog they would fill it (somaxconn, 4096), and whoever comes then is dropped and tries again after 1, 3 and 7 s: 10,000
- * agents took twice as long to come back as their handshakes do. The set says who has spoken, in that order; only those
- * start, so silence takes no place and waits for its end. */
+ * The others wait in a row of ours: waiting.h. */
 #include "net/listen.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <utlist.h>
 
-#include "base/fd.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -31,25 +19,15 @@
 #include "net/http2.h"
 #include "net/http_server.h"
 #include "net/listen_priv.h"
+#include "net/listen_socket.h"
 #include "net/tls.h"
+#include "net/waiting.h"
 #include "net/ws_priv.h"
 
 struct net_stats net_stats;
 
-enum { ACCEPTS_PER_TURN = 1024, RETRY_MS = 250, FD_RESERVE = 64, EVICT_BATCH = 64, START_BATCH = 64 };
+enum { ACCEPTS_PER_TURN = 1024, RETRY_MS = 250, FD_RESERVE = 64, EVICT_BATCH = 64 };
 enum kind { KIND_HTTP, KIND_GRPC, KIND_WS };
-
-/* Accepted, not started. */
-struct waiter {
-    struct waiter *prev, *next;
-    usec_t since;
-    int fd;
-    union {
-        struct sockaddr sa;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    } from;
-};
 
 struct listener {
     struct loop *l;
@@ -61,18 +39,15 @@ struct listener {
     } ops;
     struct http_server_ops ws_http; /* what a WebSocket port answers to HTTP */
     struct tls_ctx *tls;
-    bool allow_plain, is_loopback, is_paused, is_waiting, is_stopped, is_unix, is_moving;
-    uint16_t port;
+    bool allow_plain, is_paused, is_waiting, is_stopped, is_moving;
     uint32_t tag;
-    char *unix_path;
-    int fd;
+    struct listen_socket socket;
     struct watch *watch;
     struct wheel_entry retry;
     struct conn *conns;
     size_t n_conns, max_conns, n_pre, n_counted;
-    struct waiter *row; /* oldest first */
-    size_t row_n, row_max;
-    int row_fd; /* epoll: who of them has spoken or left */
+    struct waiting row;
+    size_t row_max;
     struct watch *row_watch;
 };
 
@@ -104,88 +79,32 @@ static bool may_start(struct listener *li)
     return li->n_pre < LIMIT_PREAUTH_CONNS;
 }
 
-/* -- the row of those who wait */
-static void row_push(struct listener *li, int fd, const struct sockaddr *sa)
+/* -- those who wait */
+static bool may_start_one(void *ctx)
 {
-    struct waiter *w = xnew0(struct waiter);
-    struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = w };
-
-    w->since = loop_now(li->l);
-    w->fd = fd;
-    memcpy(&w->from, sa, sa->sa_family == AF_INET6 ? sizeof(w->from.in6) : sizeof(w->from.in));
-    DL_APPEND(li->row, w);
-    li->row_n++;
-    if (epoll_ctl(li->row_fd, EPOLL_CTL_ADD, fd, &ev) < 0) /* no memory: it is closed when its time is up */
-        log_debug("listen.waiting", "a connection cannot be watched");
+    return may_start(ctx);
 }
 
-/* Takes @w out; its descriptor is the caller's. */
-static int row_take(struct listener *li, struct waiter *w)
+static void start_one(void *ctx, int fd, const struct sockaddr *sa)
 {
-    int fd = w->fd;
-
-    (void)epoll_ctl(li->row_fd, EPOLL_CTL_DEL, fd, NULL);
-    DL_DELETE(li->row, w);
-    li->row_n--;
-    free(w);
-    return fd;
-}
-
-static void row_drop(struct listener *li, struct waiter *w)
-{
-    int fd = row_take(li, w);
-
-    net_stats.handshake_failures++;
-    fd_close(&fd);
-}
-
-/* Has left. A plain HTTP client may close its half behind the request. */
-static bool is_gone(const struct listener *li, uint32_t events)
-{
-    return (events & (EPOLLERR | EPOLLHUP)) || ((events & EPOLLRDHUP) && !li->allow_plain);
-}
-
-/* Starts those who have spoken while there are places. True: there are more places than those. */
-static bool row_start(struct listener *li)
-{
-    struct epoll_event ev[START_BATCH];
-
-    while (li->row_n > 0) {
-        int n = epoll_wait(li->row_fd, ev, START_BATCH, 0);
-
-        if (n <= 0)
-            return true;
-        for (int i = 0; i < n; i++) {
-            struct waiter *w = ev[i].data.ptr;
-            struct waiter copy = *w;
-
-            if (is_gone(li, ev[i].events)) {
-                row_drop(li, w);
-                continue;
-            }
-            if (!may_start(li))
-                return false;
-            start(li, row_take(li, w), &copy.from.sa);
-        }
-    }
-    return false;
+    start(ctx, fd, sa);
 }
 
 static void row_go_on(struct listener *li)
 {
     usec_t now = loop_now(li->l);
+    const struct waiting_ops ops = { .may_start = may_start_one, .start = start_one, .ctx = li };
     bool is_watching = false;
 
-    if (li->is_moving || li->is_stopped || li->row_n == 0)
+    if (li->is_moving || li->is_stopped || li->row.n == 0)
         return; /* moving: making a place closed somebody, and the call further up goes on */
     li->is_moving = true;
-    while (li->row_n > 0 && now - li->row->since > LIMIT_WAITING_MS * USEC_PER_MS)
-        row_drop(li, li->row);
+    waiting_expire(&li->row, now);
     if (may_start(li))
-        is_watching = row_start(li);
+        is_watching = waiting_start(&li->row, &ops);
     li->is_moving = false;
     watch_set(li->row_watch, is_watching ? LOOP_READABLE : 0);
-    if (li->row_n > 0)
+    if (li->row.n > 0)
         wheel_set(li->l, &li->retry, now + RETRY_MS * USEC_PER_MS);
 }
 
@@ -195,27 +114,9 @@ static void on_row(void *ctx, int events)
     row_go_on(ctx);
 }
 
-/* No room for another: whoever is silent for long makes some. */
-static void row_evict(struct listener *li)
-{
-    usec_t now = loop_now(li->l);
-    size_t n = 0;
-    struct waiter *w, *next;
-
-    DL_FOREACH_SAFE(li->row, w, next)
-    {
-        struct pollfd p = { .fd = w->fd, .events = POLLIN };
-
-        if (n++ == EVICT_BATCH || now - w->since <= HANDSHAKE_SILENT_MS * USEC_PER_MS)
-            return;
-        if (poll(&p, 1, 0) == 0)
-            row_drop(li, w);
-    }
-}
-
 static bool is_full(const struct listener *li)
 {
-    return li->n_conns + li->row_n >= li->max_conns || li->row_n >= li->row_max;
+    return li->n_conns + li->row.n >= li->max_conns || li->row.n >= li->row_max;
 }
 
 static bool may_accept(struct listener *li)
@@ -223,7 +124,7 @@ static bool may_accept(struct listener *li)
     if (li->is_stopped)
         return false;
     if (is_full(li) && !li->is_moving)
-        row_evict(li);
+        waiting_evict(&li->row, loop_now(li->l), HANDSHAKE_SILENT_MS * USEC_PER_MS, EVICT_BATCH);
     return !is_full(li);
 }
 
@@ -424,8 +325,8 @@ static void start(struct listener *li, int fd, const struct sockaddr *sa)
     li->conns = c;
     li->n_conns++;
     net__peer_of(sa, &c->peer);
-    c->peer.is_dev_listener = li->is_loopback && !li->is_unix;
-    if (li->is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+    c->peer.is_dev_listener = li->socket.is_loopback && !li->socket.is_unix;
+    if (li->socket.is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
         c->peer.uid = cred.uid;
         c->peer.gid = cred.gid;
         c->peer.pid = cred.pid;
@@ -451,17 +352,17 @@ static void on_accept(void *ctx, int events)
             wait(li);
             break;
         }
-        int fd = accept4(li->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(li->socket.fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            if (li->is_unix)
+            if (li->socket.is_unix)
                 ss.ss_family = AF_UNIX;
             net_stats.accepted++;
             /* The second half of the places is for those who have spoken. */
-            if (li->row_n == 0 && li->n_counted < LIMIT_HANDSHAKES / 2 && may_start(li))
+            if (li->row.n == 0 && li->n_counted < LIMIT_HANDSHAKES / 2 && may_start(li))
                 start(li, fd, (struct sockaddr *)&ss);
             else
-                row_push(li, fd, (struct sockaddr *)&ss);
+                waiting_push(&li->row, fd, (struct sockaddr *)&ss, loop_now(li->l));
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* Readable for ever, and nothing to be done now: look again in a moment. */
             log_debug("listen.no_descriptors", "accept paused");
@@ -475,94 +376,7 @@ static void on_accept(void *ctx, int events)
     row_go_on(li);
 }
 
-/* -- sockets */
-static int fail(struct err *err, const struct listen_conf *conf, int code)
-{
-    const char *slug = code == -EADDRINUSE ? "listen.in_use" : code == -EACCES ? "listen.denied" : "listen.address";
-
-    if (conf->unix_path)
-        return err_set(err, code, slug, "cannot listen on %s: %m", conf->unix_path);
-    if (code == -EADDRINUSE)
-        return err_set(err, code, slug, "port %u on %s is in use", conf->port, conf->addr);
-    return err_set(err, code, slug, "cannot listen on %s port %u: %m", conf->addr, conf->port);
-}
-
-static int open_inet(struct listener *li, const struct listen_conf *conf)
-{
-    struct sockaddr_storage ss = { 0 };
-    struct sockaddr_in *in = (struct sockaddr_in *)&ss;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
-    const char *addr = strcmp(conf->addr, "localhost") == 0 ? "127.0.0.1" : conf->addr;
-    struct net_peer self = { 0 };
-    socklen_t len;
-    int one = 1, zero = 0;
-
-    if (inet_pton(AF_INET, addr, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons(conf->port);
-        len = sizeof(*in);
-    } else if (inet_pton(AF_INET6, addr, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons(conf->port);
-        len = sizeof(*in6);
-    } else {
-        return -EADDRNOTAVAIL;
-    }
-    net__peer_of((struct sockaddr *)&ss, &self);
-    li->is_loopback = self.is_loopback;
-    li->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (li->fd < 0)
-        return -errno;
-    setsockopt(li->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (ss.ss_family == AF_INET6)
-        setsockopt(li->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    setsockopt(li->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited by what is accepted */
-    if (bind(li->fd, (struct sockaddr *)&ss, len) < 0)
-        return -errno;
-    len = sizeof(ss);
-    if (getsockname(li->fd, (struct sockaddr *)&ss, &len) < 0)
-        return -errno;
-    net__peer_of((struct sockaddr *)&ss, &self);
-    li->port = self.port;
-    return 0;
-}
-
-/* A socket file nobody listens behind is left over from a crash. */
-static int clear_stale(const struct sockaddr_un *un)
-{
-    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct stat st;
-
-    if (lstat(un->sun_path, &st) < 0)
-        return 0;
-    if (fd < 0 || !S_ISSOCK(st.st_mode) || connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0)
-        return -EADDRINUSE;
-    if (errno != ECONNREFUSED)
-        return -errno;
-    return unlink(un->sun_path) < 0 ? -errno : 0;
-}
-
-static int open_unix(struct listener *li, const struct listen_conf *conf)
-{
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
-    int r;
-
-    li->is_unix = li->is_loopback = true;
-    if (str_copy(str_of(conf->unix_path), un.sun_path, sizeof(un.sun_path)) < 0)
-        return -ENAMETOOLONG;
-    r = clear_stale(&un);
-    if (r < 0)
-        return r;
-    li->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (li->fd < 0)
-        return -errno;
-    /* Before bind(), so that the file is never open wider than this; after it, against a narrow umask. */
-    if (fchmod(li->fd, 0660) < 0 || bind(li->fd, (struct sockaddr *)&un, sizeof(un)) < 0)
-        return -errno;
-    li->unix_path = xstrdup(conf->unix_path);
-    return chmod(un.sun_path, 0660) < 0 ? -errno : 0;
-}
-
+/* -- opening */
 static size_t default_max(void)
 {
     struct rlimit rl;
@@ -580,25 +394,23 @@ static int listen_any(struct loop *l, const struct listen_conf *conf, enum kind 
 
     li->l = l;
     li->kind = kind;
-    li->fd = li->row_fd = -1;
+    li->socket.fd = li->row.fd = -1;
     li->retry.fire = on_retry;
-    r = conf->unix_path ? open_unix(li, conf) : open_inet(li, conf);
+    r = listen_socket_open(conf, &li->socket, err);
     if (r < 0)
-        return fail(err, conf, r);
-    /* The kernel cuts it down to net.core.somaxconn. */
-    if (listen(li->fd, conf->backlog > 0 ? conf->backlog : 65535) < 0)
-        return fail(err, conf, -errno);
-    li->row_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (li->row_fd < 0)
-        return fail(err, conf, -errno);
+        return r;
+    r = waiting_open(&li->row);
+    if (r < 0)
+        return listen__fail(err, conf, r);
     li->tls = conf->tls ? tls_ctx_ref(conf->tls) : NULL;
-    li->allow_plain = conf->allow_plain && (!conf->plain_loopback_only || li->is_loopback);
+    li->allow_plain = conf->allow_plain && (!conf->plain_loopback_only || li->socket.is_loopback);
     li->tag = conf->tag;
     li->max_conns = conf->max_conns ? conf->max_conns : default_max();
+    li->row.may_half_close = li->allow_plain;
     /* Half of what there is: a flood that fills the row leaves descriptors for those who are known. */
     li->row_max = li->max_conns / 2 + 1 < LIMIT_WAITING_CONNS ? li->max_conns / 2 + 1 : LIMIT_WAITING_CONNS;
-    li->watch = watch_new(l, li->fd, on_accept, li);
-    li->row_watch = watch_new(l, li->row_fd, on_row, li);
+    li->watch = watch_new(l, li->socket.fd, on_accept, li);
+    li->row_watch = watch_new(l, li->row.fd, on_row, li);
     watch_set(li->watch, LOOP_READABLE);
     *ret = TAKE(li);
     return 0;
@@ -659,7 +471,7 @@ void listener_set_tls(struct listener *li, struct tls_ctx *tls)
 
 uint16_t listener_port(const struct listener *li)
 {
-    return li->port;
+    return li->socket.port;
 }
 
 void listener_stop(struct listener *li)
@@ -668,17 +480,10 @@ void listener_stop(struct listener *li)
         return;
     li->is_stopped = true;
     wheel_del(li->l, &li->retry);
-    while (li->row_n > 0) {
-        int fd = row_take(li, li->row);
-
-        fd_close(&fd);
-    }
     watch_free(TAKE(li->row_watch));
-    fd_close(&li->row_fd);
+    waiting_close(&li->row);
     watch_free(TAKE(li->watch));
-    fd_close(&li->fd);
-    if (li->unix_path)
-        unlink(li->unix_path);
+    listen_socket_close(&li->socket);
 }
 
 void listener_drain(struct listener *li)
@@ -725,6 +530,5 @@ void listener_free(struct listener *li)
         conn__reap_owner(li->l, li);
     }
     tls_ctx_free(li->tls);
-    free(li->unix_path);
     free(li);
 }
