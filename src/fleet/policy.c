@@ -10,8 +10,9 @@ const struct name role_level_names[] = {
 };
 
 const struct name principal_kind_names[] = {
-    { PRINCIPAL_NONE, "none" },   { PRINCIPAL_LOCAL, "local" }, { PRINCIPAL_DEV, "dev" },
-    { PRINCIPAL_TOKEN, "token" }, { PRINCIPAL_HOST, "host" },   NAMES_END,
+    { PRINCIPAL_NONE, "none" },   { PRINCIPAL_LOCAL, "local" },     { PRINCIPAL_DEV, "dev" },
+    { PRINCIPAL_TOKEN, "token" }, { PRINCIPAL_HOST, "host" },       { PRINCIPAL_SESSION, "session" },
+    { PRINCIPAL_KEY, "key" },     NAMES_END,
 };
 
 const struct name verb_names[] = {
@@ -29,6 +30,15 @@ const struct name verb_names[] = {
     { VERB_API_TOKEN, "api_token.own" },
     { VERB_API_TOKEN_ANY, "api_token.any" },
     { VERB_AUDIT_READ, "audit.read" },
+    { VERB_ASSET, "asset.write" },
+    { VERB_ASSET_IMPORT, "asset.import" },
+    { VERB_FOREIGN_KEY, "foreign_key" },
+    { VERB_FOREIGN_AGENT, "foreign_agent" },
+    { VERB_REPORT_POLICY, "report.policy" },
+    { VERB_SHARE, "run.share" },
+    { VERB_INGEST, "run.ingest" },
+    { VERB_PORTS, "ports.allocate" },
+    { VERB_HOST_LINK, "host.link" },
     NAMES_END,
 };
 
@@ -42,6 +52,11 @@ static const enum role_level needs[VERB_N] = {
     [VERB_RUN] = ROLE_OPERATOR,         [VERB_USER_ADMIN] = ROLE_ADMIN,
     [VERB_OWN_PASSWORD] = ROLE_VIEWER,  [VERB_API_TOKEN] = ROLE_VIEWER,
     [VERB_API_TOKEN_ANY] = ROLE_ADMIN,  [VERB_AUDIT_READ] = ROLE_ADMIN,
+    [VERB_ASSET] = ROLE_OPERATOR,       [VERB_ASSET_IMPORT] = ROLE_OPERATOR,
+    [VERB_FOREIGN_KEY] = ROLE_ADMIN,    [VERB_FOREIGN_AGENT] = ROLE_ADMIN,
+    [VERB_REPORT_POLICY] = ROLE_ADMIN,  [VERB_SHARE] = ROLE_VIEWER,
+    [VERB_INGEST] = ROLE_VIEWER,        [VERB_PORTS] = ROLE_OPERATOR,
+    [VERB_HOST_LINK] = ROLE_ADMIN,
 };
 
 enum role_level policy_needs(enum verb v)

@@ -11,8 +11,12 @@ enum role_level { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 extern const struct name role_level_names[]; /* none viewer operator admin */
 
 /* How a principal was proven. */
-enum principal_kind { PRINCIPAL_NONE, PRINCIPAL_LOCAL, PRINCIPAL_DEV, PRINCIPAL_TOKEN, PRINCIPAL_HOST };
-extern const struct name principal_kind_names[]; /* none local dev token host */
+enum principal_kind {
+    PRINCIPAL_NONE, PRINCIPAL_LOCAL, PRINCIPAL_DEV, PRINCIPAL_TOKEN, PRINCIPAL_HOST,
+    PRINCIPAL_SESSION, /* a person who logged in through an accent: token_id is 0 */
+    PRINCIPAL_KEY,     /* a credential of an accent (fleet/secret.h): token_id is the credential's id */
+};
+extern const struct name principal_kind_names[]; /* none local dev token host session key */
 struct principal {
     enum principal_kind kind;
     enum role_level role;
@@ -32,6 +36,15 @@ enum verb {
     VERB_API_TOKEN,     /* own tokens */
     VERB_API_TOKEN_ANY, /* others' tokens */
     VERB_AUDIT_READ,
+    VERB_ASSET,         /* what an accent keeps beside its hosts (sigma's VPS, providers): create, change, delete */
+    VERB_ASSET_IMPORT,
+    VERB_FOREIGN_KEY,   /* API keys and enrolment keys of the accents */
+    VERB_FOREIGN_AGENT, /* approve, reject, rotate, change through an accent's own routes */
+    VERB_REPORT_POLICY,
+    VERB_SHARE,         /* own runs with others */
+    VERB_INGEST,        /* events of runs; a credential without a role is let in by its accent */
+    VERB_PORTS,         /* free ports of a host, asked for or reserved */
+    VERB_HOST_LINK,     /* two rows are one machine */
     VERB_N,
 };
 extern const struct name verb_names[]; /* "host.approve" ...: the audit's verb column */

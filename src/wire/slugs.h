@@ -6,6 +6,8 @@
 #define WIRE_SLUGS(X)                                                                              \
     X("request.bad", 400, 3)                                                                       \
     X("request.too_large", 413, 8)                                                                 \
+    X("request.media_type", 415, 3)                                                                \
+    X("request.encoding", 415, 3)                                                                  \
     X("request.timeout", 408, 4)                                                                   \
     X("json.syntax", 400, 3)                                                                       \
     X("json.duplicate", 400, 3)                                                                    \
@@ -19,6 +21,7 @@
     X("auth.bad_credential", 401, 16)                                                              \
     X("auth.expired", 401, 16)                                                                     \
     X("auth.disabled", 401, 16)                                                                    \
+    X("auth.revoked", 403, 7)                                                                      \
     X("auth.denied", 403, 7)                                                                       \
     X("auth.origin", 403, 7)                                                                       \
     X("rate.limited", 429, 8)                                                                      \
@@ -30,6 +33,13 @@
     X("host.pending", 403, 9)                                                                      \
     X("host.name_taken", 409, 6)                                                                   \
     X("host.offline", 409, 14)                                                                     \
+    X("host.timeout", 504, 4)                                                                      \
+    X("host.cannot", 409, 9)                                                                       \
+    X("host.linked", 409, 9)                                                                       \
+    X("ports.disabled", 409, 9)                                                                    \
+    X("ports.count", 400, 3)                                                                       \
+    X("ports.too_few", 409, 8)                                                                     \
+    X("ports.failed", 502, 14)                                                                     \
     X("label.bad", 400, 3)                                                                         \
     X("selector.bad", 400, 3)                                                                      \
     X("selector.empty", 404, 5)                                                                    \

@@ -16,7 +16,9 @@ static void who_may_do_what_is_this(void **state)
         [VERB_READ] = V,          [VERB_HOST_APPROVE] = O, [VERB_HOST_REJECT] = O,  [VERB_HOST_REVOKE] = A,
         [VERB_HOST_LABEL] = O,    [VERB_HOST_RENAME] = O,  [VERB_HOST_FORGET] = A,  [VERB_INSTALL_TOKEN] = O,
         [VERB_RUN] = O,           [VERB_USER_ADMIN] = A,   [VERB_OWN_PASSWORD] = V, [VERB_API_TOKEN] = V,
-        [VERB_API_TOKEN_ANY] = A, [VERB_AUDIT_READ] = A,
+        [VERB_API_TOKEN_ANY] = A, [VERB_AUDIT_READ] = A,   [VERB_ASSET] = O,        [VERB_ASSET_IMPORT] = O,
+        [VERB_FOREIGN_KEY] = A,   [VERB_FOREIGN_AGENT] = A, [VERB_REPORT_POLICY] = A, [VERB_SHARE] = V,
+        [VERB_INGEST] = V,        [VERB_PORTS] = O,        [VERB_HOST_LINK] = A,
     };
     assert_int_equal(sizeof(want) / sizeof(want[0]), VERB_N); /* a new verb needs a line here */
     for (int v = 0; v < VERB_N; v++) {
@@ -42,6 +44,11 @@ static void every_verb_has_a_name(void **state)
         assert_int_equal(name_value(verb_names, str_of(name_of(verb_names, v))), v);
     assert_string_equal(name_of(role_level_names, ROLE_OPERATOR), "operator");
     assert_string_equal(name_of(principal_kind_names, PRINCIPAL_HOST), "host");
+    assert_string_equal(name_of(principal_kind_names, PRINCIPAL_SESSION), "session");
+    assert_string_equal(name_of(principal_kind_names, PRINCIPAL_KEY), "key");
+    assert_string_equal(name_of(verb_names, VERB_ASSET), "asset.write");
+    assert_string_equal(name_of(verb_names, VERB_FOREIGN_AGENT), "foreign_agent");
+    assert_string_equal(name_of(verb_names, VERB_PORTS), "ports.allocate");
 }
 
 int main(void)
