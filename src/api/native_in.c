@@ -378,6 +378,8 @@ static void dispatch(struct native_link *l, const Muster__V1__AgentMessage *m)
     case MUSTER__V1__AGENT_MESSAGE__BODY_EVENT:
         on_agent_event(l, m->event);
         break;
+    case MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER:
+        break; /* nobody asks yet */
     case MUSTER__V1__AGENT_MESSAGE__BODY__NOT_SET:
     case _MUSTER__V1__AGENT_MESSAGE__BODY__CASE_IS_INT_SIZE:
         break; /* a message of a newer agent: not for us */

@@ -278,6 +278,23 @@ static int op_inventory_request(void *ctx, struct link_id id, uint64_t request_i
     return send_message(l, &m);
 }
 
+static int op_ports_request(void *ctx, struct link_id id, uint64_t request_id, const struct ports_wish *w)
+{
+    struct native_link *l = link_of(ctx, id);
+    Muster__V1__ServerMessage m = MUSTER__V1__SERVER_MESSAGE__INIT;
+    Muster__V1__PortsRequest b = MUSTER__V1__PORTS_REQUEST__INIT;
+
+    if (!l)
+        return -ENOTCONN;
+    b.request_id = request_id;
+    b.count = w->count;
+    b.ttl_seconds = w->ttl_seconds;
+    b.owner = copy(l->api->native, w->owner);
+    m.body_case = MUSTER__V1__SERVER_MESSAGE__BODY_PORTS_REQUEST;
+    m.ports_request = &b;
+    return send_message(l, &m);
+}
+
 void native__goodbye(struct native_link *l, const char *slug, const char *why, usec_t reconnect_after,
                      bool forever)
 {
@@ -340,6 +357,7 @@ void native__out_init(struct api *a)
         .goodbye = op_goodbye,
         .queued = op_queued,
         .pause = op_pause,
+        .ports_request = op_ports_request,
         .ctx = a,
     };
 }

@@ -9,6 +9,7 @@
 #include "fleet/ids.h"
 #include "wire/command.h"
 #include "wire/facts.h"
+#include "wire/ports.h"
 
 struct link_config {
     uint32_t heartbeat_ms, max_running_tasks;
@@ -46,6 +47,8 @@ struct link_ops {
     int64_t (*queued)(void *ctx, struct link_id link);
     /* Stops or resumes reading from this agent (the store is behind, or its quota is full). */
     int (*pause)(void *ctx, struct link_id link, bool paused);
+    /* Free ports of the host: answered by ports_link_answer(). */
+    int (*ports_request)(void *ctx, struct link_id link, uint64_t request_id, const struct ports_wish *w);
     void *ctx;
 };
 

@@ -156,6 +156,12 @@ static inline int on_pause(void *ctx, struct link_id l, bool paused)
     return 0;
 }
 
+static inline int on_ports(void *ctx, struct link_id l, uint64_t id, const struct ports_wish *w)
+{
+    note(ctx, "%llu ports_request %llu %u", (unsigned long long)l.v, (unsigned long long)id, w->count);
+    return l.v == ((struct fixture *)ctx)->dead_link ? -ENOTCONN : 0;
+}
+
 /* -- life */
 static inline void fixture__wake(void *ctx)
 {
@@ -172,7 +178,8 @@ static inline void fixture_open_with(struct fixture *f, offload_fn offload)
 {
     static struct link_ops ops;
     ops = (struct link_ops){ on_welcome, on_ack,    on_offer,   on_cancel,  on_input,  on_task_ack, on_resync,
-                             on_renewed, on_config, on_request, on_goodbye, on_queued, on_pause,    f };
+                             on_renewed, on_config, on_request, on_goodbye, on_queued, on_pause,    on_ports,
+                             f };
     const struct store_conf sc = { .path = f->path,
                                    .wake = fixture__wake,
                                    .wake_ctx = f,
