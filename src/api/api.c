@@ -7,6 +7,7 @@
 
 #include <utlist.h>
 
+#include "api/dialects/dialect.h"
 #include "api/native.h"
 #include "api/openapi.h"
 #include "api/reply.h"
@@ -37,6 +38,8 @@ struct api *api_new(const struct api_conf *conf)
     router_add(a->router, api_jobs_routes, api_jobs_routes_n);
     router_add(a->router, api_events_routes, api_events_routes_n);
     router_add(a->router, api_admin_routes, api_admin_routes_n);
+    for (size_t i = 0; dialect_tables[i]; i++)
+        router_add(a->router, dialect_tables[i]->rows, dialect_tables[i]->n);
     a->http_ops = (struct http_server_ops){ .head = call__head,
                                             .request = call__request,
                                             .closed = call__closed,

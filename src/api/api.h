@@ -15,6 +15,16 @@
 
 struct api;
 
+/* Options of the dialects, from the server's option table. */
+struct dialect_conf {
+    bool sigma_heartbeat_creates;   /* default on */
+    bool sigma_allow_loopback;      /* agents at loopback addresses may be dialled (tests) */
+    bool require_https;             /* tokens over plain HTTP from elsewhere are refused (argus 4.5) */
+    bool grapheon_strict;           /* one bad row refuses the whole report (parity tests) */
+    uint32_t grapheon_max_report;   /* compressed body, 262144 */
+    const char *grapheon_key_header; /* lower case; "x-agent-api-key" */
+};
+
 struct api_conf {
     struct loop *loop;
     const struct clock *clock;
@@ -25,6 +35,7 @@ struct api_conf {
     const char *const *trusted_proxies; /* numeric addresses whose X-Forwarded-For is believed; lent for the
                                            life of the api */
     size_t n_trusted_proxies;
+    const struct dialect_conf *dialects; /* lent for the life of the api; NULL: defaults */
 };
 
 /* Never fails; route tables are checked with api_check(). */

@@ -1,6 +1,8 @@
 /* api/auth.c - see auth.h. */
 #include "api/auth.h"
 
+#include "api/dialects/dialect.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -127,7 +129,7 @@ int auth_operator(struct api *a, const struct http_req *req, struct principal *r
         peer.is_loopback_dev = r > 0;
     }
 
-    r = authn_operator(a->control, bearer, &peer, ret, err);
+    r = session_has_shape(bearer) ? session_check(a, bearer, &peer, ret, err) : authn_operator(a->control, bearer, &peer, ret, err);
     if (r >= 0 || peer.is_unix)
         return r;
 

@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "api/auth.h"
+#include "api/dialects/dialect.h"
 #include "api/reply.h"
 #include "api/state.h"
 #include "base/limits.h"
@@ -94,15 +95,22 @@ int64_t call__head(void *ctx, const struct http_req *req)
     return (int64_t)cap;
 }
 
-void call__error_body(void *ctx, int status, const char *slug, const char *text, struct buf *out)
+/* net answers by itself, before there is a call: still in the accent of the row that would have answered. */
+void call__error_body(void *ctx, const struct http_req *req, int status, const char *slug, const char *text, struct buf *out)
 {
     struct api *a = ctx;
+    struct route_match m = { 0 };
     struct err err = { 0 };
 
     a->n.http_by_class[status >= 100 && status < 600 ? status / 100 : 4]++;
     (void)err_set(&err, 0, slug && slug[0] ? slug : "request.bad", "%s",
                   text && text[0] ? text : "the request was refused");
-    reply_error_json(&err, NULL, out);
+    if (req && req->arena)
+        router_match(a->router, req, req->arena, &m);
+    if (m.outcome == ROUTE_FOUND && m.route && m.route->dialect)
+        dialect_error_json(&err, out);
+    else
+        reply_error_json(&err, NULL, out);
 }
 
 /* -- the request */
@@ -154,6 +162,7 @@ static bool find_route(struct call *c)
         (void)err_set(&err, 0, "route.method", "this path takes %s", allow);
         break;
     case ROUTE_UNCLAIMED:
+        c->is_unclaimed = true;
         (void)err_set(&err, 0, "auth.required",
                       "several surfaces share this path and nothing says which one is meant");
         break;
@@ -173,7 +182,9 @@ static bool prove(struct call *c)
     struct err err = { 0 };
     usec_t wait = 0;
 
-    if (auth_operator(c->api, c->req, &c->who, &wait, &err) < 0) {
+    const struct dialect *d = c->route->dialect;
+
+    if ((d && d->prove ? d->prove(c, &c->who, &wait, &err) : auth_operator(c->api, c->req, &c->who, &wait, &err)) < 0) {
         if (wait > 0)
             call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
         reply_error(c, &err);
@@ -242,12 +253,25 @@ static bool decode_query(struct call *c)
     return false;
 }
 
+/* "application/json", with any parameters. */
+static bool is_json_type(struct str type)
+{
+    struct str rest = type, media;
+
+    return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), STR("application/json"));
+}
+
 static bool decode_body(struct call *c)
 {
     struct record_errors errs = { 0 };
     struct err err = { 0 };
     size_t cap = c->route->cap ? c->route->cap : LIMIT_HTTP_BODY_DEFAULT;
 
+    if ((c->route->flags & ROUTE_JSON_TYPE) && !is_json_type(http_header(c->req, "content-type"))) {
+        (void)err_set(&err, -EINVAL, "request.media_type", "the body must be sent as Content-Type: application/json");
+        reply_error(c, &err);
+        return false;
+    }
     if (!c->route->body)
         return true;
     c->body = arena_alloc(c->arena, c->route->body->size);

@@ -44,6 +44,7 @@ struct call {
     int status;
     uint32_t refs;
     bool is_gone, is_answered, is_parked, is_streaming;
+    bool is_unclaimed; /* the path is shared and nobody claimed it: a refusal must suit every accent */
     usec_t started;             /* monotonic */
     struct call *prev, *next;   /* api->calls: the unanswered ones */
     void (*on_gone)(void *ctx); /* a stream's own end */
@@ -77,6 +78,6 @@ struct jw *call_json(struct call *c);
 int64_t call__head(void *ctx, const struct http_req *req);
 void call__request(void *ctx, uint64_t exchange, const struct http_req *req);
 void call__closed(void *ctx, uint64_t exchange, void *user);
-void call__error_body(void *ctx, int status, const char *slug, const char *text, struct buf *out);
+void call__error_body(void *ctx, const struct http_req *req, int status, const char *slug, const char *text, struct buf *out);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "api/dialects/dialect.h"
 #include "api/state.h"
 #include "base/mem.h"
 #include "wire/slugs.h"
@@ -230,8 +231,20 @@ static bool has_header(const struct call *c, const char *name)
     return false;
 }
 
+/* A refusal in the accent of the row. */
+static int put_dialect_error(struct call *c, const struct err *err, const struct record_errors *errs)
+{
+    const struct dialect *d = c->route->dialect;
+
+    if (d->error)
+        return d->error(c, err, errs, &c->out);
+    dialect_error_json(err, &c->out);
+    return dialect_status(err, errs);
+}
+
 static int put_error(struct call *c, const struct err *err, const struct record_errors *errs)
 {
+    bool is_foreign = c->route && c->route->dialect;
     int status = reply_status_of(err);
 
     if (status == 500)
@@ -240,8 +253,13 @@ static int put_error(struct call *c, const struct err *err, const struct record_
     c->w = JW(&c->out);
     buf_reset(&c->out);
     c->content_type = NULL;
-    reply_error_json(err, errs, &c->out);
-    if (status == 401)
+    if (is_foreign)
+        status = put_dialect_error(c, err, errs);
+    else if (c->is_unclaimed)
+        dialect_error_json(err, &c->out);
+    else
+        reply_error_json(err, errs, &c->out);
+    if (status == 401 && !has_header(c, "www-authenticate"))
         call_header(c, "www-authenticate", "Bearer");
     if ((status == 503 || status == 429) && !has_header(c, "retry-after"))
         call_header(c, "retry-after", status == 503 ? "5" : "1");

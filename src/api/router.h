@@ -15,6 +15,7 @@
 #include "net/http.h"
 
 struct call;
+struct dialect;
 typedef void (*route_fn)(struct call *c);
 typedef bool (*route_claims_fn)(const struct http_req *req);
 
@@ -27,7 +28,7 @@ enum auth_class {
     AUTH_OPERATOR, /* a principal whose role allows .verb */
     AUTH_METRICS,  /* nobody special from loopback and the local socket, else as AUTH_OPERATOR */
     AUTH_LOCAL,    /* as AUTH_OPERATOR, and only over the local socket */
-    AUTH_AGENT,    /* a host by its own credential (dialects) */
+    AUTH_AGENT,    /* a host by its own credential: the dialect's handler proves it */
 };
 
 enum route_flags {
@@ -35,6 +36,7 @@ enum route_flags {
     ROUTE_MUTATES = 2,  /* refused while the database takes no writes */
     ROUTE_IDEM_KEY = 4, /* takes Idempotency-Key */
     ROUTE_STREAMS = 8,  /* may answer with an event stream */
+    ROUTE_JSON_TYPE = 16, /* a body must say Content-Type: application/json, else 415 */
 };
 
 struct route {
@@ -51,6 +53,7 @@ struct route {
     uint32_t flags;
     route_claims_fn claims; /* rows that share a path: is this request mine? */
     const char *summary;
+    const struct dialect *dialect; /* whose accent answers (api/dialects/dialect.h); NULL: ours */
 };
 
 enum { ROUTE_PARAMS = 4, ROUTE_SEGMENTS = 12 };

@@ -58,8 +58,9 @@ struct http_server_ops {
     /* The client left before the exchange ended, or a started stream ended; @user from http_set_user. May be NULL. */
     void (*closed)(void *ctx, uint64_t exchange, void *user);
     /* Plain text the server writes for protocol errors it answers itself (400, 408, 413, 431 ...): returns the JSON body
-     * for @status and slug @slug in @out. May be NULL: then the body is "slug\n". */
-    void (*error_body)(void *ctx, int status, const char *slug, const char *text, struct buf *out);
+     * for @status and slug @slug in @out. @req is the request's head where it was read, else NULL. May be NULL: then the body is
+     * "slug\n". */
+    void (*error_body)(void *ctx, const struct http_req *req, int status, const char *slug, const char *text, struct buf *out);
     void *ctx;
 };
 

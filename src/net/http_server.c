@@ -93,7 +93,7 @@ static void put_error(struct hconn *hc, int status, const char *slug, const char
     if (!text)
         text = h1_reason(status);
     if (hc->ops->error_body) {
-        hc->ops->error_body(hc->ops->ctx, status, slug, text, &body);
+        hc->ops->error_body(hc->ops->ctx, hc->x && hc->x->req.path.len ? &hc->x->req : NULL, status, slug, text, &body);
         res.content_type = "application/json";
     } else {
         buf_printf(&body, "%s\n", slug);

@@ -52,6 +52,27 @@ static const struct conf_row rows[] = {
     { "max-connections", 0, CONF_U32, AT(max_connections), "MUSTER_MAX_CONNECTIONS", .value = "0",
       .group = "General", .help = "Connections a port holds at once; 0: as many as descriptors allow." },
 
+    { "http-listen", 0, CONF_LIST, AT(http_listen), "MUSTER_HTTP_LISTEN", .arg = "ADDR:PORT", .group = "Accents",
+      .help = "One more port for HTTP, where foreign agents look for their server (0.0.0.0:3000); may be repeated." },
+    { "http-plain", 0, CONF_BOOL, AT(http_plain), "MUSTER_HTTP_PLAIN", .value = "false", .group = "Accents",
+      .help = "Take plain HTTP on the ports of --http-listen even beyond loopback: keys and tokens then cross the network "
+              "readable by others." },
+    { "require-https", 0, CONF_BOOL, AT(require_https), "MUSTER_REQUIRE_HTTPS", .value = "false", .flags = CONF_RELOAD,
+      .group = "Accents", .help = "Refuse tokens of foreign agents over plain HTTP from other machines." },
+    { "sigma-heartbeat-creates", 0, CONF_BOOL, AT(sigma_heartbeat_creates), "MUSTER_SIGMA_HEARTBEAT_CREATES", .value = "true",
+      .flags = CONF_RELOAD, .group = "Accents",
+      .help = "A sigma heartbeat of an unknown host makes its record, instead of 404." },
+    { "sigma-allow-loopback-agents", 0, CONF_BOOL, AT(sigma_allow_loopback), "MUSTER_SIGMA_ALLOW_LOOPBACK_AGENTS", .value = "false",
+      .flags = CONF_RELOAD, .group = "Accents",
+      .help = "Ports may be asked of sigma agents at loopback addresses (tests)." },
+    { "grapheon-strict", 0, CONF_BOOL, AT(grapheon_strict), "MUSTER_GRAPHEON_STRICT", .value = "false", .flags = CONF_RELOAD,
+      .group = "Accents", .help = "One bad row refuses a whole report, instead of being left out." },
+    { "grapheon-max-report", 0, CONF_SIZE, AT(grapheon_max_report), "MUSTER_GRAPHEON_MAX_REPORT", "AGENT_MAX_REPORT_BYTES",
+      .value = "256KiB", .min = 16384, .max = 10 << 20, .flags = CONF_RELOAD, .group = "Accents",
+      .help = "Largest check-in body, as sent." },
+    { "grapheon-key-header", 0, CONF_STR, AT(grapheon_key_header), "MUSTER_GRAPHEON_KEY_HEADER", "AGENT_API_KEY_HEADER",
+      .value = "X-Agent-Api-Key", .arg = "NAME", .group = "Accents", .help = "Header of a Graphēon agent's key." },
+
     { "log-level", 0, CONF_ENUM, AT(log_level), "MUSTER_LOG_LEVEL", "LOG_LEVEL", .value = "info",
       .names = level_names, .flags = CONF_RELOAD, .arg = "LEVEL", .group = "Logging",
       .help = "What is logged; a plain level in RUST_LOG is taken too." },
@@ -221,6 +242,9 @@ int options_load(struct conf *c, struct options *o, int argc, char **argv, const
     if ((o->tls_cert != NULL) != (o->tls_key != NULL))
         return err_set(err, -EINVAL, "config.bad_value", "tls-cert and tls-key go together");
     struct listen_at at;
+    for (size_t i = 0; i < o->http_listen.n; i++)
+        if ((r = options_http_listen(o, i, &at, err)) < 0)
+            return r;
     return options_listen(o, &at, err);
 }
 
@@ -234,9 +258,9 @@ static bool is_loopback(const char *addr)
     return inet_pton(AF_INET6, addr, &a6) == 1 && IN6_IS_ADDR_LOOPBACK(&a6);
 }
 
-int options_listen(const struct options *o, struct listen_at *ret, struct err *err)
+/* "ADDR:PORT" of the option @name; no address: @none. */
+static int parse_listen(const char *name, const char *text, const char *none, uint16_t max_port, struct listen_at *ret, struct err *err)
 {
-    const char *text = o->listen ? o->listen : o->dev ? "127.0.0.1:8120" : "0.0.0.0:8120";
     const char *colon = strrchr(text, ':');
     struct str addr = colon ? str_bytes(text, (size_t)(colon - text)) : STR_NONE;
     struct in6_addr any;
@@ -245,26 +269,38 @@ int options_listen(const struct options *o, struct listen_at *ret, struct err *e
     *ret = (struct listen_at){ 0 };
     if (addr.len > 2 && addr.ptr[0] == '[' && addr.ptr[addr.len - 1] == ']')
         addr = str_sub(addr, 1, addr.len - 2);
-    if (!colon || str_to_u64(str_of(colon + 1), &port) < 0 || port > 65533)
-        return err_set(
-            err, -EINVAL, "config.bad_value",
-            "listen: \"%s\" is no ADDR:PORT with a port up to 65533 (PORT+1 and PORT+2 are used too)", text);
+    if (!colon || str_to_u64(str_of(colon + 1), &port) < 0 || port > max_port)
+        return err_set(err, -EINVAL, "config.bad_value", "%s: \"%s\" is no ADDR:PORT with a port up to %u", name, text, max_port);
     if (addr.len == 0)
-        addr = o->dev ? STR("127.0.0.1") : STR("0.0.0.0");
+        addr = str_of(none);
     if (str_is(addr, "localhost"))
         addr = STR("127.0.0.1");
     if (str_copy(addr, ret->addr, sizeof(ret->addr)) < 0 ||
         (inet_pton(AF_INET, ret->addr, &any) != 1 && inet_pton(AF_INET6, ret->addr, &any) != 1))
-        return err_set(err, -EINVAL, "config.bad_value", "listen: \"%.*s\" is no numeric address",
-                       STR_FMT(addr));
+        return err_set(err, -EINVAL, "config.bad_value", "%s: \"%.*s\" is no numeric address", name, STR_FMT(addr));
     ret->port = (uint16_t)port;
     ret->is_loopback = is_loopback(ret->addr);
+    return 0;
+}
+
+int options_listen(const struct options *o, struct listen_at *ret, struct err *err)
+{
+    const char *text = o->listen ? o->listen : o->dev ? "127.0.0.1:8120" : "0.0.0.0:8120";
+    int r = parse_listen("listen", text, o->dev ? "127.0.0.1" : "0.0.0.0", 65533, ret, err);
+
+    if (r < 0)
+        return r;
     if (o->dev && !ret->is_loopback)
         return err_set(err, -EINVAL, "config.bad_value",
                        "listen: %s is not a loopback address; --dev is for this machine only, so leave it "
                        "out or listen on 127.0.0.1",
                        ret->addr);
     return 0;
+}
+
+int options_http_listen(const struct options *o, size_t i, struct listen_at *ret, struct err *err)
+{
+    return parse_listen("http-listen", o->http_listen.v[i].value, o->dev ? "127.0.0.1" : "0.0.0.0", 65535, ret, err);
 }
 
 const char *options_state_dir(const struct options *o)

@@ -20,6 +20,11 @@ struct options {
         checkin_per_s, operator_per_s;
     uint64_t output_cap, quota, output_per_s;
     uint32_t max_connections;
+    /* foreign accents */
+    struct conf_map http_listen;
+    bool http_plain, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict;
+    uint64_t grapheon_max_report;
+    char *grapheon_key_header;
 };
 extern const struct conf_table options_table;
 
@@ -34,6 +39,8 @@ struct listen_at {
  * (at most @max; their number to *@ret_n). CONF_OK, CONF_HELP, CONF_VERSION; or -errno and @err. */
 int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max,
                  size_t *ret_n, struct err *err);
+/* One of http_listen's: any numeric address. 0 or -EINVAL and @err. */
+int options_http_listen(const struct options *o, size_t i, struct listen_at *ret, struct err *err);
 /* The same for a reload: flags as at the start. */
 int options_listen(const struct options *o, struct listen_at *ret, struct err *err);
 /* The state directory: as told, else by mode. */

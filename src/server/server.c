@@ -24,6 +24,7 @@ enum {
     DRAIN_US = 4 * 1000 * 1000, /* for agents and requests to leave; the database gets five more */
     HANG_UP_US = 1000 * 1000,   /* of that, for connections to be closed by the other side */
     PEM_MAX = 1 << 20,
+    HTTP_LISTEN_MAX = 16,
 };
 
 struct server {
@@ -40,10 +41,14 @@ struct server {
     struct api *api;
     struct tls_ctx *tls_agents, *tls_people;
     struct listener *grpc, *ws, *http, *local;
+    struct listener *more_http[HTTP_LISTEN_MAX]; /* --http-listen */
+    size_t n_more_http;
+    struct dialect_conf dialects;
     struct turn turn;
     struct health health;
     struct timer *tick;
     const char **proxies;
+    char *key_header; /* --grapheon-key-header in lower case */
     usec_t started, drain_until; /* monotonic */
     bool is_draining, is_hanging_up;
 };
@@ -105,6 +110,11 @@ static void control_conf_of(const struct server *s, const struct options *o, str
 
 static void api_conf_of(struct server *s, const struct options *o, struct api_conf *ret)
 {
+    if (!s->key_header) { /* header names are compared in lower case; not changed by a reload */
+        s->key_header = xstrdup(o->grapheon_key_header);
+        for (char *p = s->key_header; *p; p++)
+            *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
+    }
     free(s->proxies);
     s->proxies = xcalloc(o->trusted_proxies.n + 1, sizeof(*s->proxies));
     for (size_t i = 0; i < o->trusted_proxies.n; i++)
@@ -118,6 +128,15 @@ static void api_conf_of(struct server *s, const struct options *o, struct api_co
         .refusals_per_s = o->refusals_per_s,
         .trusted_proxies = s->proxies,
         .n_trusted_proxies = o->trusted_proxies.n,
+        .dialects = &s->dialects,
+    };
+    s->dialects = (struct dialect_conf){
+        .sigma_heartbeat_creates = o->sigma_heartbeat_creates,
+        .sigma_allow_loopback = o->sigma_allow_loopback,
+        .require_https = o->require_https,
+        .grapheon_strict = o->grapheon_strict,
+        .grapheon_max_report = (uint32_t)o->grapheon_max_report,
+        .grapheon_key_header = s->key_header,
     };
 }
 
@@ -199,6 +218,32 @@ static uint16_t port_at(const struct server *s, uint16_t offset)
     return s->at.port ? (uint16_t)(s->at.port + offset) : 0;
 }
 
+/* The ports where foreign agents look for their own servers. */
+static int wire_more_http(struct server *s, struct listen_conf conf, struct err *err)
+{
+    const struct options *o = s->options;
+    struct listen_at at;
+
+    if (o->http_listen.n > HTTP_LISTEN_MAX)
+        return err_set(err, -EINVAL, "config.bad_value", "http-listen: more than %d ports", HTTP_LISTEN_MAX);
+    for (size_t i = 0; i < o->http_listen.n; i++) {
+        int r = options_http_listen(o, i, &at, err);
+
+        conf.addr = at.addr;
+        conf.port = at.port;
+        conf.plain_loopback_only = !o->http_plain;
+        if (r == 0)
+            r = listen_http(s->loop, &conf, api_http_ops(s->api), &s->more_http[i], err);
+        if (r < 0)
+            return r;
+        s->n_more_http = i + 1;
+        if (o->http_plain && !at.is_loopback)
+            log_warn("server.http_plain", "plain HTTP is taken from other machines: keys and tokens can be read on the way",
+                     LOG_CSTR("listen", o->http_listen.v[i].value));
+    }
+    return 0;
+}
+
 static int wire(struct server *s, struct err *err)
 {
     struct listen_conf conf = { .addr = s->at.addr,
@@ -224,6 +269,10 @@ static int wire(struct server *s, struct err *err)
         return r;
     conf.port = port_at(s, 2);
     r = listen_http(s->loop, &conf, api_http_ops(s->api), &s->http, err);
+    if (r < 0)
+        return r;
+
+    r = wire_more_http(s, conf, err);
     if (r < 0)
         return r;
 
@@ -291,10 +340,14 @@ static void drain(struct server *s, const char *why)
     listener_stop(s->grpc);
     listener_stop(s->ws);
     listener_stop(s->http);
+    for (size_t i = 0; i < s->n_more_http; i++)
+        listener_stop(s->more_http[i]);
     listener_stop(s->local);
     api_drain(s->api);
     control_drain(s->control);
     listener_drain(s->http);
+    for (size_t i = 0; i < s->n_more_http; i++)
+        listener_drain(s->more_http[i]);
     listener_drain(s->local);
     timer_start(s->tick, 10 * USEC_PER_MS, 20 * USEC_PER_MS);
 }
@@ -333,6 +386,8 @@ static void apply(struct server *s, struct conf *fresh, struct options *o)
     tls = make_tls_people(s, o, &err);
     if (tls) {
         listener_set_tls(s->http, tls);
+        for (size_t i = 0; i < s->n_more_http; i++)
+            listener_set_tls(s->more_http[i], tls);
         listener_set_tls(s->ws, tls);
         tls_ctx_free(s->tls_people);
         s->tls_people = tls;
@@ -418,6 +473,8 @@ static void stop(struct server *s)
 {
     listener_free(s->local);
     listener_free(s->http);
+    for (size_t i = 0; i < s->n_more_http; i++)
+        listener_free(s->more_http[i]);
     listener_free(s->ws);
     listener_free(s->grpc);
     if (s->control) { /* what the closing connections told us is recorded too */
@@ -437,6 +494,7 @@ static void stop(struct server *s)
     loop_free(s->loop);
     statedir_unlock(&s->dir);
     health_done(&s->health);
+    free(s->key_header);
     free(s->proxies);
 }
 

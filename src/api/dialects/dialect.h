@@ -8,6 +8,7 @@
 
 #include "api/call.h"
 #include "api/reply.h"
+#include "control/accent.h"
 
 struct dialect {
     const char *name;
@@ -50,15 +51,7 @@ extern const struct route_table *const dialect_tables[]; /* NULL-terminated */
 
 extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
 
-/* Options of the dialects, from the server's option table. */
-struct dialect_conf {
-    bool sigma_heartbeat_creates;   /* default on */
-    bool sigma_allow_loopback;      /* agents at loopback addresses may be dialled (tests) */
-    bool require_https;             /* tokens over plain HTTP from elsewhere are refused (argus 4.5) */
-    bool grapheon_strict;           /* one bad row refuses the whole report (parity tests) */
-    uint32_t grapheon_max_report;   /* compressed body, 262144 */
-    const char *grapheon_key_header; /* lower case; "x-agent-api-key" */
-};
+/* The options of the accents. */
 const struct dialect_conf *dialect_conf(const struct call *c);
 
 #endif
