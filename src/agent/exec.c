@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/exec_dir.h"
+#include "agent/exec_hold.h"
 #include "agent/exec_priv.h"
 #include "base/fd.h"
 #include "base/hash.h"

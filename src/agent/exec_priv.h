@@ -1,4 +1,5 @@
-/* agent/exec_priv.h - shared by exec.c (the list, the queue, the callbacks) and exec_task.c (one task: files, hold, socket). */
+/* agent/exec_priv.h - shared by exec.c (the list, the queue, the callbacks), exec_task.c (one task), exec_dir.c (its files) and
+ * exec_hold.c (the hold it gets). */
 #ifndef MUSTER_AGENT_EXEC_PRIV_H
 #define MUSTER_AGENT_EXEC_PRIV_H
 
@@ -62,8 +63,6 @@ struct exec {
 /* -- exec_task.c */
 struct task *task__new(struct exec *x, uint64_t id);
 void task__free(struct task *t);
-/* Writes the directory of a new task; @is_queued: durably. 0 or -errno. */
-int task__write(struct task *t, const struct command *cmd, bool is_queued);
 /* Starts its hold; the ledger already says STARTED. The failure of this is the task's end (REFUSED). */
 void task__spawn(struct task *t);
 /* Meets a task from before: finds out which phase it is in. */
@@ -72,14 +71,8 @@ void task__adopt(struct task *t, enum ledger_state noted);
 void task__probe(struct task *t);
 /* The end as we say it (refused, cancelled in the queue, lost): kept in `status` where there is a directory. */
 void task__end(struct task *t, enum task_outcome outcome, const char *message);
-/* Makes sure that a hold is starting: called before the intent is made durable, so that both happen at once. */
-void exec__warm(struct exec *x);
-void exec__retire(struct exec *x); /* lets the spare go */
 int task__send(struct task *t, uint32_t kind, uint64_t a, uint64_t b);
 int64_t task__input(struct task *t, uint64_t offset, struct str data, bool eof);
-void task__remove_dir(struct exec *x, uint64_t id);
-/* True if a hold has the task's lock. */
-bool task__is_locked(struct exec *x, uint64_t id);
 
 /* -- exec.c */
 void exec__changed(struct exec *x);          /* something is to be told, in the next turn */
