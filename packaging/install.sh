@@ -31,3 +31,7 @@ for sh in bash zsh fish; do
     install -d "$d"
     "$BUILD/muster" completion $sh >"$d/$f"
 done
+# The agent in foreign accents goes by the foreign names too.
+for n in sigma-agent grapheon-agent argus-agent argus-report; do
+    ln -sfn muster-agent "$bin/$n"
+done

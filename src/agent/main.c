@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/collect/collect.h"
+#include "agent/dialects/personality.h"
 #include "agent/hub.h"
 #include "agent/link.h"
 #include "agent/options.h"
@@ -422,6 +423,18 @@ static int cmd_facts(void)
     return fd_write_all(STDOUT_FILENO, out.ptr, out.len) == 0 ? 0 : 1;
 }
 
+/* "muster-agent sigma --help" says the rest. */
+static int help(const struct conf_table *t, struct buf *out)
+{
+    int r = conf_help(t, out);
+
+    if (r == 0 && personality_table[0])
+        r = buf_cstr(out, "\nAs the agent of another system (each has its own options: --help behind the word):\n");
+    for (const struct personality *const *p = personality_table; r == 0 && *p; p++)
+        r = buf_printf(out, "  muster-agent %-13s %s (also as %s)\n", (*p)->name, (*p)->summary, (*p)->argv0);
+    return r;
+}
+
 static int print_text(int (*make)(const struct conf_table *t, struct buf *out))
 {
     AUTO(buf_done) struct buf out = BUF(1 << 20);
@@ -450,12 +463,16 @@ int main(int argc, char **argv)
     struct agent a = { .argc = argc, .argv = argv };
     struct err err = { 0 };
     const char *sub = NULL;
-    int code, r;
+    const struct personality *other;
+    int code, r, shift;
 
     stay_small();
+    other = personality_find(argc, argv, &shift);
+    if (other)
+        return other->main(argc - shift, argv + shift);
     r = options_load(&a.conf, &a.opt, argc, argv, &sub, &err);
     if (r == CONF_HELP)
-        code = print_text(conf_help);
+        code = print_text(help);
     else if (r == CONF_VERSION)
         code = printf("muster-agent " MUSTER_VERSION "\n") > 0 ? 0 : 1;
     else if (r < 0)

@@ -21,8 +21,8 @@ struct request {
 
 struct http_client {
     struct loop *l;
-    char *host, *unix_path;
-    uint16_t port;
+    char *host, *unix_path, *proxy_host, *proxy_auth;
+    uint16_t port, proxy_port;
     struct tls_ctx *tls;
     usec_t connect_timeout, reply_timeout;
     size_t max_body;
@@ -35,6 +35,7 @@ struct http_client {
     struct buf body;
     struct wheel_entry deadline;
     bool is_up;      /* connected, TLS done */
+    bool is_tunnelling; /* waits for the proxy's answer to CONNECT */
     bool is_reused;  /* cur went out on a connection that had been idle */
     bool is_answered; /* a byte of the reply to cur has come */
     bool *is_freed;  /* set by http_client_free() for whoever is calling back */
@@ -59,7 +60,7 @@ static void drop_conn(struct http_client *h)
         conn_close(h->c, NULL);
     }
     h->c = NULL;
-    h->is_up = false;
+    h->is_up = h->is_tunnelling = false;
     outq_done(&h->out);
     h1_reset(&h->h1);
     wheel_del(h->l, &h->deadline);
@@ -106,7 +107,7 @@ static int on_head(void *ctx)
 {
     struct http_client *h = ctx;
 
-    if (h->h1.status < 200)
+    if (h->h1.status < 200 || h->is_tunnelling)
         return 0;
     wheel_del(h->l, &h->deadline);
     if (h->cur && h->cur->cb.head)
@@ -140,11 +141,60 @@ static void bad_reply(struct http_client *h)
     finish(h, &err);
 }
 
+static void put_host(const struct http_client *h, struct buf *b)
+{
+    buf_printf(b, strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host, h->port);
+}
+
+static void start_tunnel(struct http_client *h)
+{
+    AUTO(buf_done_secret) struct buf b = BUF(8 << 10);
+
+    buf_cstr(&b, "CONNECT ");
+    put_host(h, &b);
+    buf_cstr(&b, " HTTP/1.1\r\nHost: ");
+    put_host(h, &b);
+    if (h->proxy_auth)
+        buf_printf(&b, "\r\nProxy-Authorization: %s", h->proxy_auth);
+    buf_cstr(&b, "\r\n\r\n");
+    h->is_tunnelling = true;
+    h1_reset(&h->h1);
+    h->h1.is_head_reply = true; /* RFC 9110 section 9.3.6: no body after a 2xx; of others it does not matter */
+    outq_bytes(&h->out, b.ptr, b.len);
+    conn_dirty(h->c);
+}
+
+static void on_tunnel_input(struct http_client *h, struct str s)
+{
+    struct err err = { 0 };
+    size_t used = 0;
+    enum h1_outcome outcome = h1_feed(&h->h1, s, &used);
+
+    if (outcome == H1_MORE)
+        return;
+    if (outcome == H1_DONE && h->h1.status >= 200 && h->h1.status < 300 && used == s.len) {
+        h->is_tunnelling = false;
+        h1_reset(&h->h1);
+        conn_start_tls(h->c, h->tls, h->host);
+        return;
+    }
+    if (outcome == H1_DONE)
+        err_set(&err, -ECONNREFUSED, "net.proxy", "the proxy %s answered CONNECT with %d", h->proxy_host, h->h1.status);
+    else
+        err_set(&err, -EPROTO, "net.proxy", "the answer of the proxy %s cannot be read", h->proxy_host);
+    drop_conn(h);
+    fail(h, &err);
+}
+
 static void on_input(struct conn *c, struct str s)
 {
     struct http_client *h = c->proto;
     size_t used;
 
+    if (h && h->is_tunnelling) {
+        on_tunnel_input(h, s);
+        return;
+    }
     while (h && s.len > 0 && c->proto == h && h->cur) {
         enum h1_outcome outcome = h1_feed(&h->h1, s, &used);
 
@@ -230,7 +280,7 @@ static void on_closed(struct conn *c, const struct err *why)
     if (!h)
         return;
     h->c = NULL;
-    h->is_up = false;
+    h->is_up = h->is_tunnelling = false;
     outq_done(&h->out);
     if (h->cur && h->is_reused && !h->is_answered) {
         /* The server gave up the idle connection while our request was on its way: once more, on a new one. */
@@ -267,7 +317,9 @@ static void on_dialed(void *ctx, int fd, const struct net_peer *peer, const stru
     }
     h->c = conn_new(h->l, fd, &client_ops, h);
     h->c->peer = *peer;
-    if (h->tls)
+    if (h->tls && h->proxy_host)
+        start_tunnel(h);
+    else if (h->tls)
         conn_start_tls(h->c, h->tls, h->host);
     else
         on_ready(h->c);
@@ -303,7 +355,8 @@ static void pump(struct http_client *h)
     if (h->c || h->dial)
         drop_conn(h);
     wheel_set(h->l, &h->deadline, loop_now(h->l) + h->connect_timeout);
-    h->dial = dial_new(h->l, h->host, h->port, h->unix_path, h->connect_timeout, on_dialed, h);
+    h->dial = dial_new(h->l, h->proxy_host ? h->proxy_host : h->host, h->proxy_host ? h->proxy_port : h->port, h->unix_path,
+                       h->connect_timeout, on_dialed, h);
 }
 
 /* -- outside */
@@ -315,6 +368,9 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_con
     h->host = xstrdup(conf->host ? conf->host : "localhost");
     h->unix_path = conf->unix_path ? xstrdup(conf->unix_path) : NULL;
     h->port = conf->port;
+    h->proxy_host = conf->proxy_host ? xstrdup(conf->proxy_host) : NULL;
+    h->proxy_port = conf->proxy_port;
+    h->proxy_auth = conf->proxy_auth ? xstrdup(conf->proxy_auth) : NULL;
     h->tls = conf->tls ? tls_ctx_ref(conf->tls) : NULL;
     h->connect_timeout = conf->connect_timeout ? conf->connect_timeout : 10 * USEC_PER_SEC;
     h->reply_timeout = conf->reply_timeout ? conf->reply_timeout : 30 * USEC_PER_SEC;
@@ -343,6 +399,8 @@ void http_client_free(struct http_client *h)
     tls_ctx_free(h->tls);
     free(h->host);
     free(h->unix_path);
+    free(h->proxy_host);
+    secret_free(h->proxy_auth);
     free(h);
 }
 
@@ -351,11 +409,21 @@ static void put_request(struct http_client *h, struct request *r, const struct h
     struct buf *b = &r->bytes;
 
     *b = BUF(SIZE_MAX / 2);
-    buf_printf(b, "%s %s HTTP/1.1\r\n", req->method, req->target);
-    if (h->unix_path || h->port == 80 || h->port == 443)
+    buf_printf(b, "%s ", req->method);
+    if (h->proxy_host && !h->tls) { /* RFC 9112 section 3.2.2 */
+        buf_cstr(b, "http://");
+        put_host(h, b);
+    }
+    buf_printf(b, "%s HTTP/1.1\r\n", req->target);
+    if (h->proxy_host && !h->tls && h->proxy_auth)
+        buf_printf(b, "Proxy-Authorization: %s\r\n", h->proxy_auth);
+    if (h->unix_path || h->port == 80 || h->port == 443) {
         buf_printf(b, "Host: %s\r\n", h->unix_path ? "localhost" : h->host);
-    else
-        buf_printf(b, strchr(h->host, ':') ? "Host: [%s]:%u\r\n" : "Host: %s:%u\r\n", h->host, h->port);
+    } else {
+        buf_cstr(b, "Host: ");
+        put_host(h, b);
+        buf_cstr(b, "\r\n");
+    }
     buf_cstr(b, "User-Agent: muster/" MUSTER_VERSION "\r\n");
     for (size_t i = 0; i < req->n_headers; i++)
         buf_printf(b, "%.*s: %.*s\r\n", STR_FMT(req->headers[i].key), STR_FMT(req->headers[i].value));

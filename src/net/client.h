@@ -16,6 +16,10 @@ struct http_client_conf {
     usec_t connect_timeout;   /* 0 = 10 s */
     usec_t reply_timeout;     /* until the reply head; 0 = 30 s; USEC_NEVER */
     size_t max_body;          /* of a collected reply; 0 = 64 MiB */
+    /* Through a proxy: CONNECT with TLS, else the whole URL as the target. NULL: none. "net.proxy": it refused. */
+    const char *proxy_host;
+    uint16_t proxy_port;
+    const char *proxy_auth;   /* Proxy-Authorization, or NULL */
 };
 struct http_client_req {
     const char *method;

@@ -17,7 +17,7 @@ struct tls_ctx {
     SSL_CTX *ssl;
     bool is_server;
     X509_STORE *ca; /* NULL: none, or the pin decides */
-    bool has_pin;
+    bool has_pin, skip_verify;
     uint8_t pin[SHA256_LEN];
     char *expect_uri, *expect_host;
     char *pinned_pem;

@@ -29,6 +29,8 @@ struct tls_client_conf {
     const char *expect_host;   /* DNS/IP the leaf must match; NULL: not checked */
     const char *cert_pem, *key_pem; /* client certificate, or NULL */
     const char *const *alpn;
+    bool allow_tls12;          /* also with a client certificate (without one it is allowed anyway) */
+    bool skip_verify;          /* takes any certificate: only where an operator asked for exactly that */
 };
 struct tls_ctx *tls_client_new(const struct tls_client_conf *conf, struct err *err);
 void tls_ctx_free(struct tls_ctx *t);

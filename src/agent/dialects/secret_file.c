@@ -1,0 +1,44 @@
+/* agent/dialects/secret_file.c - files that hold a key or a token: never readable by others, not even for a moment. Any thread. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "agent/dialects/personality.h"
+#include "base/fd.h"
+
+int secret_file_write(const char *path, struct str text, struct err *err)
+{
+    return fd_replace_file(path, text, 0600, err); /* its temporary is made 0600 with O_EXCL */
+}
+
+int secret_file_read(const char *path, size_t max, struct buf *out, struct err *err)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st;
+    AUTO(buf_done_secret) struct buf b = BUF(max);
+    uint8_t *room;
+    struct str text;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_set(err, -errno, "file.read", "cannot read %s: %m", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL, "file.mode", "%s is not a file", path);
+    if (st.st_mode & 077)
+        return err_set(err, -EPERM, "file.mode", "%s can be read or written by others (mode %03o): chmod 600 it", path,
+                       (unsigned)st.st_mode & 0777);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return err_set(err, -EPERM, "file.owner", "%s belongs to user %u", path, (unsigned)st.st_uid);
+    if ((uint64_t)st.st_size > max)
+        return err_set(err, -EMSGSIZE, "file.too_large", "%s is larger than %zu bytes", path, max);
+    if (st.st_size > 0) {
+        if (buf_reserve(&b, (size_t)st.st_size, &room) < 0)
+            return -ENOBUFS;
+        if (fd_read_all(fd, room, (size_t)st.st_size) < 0)
+            return err_set(err, -EIO, "file.read", "cannot read %s whole", path);
+        buf_commit(&b, (size_t)st.st_size);
+    }
+    text = str_trim(buf_as_str(&b));
+    if (buf_str(out, text) < 0)
+        return err_set(err, -ENOBUFS, "file.too_large", "%s is too large", path);
+    return 0;
+}
