@@ -43,7 +43,4 @@ struct hub_ops link_hub_ops(struct link *l);
 /* How long to wait before attempt @n (1: the first again): 1 s doubling to 60 s, by @random (any value) 20 % more or less. */
 usec_t link_backoff(uint32_t n, uint64_t random);
 
-/* "name", "name:port", "[v6]:port" -> host (malloced) and port (@def when not said). 0 or -EINVAL and @err. */
-int address_parse(struct str s, uint16_t def, char **ret_host, uint16_t *ret_port, struct err *err);
-
 #endif

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/address.h"
 #include "agent/collect/collect.h"
 #include "agent/dialects/personality.h"
 #include "agent/hub.h"

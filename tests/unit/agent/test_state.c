@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/address.h"
 #include "agent/link.h"
 #include "agent/options.h"
 #include "agent/policy.h"
