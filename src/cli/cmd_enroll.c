@@ -1,7 +1,6 @@
 /* cli/cmd_enroll.c - how hosts come in: install tokens, pending requests, approve, reject, revoke. */
-#include <stdio.h>
-
 #include "base/mem.h"
+#include "cli/each.h"
 #include "cli/print.h"
 #include "cli/show.h"
 
@@ -30,7 +29,6 @@ static int token_create_run(struct cli *cli, const void *options, const struct a
 {
     const struct token_opts *o = options;
     AUTO(buf_done) struct buf body = BUF(64 << 10);
-    AUTO(reply_done) struct reply reply = { 0 };
     struct jw w = JW(&body);
     (void)args;
     jw_map(&w);
@@ -54,16 +52,12 @@ static int token_create_run(struct cli *cli, const void *options, const struct a
     jw_end_map(&w);
     if (jw_done(&w) < 0)
         return cli_usage(cli, "the labels are too long");
-    int rc = api_call(cli, "POST", "/api/v1/tokens", buf_as_str(&body), &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
     AUTO(buf_done) struct buf out = BUF(64 << 10);
-    struct node *root;
-    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
-        return RC_FAILED;
+    const struct node *root;
+    int rc = show_or_parse(cli, "POST", "/api/v1/tokens", buf_as_str(&body), a, &root);
+    if (!root)
+        return rc;
     struct str token = node_text(root, "token"), command = node_text(root, "command");
     buf_printf(&out, "%.*s\n", STR_FMT(token));
     if (cli_format(cli) != OUT_NAME && command.len)
@@ -105,60 +99,19 @@ const struct cmd cmd_token_list = {
     .run = token_list_run,
 };
 
-/* -- one call per argument: approve, reject, revoke */
-
-/* Goes on after a failure; the exit code says whether all, some or none went through. */
-static int each(struct cli *cli, const struct args *args, const char *done,
-                int (*one)(struct cli *cli, const void *options, const char *word, struct buf *json),
-                const void *options)
-{
-    int failed = 0, last = RC_OK;
-    AUTO(buf_done) struct buf json = BUF(PRINT_MAX);
-    for (int i = 0; i < args->n; i++) {
-        int rc = one(cli, options, args->v[i], &json);
-        if (rc == RC_OK) {
-            if (cli_format(cli) != OUT_JSON)
-                printf("%s: %s\n", args->v[i], done);
-            continue;
-        }
-        failed++;
-        last = rc;
-        if (args->n > 1) { /* a single one is reported by main() */
-            cli_note(cli, "%s: %s: %s", args->v[i], cli->err.slug, cli->err.text);
-            err_reset(&cli->err);
-        }
-    }
-    int rc = json.len ? show_text(cli, &json) : RC_OK;
-    if (rc != RC_OK)
-        return rc;
-    return failed == 0 ? RC_OK : failed < args->n ? RC_PARTIAL : last;
-}
-
-/* POST or DELETE; the answer is kept as one line of JSON. */
-static int act(struct cli *cli, const char *method, const struct buf *target, struct str body,
-               struct buf *json)
-{
-    AUTO(reply_done) struct reply reply = { 0 };
-    AUTO_FREE char *path = str_dup(buf_as_str(target));
-    int rc = api_call(cli, method, path, body, &reply);
-    if (rc == RC_OK && cli_format(cli) == OUT_JSON) {
-        (void)buf_str(json, str_trim(buf_as_str(&reply.body)));
-        buf_char(json, '\n');
-    }
-    return rc;
-}
+/* -- one call per word: approve, reject, revoke */
 
 static int token_revoke_one(struct cli *cli, const void *options, const char *word, struct buf *json)
 {
     AUTO(buf_done) struct buf target = BUF(8 << 10);
     (void)options;
     api_path(&target, "tokens", word, NULL);
-    return act(cli, "DELETE", &target, STR_NONE, json);
+    return each_call(cli, "DELETE", &target, STR_NONE, json);
 }
 
 static int token_revoke_run(struct cli *cli, const void *options, const struct args *args)
 {
-    return each(cli, args, "revoked", token_revoke_one, options);
+    return each_word(cli, args, "revoked", token_revoke_one, options);
 }
 
 const struct cmd cmd_token_revoke = {
@@ -230,7 +183,7 @@ static int decide(struct cli *cli, const struct approve_opts *o, const char *ver
     if (jw_done(&w) < 0)
         return cli_usage(cli, "the name or the reason is too long");
     api_path(&target, "agents", host, verb, NULL);
-    return act(cli, "POST", &target, buf_as_str(&body), json);
+    return each_call(cli, "POST", &target, buf_as_str(&body), json);
 }
 
 static int approve_one(struct cli *cli, const void *options, const char *host, struct buf *json)
@@ -251,15 +204,15 @@ static int approve_run(struct cli *cli, const void *options, const struct args *
     const struct approve_opts *o = options;
     if (o->name && args->n > 1)
         return cli_usage(cli, "--name goes with one host");
-    return each(cli, args, "approved", approve_one, options);
+    return each_word(cli, args, "approved", approve_one, options);
 }
 static int reject_run(struct cli *cli, const void *options, const struct args *args)
 {
-    return each(cli, args, "rejected", reject_one, options);
+    return each_word(cli, args, "rejected", reject_one, options);
 }
 static int revoke_run(struct cli *cli, const void *options, const struct args *args)
 {
-    return each(cli, args, "revoked", revoke_one, options);
+    return each_word(cli, args, "revoked", revoke_one, options);
 }
 
 const struct cmd cmd_approve = {

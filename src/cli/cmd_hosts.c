@@ -1,5 +1,4 @@
 /* cli/cmd_hosts.c - the fleet: hosts, host, label, rename, forget. */
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -86,15 +85,8 @@ const struct cmd cmd_host = {
 static int patch(struct cli *cli, const char *host, const struct buf *body, const char *done)
 {
     AUTO(buf_done) struct buf target = BUF(8 << 10);
-    AUTO(reply_done) struct reply reply = { 0 };
     api_path(&target, "agents", host, NULL);
-    int rc = api_call(cli, "PATCH", buf_as_cstr(&target), buf_as_str(body), &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    puts(done);
-    return RC_OK;
+    return show_done(cli, "PATCH", buf_as_cstr(&target), buf_as_str(body), done);
 }
 
 static int label_run(struct cli *cli, const void *options, const struct args *args)
@@ -177,19 +169,12 @@ static int forget_run(struct cli *cli, const void *options, const struct args *a
 {
     const struct forget_opts *o = options;
     AUTO(buf_done) struct buf target = BUF(8 << 10);
-    AUTO(reply_done) struct reply reply = { 0 };
     AUTO_FREE char *question =
         xasprintf("Forget %s, its inventory and history, and cut its link?", args->v[0]);
     if (!o->yes && !ask_yes(question))
         return cli_fail(cli, RC_FAILED, "stopped", "%s was left as it is", args->v[0]);
     api_path(&target, "agents", args->v[0], NULL);
-    int rc = api_call(cli, "DELETE", buf_as_cstr(&target), STR_NONE, &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    puts("forgotten");
-    return RC_OK;
+    return show_done(cli, "DELETE", buf_as_cstr(&target), STR_NONE, "forgotten");
 }
 
 const struct cmd cmd_forget = {

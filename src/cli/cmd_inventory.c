@@ -92,16 +92,11 @@ static int one_section(struct cli *cli, const char *host, const char *section)
     AUTO(buf_done) struct buf target = BUF(8 << 10);
     AUTO(buf_done) struct buf out = BUF(PRINT_MAX);
     AUTO(arena_free) struct arena *a = arena_new(ARENA_MAX);
-    AUTO(reply_done) struct reply reply = { 0 };
-    struct node *root;
+    const struct node *root;
     api_path(&target, "agents", host, "inventory", section, NULL);
-    int rc = api_call(cli, "GET", buf_as_cstr(&target), STR_NONE, &reply);
-    if (rc != RC_OK)
+    int rc = show_or_parse(cli, "GET", buf_as_cstr(&target), STR_NONE, a, &root);
+    if (!root)
         return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
-        return RC_FAILED;
     const struct node *rows = root->type == NODE_MAP ? node_get(root, "rows") : NULL;
     if (!rows || rows->type != NODE_LIST)
         return cli_fail(cli, RC_FAILED, "server.reply", "the section has no rows");

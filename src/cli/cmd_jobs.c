@@ -1,5 +1,4 @@
 /* cli/cmd_jobs.c - jobs afterwards: jobs, job, cancel. */
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -151,7 +150,6 @@ static int cancel_run(struct cli *cli, const void *options, const struct args *a
     const struct cancel_opts *o = options;
     AUTO(buf_done) struct buf target = BUF(256);
     AUTO(buf_done) struct buf body = BUF(256);
-    AUTO(reply_done) struct reply reply = { 0 };
     uint64_t id;
     int rc = parse_id(cli, args->v[0], &id);
     if (rc != RC_OK)
@@ -162,14 +160,9 @@ static int cancel_run(struct cli *cli, const void *options, const struct args *a
     jw_key(&w, "grace");
     jw_f64(&w, (double)o->grace / 1e6);
     jw_end_map(&w);
-    rc = api_call(cli, "POST", buf_as_cstr(&target), buf_as_str(&body), &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    printf("job %llu is being cancelled; see it end with: muster job %llu --follow\n", (unsigned long long)id,
-           (unsigned long long)id);
-    return RC_OK;
+    AUTO_FREE char *done = xasprintf("job %llu is being cancelled; see it end with: muster job %llu --follow",
+                                     (unsigned long long)id, (unsigned long long)id);
+    return show_done(cli, "POST", buf_as_cstr(&target), buf_as_str(&body), done);
 }
 
 const struct cmd cmd_cancel = {

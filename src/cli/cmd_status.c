@@ -77,19 +77,14 @@ static void write_status(const struct cli *cli, const struct node *root, struct 
 
 static int status_run(struct cli *cli, const void *options, const struct args *args)
 {
-    AUTO(reply_done) struct reply reply = { 0 };
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
     AUTO(buf_done) struct buf out = BUF(64 << 10);
-    struct node *root;
+    const struct node *root;
     (void)options;
     (void)args;
-    int rc = api_call(cli, "GET", "/api/v1/status", STR_NONE, &reply);
-    if (rc != RC_OK)
+    int rc = show_or_parse(cli, "GET", "/api/v1/status", STR_NONE, a, &root);
+    if (!root)
         return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
-        return RC_FAILED;
     if (root->type != NODE_MAP)
         return cli_fail(cli, RC_FAILED, "server.reply", "the server's status makes no sense");
     write_status(cli, root, &out);

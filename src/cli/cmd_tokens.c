@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "cli/each.h"
 #include "cli/show.h"
 
 static const struct name role_names[] = {
@@ -31,10 +32,9 @@ static int create_run(struct cli *cli, const void *options, const struct args *a
 {
     const struct api_token_opts *o = options;
     AUTO(buf_done) struct buf body = BUF(16 << 10);
-    AUTO(reply_done) struct reply reply = { 0 };
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
     struct jw w = JW(&body);
-    struct node *root;
+    const struct node *root;
     jw_map(&w);
     jw_key(&w, "name");
     jw_cstr(&w, args->v[0]);
@@ -53,13 +53,9 @@ static int create_run(struct cli *cli, const void *options, const struct args *a
     jw_end_map(&w);
     if (jw_done(&w) < 0)
         return cli_usage(cli, "the name is too long");
-    int rc = api_call(cli, "POST", "/api/v1/api-tokens", buf_as_str(&body), &reply);
-    if (rc != RC_OK)
+    int rc = show_or_parse(cli, "POST", "/api/v1/api-tokens", buf_as_str(&body), a, &root);
+    if (!root)
         return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
-        return RC_FAILED;
     printf("%.*s\n", STR_FMT(node_text(root, "token")));
     if (cli->err_tty)
         cli_note(cli, "this is the only time it is shown");
@@ -103,29 +99,17 @@ const struct cmd cmd_api_token_list = {
     .run = list_run,
 };
 
+static int revoke_one(struct cli *cli, const void *options, const char *word, struct buf *json)
+{
+    AUTO(buf_done) struct buf target = BUF(8 << 10);
+    (void)options;
+    api_path(&target, "api-tokens", word, NULL);
+    return each_call(cli, "DELETE", &target, STR_NONE, json);
+}
+
 static int revoke_run(struct cli *cli, const void *options, const struct args *args)
 {
-    int failed = 0, last = RC_OK;
-    (void)options;
-    for (int i = 0; i < args->n; i++) {
-        AUTO(buf_done) struct buf target = BUF(8 << 10);
-        AUTO(reply_done) struct reply reply = { 0 };
-        api_path(&target, "api-tokens", args->v[i], NULL);
-        int rc = api_call(cli, "DELETE", buf_as_cstr(&target), STR_NONE, &reply);
-        if (rc == RC_OK && cli_format(cli) == OUT_JSON)
-            (void)show_reply(cli, &reply);
-        else if (rc == RC_OK)
-            printf("%s: revoked\n", args->v[i]);
-        if (rc == RC_OK)
-            continue;
-        failed++;
-        last = rc;
-        if (args->n > 1) {
-            cli_note(cli, "%s: %s: %s", args->v[i], cli->err.slug, cli->err.text);
-            err_reset(&cli->err);
-        }
-    }
-    return failed == 0 ? RC_OK : failed < args->n ? RC_PARTIAL : last;
+    return each_word(cli, args, "revoked", revoke_one, options);
 }
 
 const struct cmd cmd_api_token_revoke = {

@@ -1,7 +1,5 @@
 /* cli/cmd_users.c - people and their roles. Passwords come from a file, a pipe or the terminal, never from
  * argv. */
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "cli/ask.h"
 #include "cli/show.h"
@@ -31,16 +29,9 @@ static const struct conf_row passwd_rows[] = {
 static int send(struct cli *cli, const char *method, const char *target, struct jw *w, const struct buf *body,
                 const char *done)
 {
-    AUTO(reply_done) struct reply reply = { 0 };
     if (jw_done(w) < 0)
         return cli_usage(cli, "that is too long");
-    int rc = api_call(cli, method, target, buf_as_str(body), &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
-    puts(done);
-    return RC_OK;
+    return show_done(cli, method, target, buf_as_str(body), done);
 }
 
 static int add_run(struct cli *cli, const void *options, const struct args *args)

@@ -2,6 +2,7 @@
 #include "cli/show.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -24,6 +25,35 @@ int show_reply(struct cli *cli, const struct reply *r)
     (void)buf_str(&b, str_trim(buf_as_str(&r->body)));
     buf_char(&b, '\n');
     return show_text(cli, &b);
+}
+
+int show_done(struct cli *cli, const char *method, const char *target, struct str body, const char *done)
+{
+    AUTO(reply_done) struct reply reply = { 0 };
+    int rc = api_call(cli, method, target, body, &reply);
+    if (rc != RC_OK)
+        return rc;
+    if (cli_format(cli) == OUT_JSON)
+        return show_reply(cli, &reply);
+    puts(done);
+    return RC_OK;
+}
+
+int show_or_parse(struct cli *cli, const char *method, const char *target, struct str body, struct arena *a,
+                  const struct node **ret_root)
+{
+    AUTO(reply_done) struct reply reply = { 0 };
+    struct node *root;
+    *ret_root = NULL;
+    int rc = api_call(cli, method, target, body, &reply);
+    if (rc != RC_OK)
+        return rc;
+    if (cli_format(cli) == OUT_JSON)
+        return show_reply(cli, &reply);
+    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
+        return RC_FAILED;
+    *ret_root = root;
+    return RC_OK;
 }
 
 static int print_items(struct cli *cli, struct arena *a, const struct show_list *l,

@@ -11,6 +11,15 @@ int show_text(struct cli *cli, const struct buf *b);
 /* The server's answer as it is, and a newline. */
 int show_reply(struct cli *cli, const struct reply *r);
 
+/* Sends a change and says @done ("renamed"), or shows the answer as it is when JSON is asked for. RC_OK, or
+ * an exit code with cli->err. */
+int show_done(struct cli *cli, const char *method, const char *target, struct str body, const char *done);
+/* Calls for something that is shown in its own way: RC_OK and its tree in *@ret_root (lives in @a). When JSON
+ * is asked for the answer was shown as it is, and *@ret_root is NULL; so it is on failure, which is an exit
+ * code with cli->err. */
+int show_or_parse(struct cli *cli, const char *method, const char *target, struct str body, struct arena *a,
+                  const struct node **ret_root);
+
 struct show_list {
     const char *target; /* "/api/v1/agents?status=ready" */
     const char *key;    /* "agents" */
