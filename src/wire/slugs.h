@@ -40,6 +40,18 @@
     X("ports.count", 400, 3)                                                                       \
     X("ports.too_few", 409, 8)                                                                     \
     X("ports.failed", 502, 14)                                                                     \
+    X("asset.unknown", 404, 5)                                                                     \
+    X("asset.name_taken", 409, 6)                                                                  \
+    X("asset.state", 409, 9)                                                                       \
+    X("asset.no_metrics", 400, 9)                                                                  \
+    X("asset.no_address", 400, 9)                                                                  \
+    X("asset.port", 400, 9)                                                                        \
+    X("provider.unknown", 404, 5)                                                                  \
+    X("provider.name_taken", 409, 6)                                                               \
+    X("foreign_key.unknown", 404, 5)                                                               \
+    X("agent.unreachable", 502, 14)                                                                \
+    X("agent.bad_answer", 502, 14)                                                                 \
+    X("agent.refused", 502, 9)                                                                     \
     X("label.bad", 400, 3)                                                                         \
     X("selector.bad", 400, 3)                                                                      \
     X("selector.empty", 404, 5)                                                                    \
