@@ -1,5 +1,7 @@
 /* store/columns.c - small documents in columns: labels, claims, job specs, details. */
 #define LOG_TARGET "store"
+#include <assert.h>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/json.h"
@@ -41,6 +43,46 @@ struct str store__keep_record(struct store *s, const struct record *rec, const v
     buf_reset(&s->scratch);
     record_write(rec, obj, &w);
     return keep_scratch(s, &w);
+}
+
+/* -- documents without secrets */
+
+static bool has_secret(const struct record *rec)
+{
+    for (size_t i = 0; i < rec->n_fields; i++)
+        if (rec->fields[i].flags & FIELD_SECRET || (rec->fields[i].sub && has_secret(rec->fields[i].sub)))
+            return true;
+    return false;
+}
+
+/* @rec without its secret members, at any depth; lives as long as the open unit. */
+static const struct record *without_secrets(struct arena *a, const struct record *rec)
+{
+    struct record *ret = arena_new0(a, struct record);
+    struct field *fields = arena_array(a, rec->n_fields, sizeof(*fields));
+
+    *ret = *rec;
+    ret->fields = fields;
+    ret->n_fields = 0;
+    for (size_t i = 0; i < rec->n_fields; i++) {
+        if (rec->fields[i].flags & FIELD_SECRET)
+            continue;
+        struct field *f = &fields[ret->n_fields++];
+        *f = rec->fields[i];
+        if (f->sub && has_secret(f->sub))
+            f->sub = without_secrets(a, f->sub);
+    }
+    return ret;
+}
+
+struct str store__keep_document(struct store *s, const struct record *rec, const void *obj)
+{
+    struct jw w = JW(&s->scratch);
+
+    buf_reset(&s->scratch);
+    record_write(has_secret(rec) ? without_secrets(s->open->a, rec) : rec, obj, &w);
+    assert(jw_done(&w) == 0 && s->scratch.len <= LIMIT_OBJECT_BYTES); /* callers cap what goes in */
+    return store__keep(s, buf_as_str(&s->scratch));
 }
 
 struct str col_keep(struct rows *r, int col, struct arena *a)

@@ -38,13 +38,20 @@ static int put_history(struct writer *w, struct lazy_head *head, usec_t at, stru
              V_INT(at), V_BLOB(delta)));
 }
 
-static void put_head(struct lazy_head *head, const struct fact_head *h)
+/* All but the digest. */
+static void put_state(struct lazy_head *head, const struct fact_head *h)
 {
     head->status = h->status;
-    head->digest = h->digest;
     head->taken_at = h->taken_at;
     head->received_at = h->received_at;
     lazy_set_message(head, h->message);
+}
+
+static void put_head(struct lazy_head *head, const struct fact_head *h)
+{
+    put_state(head, h);
+    head->digest = h->digest;
+    head->is_blind = false;
 }
 
 static int put_body(struct writer *w, uint64_t host_id, struct str section, int64_t folded_id,
@@ -182,8 +189,9 @@ static int fold(struct writer *w, struct lazy_head *head)
     if (e < 0)
         return e;
     body_digest(buf_as_str(&sum), &is);
-    if (!fact_digest_eq(&is, &head->digest))
+    if (!head->is_blind && !fact_digest_eq(&is, &head->digest))
         add_drift(w, host_id, section);
+    head->is_blind = false;
     head->digest = is;
     head->n_rows = body_count(buf_as_str(&sum));
     head->n_unfolded = 0;
@@ -199,6 +207,16 @@ int facts__fold(struct writer *w, uint64_t host_id, struct str section)
 
 /* -- ops */
 
+static int add_delta(struct writer *w, struct lazy_head *head, const struct put_facts *p)
+{
+    if (p->body.len == 0) /* its state changed, its rows did not */
+        return 0;
+    int e = put_history(w, head, p->h.received_at, p->body);
+    if (e < 0)
+        return e;
+    return ++head->n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? fold(w, head) : 0;
+}
+
 static int put_delta(struct writer *w, const void *args)
 {
     const struct put_facts *p = args;
@@ -208,11 +226,21 @@ static int put_delta(struct writer *w, const void *args)
     if (!head)
         return e;
     put_head(head, &p->h);
-    if (p->body.len == 0) /* its state changed, its rows did not */
-        return 0;
-    if ((e = put_history(w, head, p->h.received_at, p->body)) < 0)
+    return add_delta(w, head, p);
+}
+
+static int put_blind(struct writer *w, const void *args)
+{
+    const struct put_facts *p = args;
+    int e;
+    struct lazy_head *head = lazy_head(w, p->h.host_id, p->h.section, &e);
+
+    if (!head)
         return e;
-    return ++head->n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? fold(w, head) : 0;
+    put_state(head, &p->h);
+    if (p->body.len)
+        head->is_blind = true; /* until it is folded, or somebody promises a digest again */
+    return add_delta(w, head, p);
 }
 
 struct diffing {
@@ -333,6 +361,11 @@ void store_put_facts_full(struct store *s, const struct fact_head *h, struct str
 void store_put_facts_delta(struct store *s, const struct fact_head *h, struct str delta)
 {
     put_facts(s, put_delta, h, delta);
+}
+
+void store_put_facts_blind(struct store *s, const struct fact_head *h, struct str delta)
+{
+    put_facts(s, put_blind, h, delta);
 }
 
 void facts__head(struct rows *r, struct fact_head *h)

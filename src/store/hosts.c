@@ -228,6 +228,7 @@ int store_load_next(struct store *s, struct store_next *ret, struct err *err)
         { "audit", "SELECT COALESCE(MAX(id), 0) FROM audit", &ret->audit },
         { "user", "SELECT COALESCE(MAX(id), 0) FROM account", &ret->user },
         { "api_token", "SELECT COALESCE(MAX(id), 0) FROM api_token", &ret->api_token },
+        { "trail", "SELECT COALESCE(MAX(id), 0) FROM trail", &ret->trail },
     };
     int e = 0;
 

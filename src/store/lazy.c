@@ -1,18 +1,21 @@
 /* store/lazy.c - see lazy.h.
  *
- * Replaying is safe at any moment: every change of these rows goes through the journal, so the last word
+ * Replaying is safe at any moment: every change of these rows leaves a word in the journal, so the last one
  * about a row that is still in it is never older than the row's table. */
 #include "store/lazy.h"
 
 #include <errno.h>
 
-#include "base/limits.h"
+#include "store/lazy_words.h"
+#include "store/objects.h"
 
 enum {
     SWEEP_AT = 4096,         /* rows in memory that make a sweep begin */
+    OBJECTS_AT = 16384,      /* objects: nine a page, so a sweep wants many to share its pages */
     SWEEP_LEAST = 32,        /* filed per commit at least; more when more comes in */
     JOURNAL_BYTES = 8 << 20, /* that make a sweep begin, too */
     RECORDS_MAX = 512 << 20, /* of one transaction: a cap for form's sake */
+    SCRATCH_KEPT = 1 << 20,
 };
 
 struct lazy_seen {
@@ -21,16 +24,32 @@ struct lazy_seen {
     bool is_touched;
 };
 
+/* Without a body: its row is right as it is, and what the journal said of it before does not count. */
+struct lazy_object {
+    UT_hash_handle hh;
+    struct object_key {
+        uint64_t kind, id;
+    } key;
+    uint64_t parent;
+    char *body; /* malloced */
+    size_t body_len;
+    bool is_touched;
+};
+
 struct lazy {
     struct lazy_head *heads;
     struct lazy_seen *seens;
+    struct lazy_object *objects;
+    uint64_t object_kinds; /* a bit each: the journal may have words of them */
     VEC(struct lazy_head *) touched_heads;
     VEC(struct lazy_seen *) touched_seens;
+    VEC(struct lazy_object *) touched_objects;
     VEC(uint64_t) forgotten; /* in this transaction */
     /* the sweep: what is to be filed, in key order; next to file */
     VEC(struct lazy_head *) heads_due;
     VEC(struct lazy_seen *) seens_due;
-    size_t next_head, next_seen;
+    VEC(struct lazy_object *) objects_due;
+    size_t next_head, next_seen, next_object;
     int64_t sweep_upto; /* journal rows up to here are filed when it ends; 0: no sweep */
     int64_t newest;     /* journal row */
     size_t journal_bytes;
@@ -104,9 +123,54 @@ static void del_seen(struct lazy *l, struct lazy_seen *s)
     free(s);
 }
 
+static struct lazy_object *find_object(struct lazy *l, uint32_t kind, uint64_t id)
+{
+    const struct object_key key = { kind, id };
+    struct lazy_object *o;
+
+    HASH_FIND(hh, l->objects, &key, sizeof(key), o);
+    return o;
+}
+
+static struct lazy_object *get_object(struct lazy *l, uint32_t kind, uint64_t id)
+{
+    struct lazy_object *o = find_object(l, kind, id);
+
+    if (!o) {
+        o = xnew0(struct lazy_object);
+        o->key = (struct object_key){ kind, id };
+        HASH_ADD(hh, l->objects, key, sizeof(o->key), o);
+    }
+    return o;
+}
+
+static void set_object(struct lazy *l, struct lazy_object *o, uint64_t parent, struct str body)
+{
+    o->parent = parent;
+    if (body.len != o->body_len || !o->body)
+        o->body = xrealloc(o->body, body.len + 1);
+    memcpy(o->body, body.ptr, body.len);
+    o->body_len = body.len;
+    l->object_kinds |= 1ull << o->key.kind;
+}
+
+static void void_object(struct lazy_object *o)
+{
+    free(TAKE(o->body));
+    o->body_len = 0;
+}
+
+static void del_object(struct lazy *l, struct lazy_object *o)
+{
+    HASH_DEL(l->objects, o);
+    free(o->body);
+    free(o);
+}
+
 static void stop_sweep(struct lazy *l)
 {
-    l->heads_due.n = l->seens_due.n = l->next_head = l->next_seen = 0;
+    l->heads_due.n = l->seens_due.n = l->objects_due.n = 0;
+    l->next_head = l->next_seen = l->next_object = 0;
     l->sweep_upto = 0;
 }
 
@@ -114,139 +178,17 @@ static void drop_all(struct lazy *l)
 {
     struct lazy_head *h, *next_h;
     struct lazy_seen *s, *next_s;
+    struct lazy_object *o, *next_o;
 
     HASH_ITER(hh, l->heads, h, next_h)
     del_head(l, h);
     HASH_ITER(hh, l->seens, s, next_s)
     del_seen(l, s);
-    l->touched_heads.n = l->touched_seens.n = l->forgotten.n = 0;
+    HASH_ITER(hh, l->objects, o, next_o)
+    del_object(l, o);
+    l->object_kinds = 0;
+    l->touched_heads.n = l->touched_seens.n = l->touched_objects.n = l->forgotten.n = 0;
     stop_sweep(l);
-}
-
-/* -- records of a journal row: { u8 kind, fields little-endian } */
-
-static void put_u64(struct buf *b, uint64_t v)
-{
-    (void)buf_le64(b, v); /* RECORDS_MAX is far above what the queue may hold */
-}
-
-static void put_str(struct buf *b, struct str s)
-{
-    (void)buf_le32(b, (uint32_t)s.len);
-    (void)buf_str(b, s);
-}
-
-static void pack_head(struct buf *b, const struct lazy_head *h)
-{
-    (void)buf_char(b, 'H');
-    put_u64(b, h->key.host_id);
-    put_str(b, lazy_section(h));
-    put_str(b, str_of(h->message));
-    put_str(b, str_bytes(h->digest.b, SHA256_LEN));
-    put_u64(b, h->status);
-    put_u64(b, h->n_unfolded);
-    put_u64(b, h->taken_at);
-    put_u64(b, h->received_at);
-    put_u64(b, h->n_rows);
-    put_u64(b, (uint64_t)h->last_id);
-}
-
-static void pack_seen(struct buf *b, const struct seen_row *r)
-{
-    (void)buf_char(b, 'S');
-    put_u64(b, r->host_id);
-    put_u64(b, r->spool_epoch);
-    put_u64(b, r->acked_seq);
-    put_u64(b, r->last_seen);
-}
-
-struct record_in {
-    char kind;
-    struct fact_head h;
-    uint64_t n_unfolded;
-    int64_t last_id;
-    struct seen_row seen; /* host_id of every kind */
-};
-
-static bool get_u64(struct str *s, uint64_t *ret)
-{
-    if (s->len < 8)
-        return false;
-    *ret = 0;
-    for (int i = 7; i >= 0; i--)
-        *ret = *ret << 8 | (uint8_t)s->ptr[i];
-    *s = str_sub(*s, 8, SIZE_MAX);
-    return true;
-}
-
-static bool get_str(struct str *s, struct str *ret)
-{
-    size_t n = 0;
-
-    if (s->len < 4)
-        return false;
-    for (int i = 3; i >= 0; i--)
-        n = n << 8 | (uint8_t)s->ptr[i];
-    if (n > s->len - 4)
-        return false;
-    *ret = str_sub(*s, 4, n);
-    *s = str_sub(*s, 4 + n, SIZE_MAX);
-    return true;
-}
-
-static bool get_head(struct str *s, struct record_in *r)
-{
-    struct str digest;
-    uint64_t status, last_id;
-
-    if (!get_str(s, &r->h.section) || !get_str(s, &r->h.message) || !get_str(s, &digest) ||
-        digest.len != SHA256_LEN || !get_u64(s, &status) || !get_u64(s, &r->n_unfolded) ||
-        !get_u64(s, &r->h.taken_at) || !get_u64(s, &r->h.received_at) || !get_u64(s, &r->h.n_rows) ||
-        !get_u64(s, &last_id))
-        return false;
-    memcpy(r->h.digest.b, digest.ptr, SHA256_LEN);
-    r->h.host_id = r->seen.host_id;
-    r->h.status = (enum section_status)status;
-    r->last_id = (int64_t)last_id;
-    return true;
-}
-
-/* 1 and the record, 0 at the end, -EBADMSG. */
-static int next_record(struct str *s, struct record_in *r)
-{
-    if (s->len == 0)
-        return 0;
-    r->kind = s->ptr[0];
-    *s = str_sub(*s, 1, SIZE_MAX);
-    bool is_good = get_u64(s, &r->seen.host_id);
-    if (is_good && r->kind == 'H')
-        is_good = get_head(s, r);
-    else if (is_good && r->kind == 'S')
-        is_good = get_u64(s, &r->seen.spool_epoch) && get_u64(s, &r->seen.acked_seq) &&
-                  get_u64(s, &r->seen.last_seen);
-    else if (r->kind != 'D')
-        is_good = false;
-    return is_good ? 1 : -EBADMSG;
-}
-
-/* Every record of the journal, oldest first. */
-static int each_record(struct db *db, int (*fn)(void *ctx, const struct record_in *r), void *ctx,
-                       int64_t *ret_newest, size_t *ret_bytes)
-{
-    AUTO(rows_done) struct rows *rows = NULL;
-    int e = db_query(db, "SELECT id, data FROM lazy ORDER BY id", NULL, 0, &rows);
-
-    while (e == 0 && (e = rows_next(rows)) == 1) {
-        struct str s = col_str(rows, 1);
-        struct record_in r;
-        if (ret_newest)
-            *ret_newest = col_i64(rows, 0);
-        if (ret_bytes)
-            *ret_bytes += s.len;
-        while ((e = next_record(&s, &r)) == 1 && (e = fn(ctx, &r)) == 0)
-            ;
-    }
-    return e;
 }
 
 /* -- changing */
@@ -278,7 +220,8 @@ struct lazy_head *lazy_head(struct writer *w, uint64_t host_id, struct str secti
             h->taken_at = col_u64(r, 3);
             h->received_at = col_u64(r, 4);
             h->n_rows = col_u64(r, 5);
-            h->n_unfolded = col_u32(r, 6);
+            h->is_blind = col_i64(r, 6) < 0;
+            h->n_unfolded = lazy_abs(col_i64(r, 6));
             h->last_id = col_i64(r, 7);
         }
     }
@@ -298,6 +241,32 @@ void lazy_seen(struct writer *w, const struct seen_row *r)
         s->is_touched = true;
         *vec_add(&w->lazy->touched_seens) = s;
     }
+}
+
+static void touch_object(struct lazy *l, struct lazy_object *o)
+{
+    if (!o->is_touched) {
+        o->is_touched = true;
+        *vec_add(&l->touched_objects) = o;
+    }
+}
+
+void lazy_object(struct writer *w, uint32_t kind, uint64_t id, uint64_t parent, struct str body)
+{
+    struct lazy_object *o = get_object(w->lazy, kind, id);
+
+    set_object(w->lazy, o, parent, body);
+    touch_object(w->lazy, o);
+}
+
+/* Also when it is not in memory: its word may still be in the journal behind the sweep that filed it. */
+void lazy_object_settled(struct writer *w, uint32_t kind, uint64_t id)
+{
+    if (!(w->lazy->object_kinds & 1ull << kind))
+        return;
+    struct lazy_object *o = get_object(w->lazy, kind, id);
+    void_object(o);
+    touch_object(w->lazy, o);
 }
 
 static void forget_in_memory(struct lazy *l, uint64_t host_id)
@@ -351,7 +320,7 @@ static int file_head(struct writer *w, const struct lazy_head *h)
         " n_unfolded = excluded.n_unfolded, last_id = excluded.last_id",
         VALS(V_INT(h->key.host_id), V_TEXT(lazy_section(h)), V_INT(h->status), V_TEXT(str_of(h->message)),
              V_BLOB(str_bytes(h->digest.b, SHA256_LEN)), V_INT(h->taken_at), V_INT(h->received_at),
-             V_INT(h->n_rows), V_INT(h->n_unfolded), V_INT(h->last_id)));
+             V_INT(h->n_rows), V_INT(lazy_unfolded(h)), V_INT(h->last_id)));
 }
 
 static int file_seen(struct writer *w, const struct seen_row *r)
@@ -379,16 +348,31 @@ static int by_host(const void *a, const void *b)
     return x->row.host_id < y->row.host_id ? -1 : x->row.host_id > y->row.host_id;
 }
 
+static int by_object_key(const void *a, const void *b)
+{
+    const struct object_key *x = &(*(struct lazy_object *const *)a)->key,
+                            *y = &(*(struct lazy_object *const *)b)->key;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
 static void start_sweep(struct lazy *l)
 {
     struct lazy_head *h, *next_h;
     struct lazy_seen *s, *next_s;
+    struct lazy_object *o, *next_o;
 
     stop_sweep(l);
     HASH_ITER(hh, l->heads, h, next_h)
     *vec_add(&l->heads_due) = h;
     HASH_ITER(hh, l->seens, s, next_s)
     *vec_add(&l->seens_due) = s;
+    HASH_ITER(hh, l->objects, o, next_o)
+    *vec_add(&l->objects_due) = o;
+    if (l->objects_due.n)
+        qsort(l->objects_due.v, l->objects_due.n, sizeof(l->objects_due.v[0]), by_object_key);
     if (l->heads_due.n)
         qsort(l->heads_due.v, l->heads_due.n, sizeof(l->heads_due.v[0]), by_head_key);
     if (l->seens_due.n)
@@ -417,7 +401,17 @@ static int sweep(struct writer *w, size_t n)
         e = file_seen(w, &s->row);
         del_seen(l, s);
     }
-    if (e < 0 || l->next_head < l->heads_due.n || l->next_seen < l->seens_due.n)
+    for (size_t i = 0; i < n && l->next_object < l->objects_due.n && e == 0; i++) {
+        struct lazy_object *o = l->objects_due.v[l->next_object++];
+        if (o->is_touched)
+            continue;
+        if (o->body)
+            e = objects__file(w->db, (uint32_t)o->key.kind, o->key.id, o->parent,
+                              str_bytes(o->body, o->body_len));
+        del_object(l, o);
+    }
+    if (e < 0 || l->next_head < l->heads_due.n || l->next_seen < l->seens_due.n ||
+        l->next_object < l->objects_due.n)
         return e;
     e = db_run(w->db, "DELETE FROM lazy WHERE id <= ?", VALS(V_INT(l->sweep_upto)));
     l->journal_bytes =
@@ -426,79 +420,112 @@ static int sweep(struct writer *w, size_t n)
     return e;
 }
 
+static size_t n_touched(const struct lazy *l)
+{
+    return l->touched_heads.n + l->touched_seens.n + l->touched_objects.n;
+}
+
+/* What this transaction changed, as one row. */
 static int write_journal(struct writer *w)
 {
     struct lazy *l = w->lazy;
 
-    if (l->touched_heads.n + l->touched_seens.n + l->forgotten.n == 0)
+    if (n_touched(l) + l->forgotten.n == 0)
         return 0;
-    buf_reset(&l->scratch);
-    for (size_t i = 0; i < l->forgotten.n; i++) {
-        (void)buf_char(&l->scratch, 'D');
-        put_u64(&l->scratch, l->forgotten.v[i]);
-    }
+    for (size_t i = 0; i < l->forgotten.n; i++)
+        word_forgotten(&l->scratch, l->forgotten.v[i]);
     for (size_t i = 0; i < l->touched_heads.n; i++) {
-        pack_head(&l->scratch, l->touched_heads.v[i]);
+        word_head(&l->scratch, l->touched_heads.v[i]);
         l->touched_heads.v[i]->is_touched = false;
     }
     for (size_t i = 0; i < l->touched_seens.n; i++) {
-        pack_seen(&l->scratch, &l->touched_seens.v[i]->row);
+        word_seen(&l->scratch, &l->touched_seens.v[i]->row);
         l->touched_seens.v[i]->is_touched = false;
     }
-    l->touched_heads.n = l->touched_seens.n = l->forgotten.n = 0;
+    for (size_t i = 0; i < l->touched_objects.n; i++) {
+        struct lazy_object *o = l->touched_objects.v[i];
+        if (o->body)
+            word_object(&l->scratch, o->key.kind, o->key.id, o->parent, str_bytes(o->body, o->body_len));
+        else
+            word_settled(&l->scratch, o->key.kind, o->key.id);
+        o->is_touched = false;
+    }
+    l->touched_heads.n = l->touched_seens.n = l->touched_objects.n = l->forgotten.n = 0;
     l->journal_bytes += l->scratch.len;
-    return db_run(w->db, "INSERT INTO lazy (id, data) VALUES (?, ?)",
-                  VALS(V_INT(++l->newest), V_BLOB(buf_as_str(&l->scratch))));
+    int e = db_run(w->db, "INSERT INTO lazy (id, data) VALUES (?, ?)",
+                   VALS(V_INT(++l->newest), V_BLOB(buf_as_str(&l->scratch))));
+    buf_reset(&l->scratch);
+    buf_trim(&l->scratch, SCRATCH_KEPT);
+    return e;
 }
 
 int lazy_commit(struct writer *w)
 {
     struct lazy *l = w->lazy;
-    size_t n_new = l->touched_heads.n > l->touched_seens.n ? l->touched_heads.n : l->touched_seens.n;
     int e = 0;
 
     if (!l->sweep_upto && (HASH_COUNT(l->heads) > SWEEP_AT || HASH_COUNT(l->seens) > SWEEP_AT ||
-                           l->journal_bytes > JOURNAL_BYTES))
+                           HASH_COUNT(l->objects) > OBJECTS_AT || l->journal_bytes > JOURNAL_BYTES))
         start_sweep(l);
     if (l->sweep_upto)
-        e = sweep(w, SWEEP_LEAST + 2 * n_new); /* faster than it fills */
+        e = sweep(w, SWEEP_LEAST + 2 * n_touched(l)); /* faster than it fills */
     return e < 0 ? e : write_journal(w);
 }
 
 int lazy_file_all(struct writer *w)
 {
-    start_sweep(w->lazy);
-    return sweep(w, SIZE_MAX);
+    struct lazy *l = w->lazy;
+
+    start_sweep(l);
+    int e = sweep(w, SIZE_MAX);
+    if (e == 0 && !n_touched(l))
+        l->object_kinds = 0; /* not a word is left */
+    return e;
 }
 
 bool lazy_is_empty(const struct writer *w)
 {
-    return !w->lazy->heads && !w->lazy->seens && w->lazy->journal_bytes == 0;
+    const struct lazy *l = w->lazy;
+    return !l->heads && !l->seens && !l->objects && l->journal_bytes == 0;
 }
 
 /* -- reading the journal */
 
 /* The last word of each row into memory, as the transactions left it. */
-static int replay(void *ctx, const struct record_in *r)
+static int replay(void *ctx, const struct word *r)
 {
     struct lazy *l = ctx;
+    struct lazy_object *o;
+    struct lazy_head *h;
 
-    if (r->kind == 'D') {
-        forget_in_memory(l, r->seen.host_id);
-    } else if (r->kind == 'S') {
-        get_seen(l, r->seen.host_id)->row = r->seen;
-    } else {
-        struct lazy_head *h = find_head(l, r->seen.host_id, r->h.section);
+    switch (r->type) {
+    case WORD_FORGOTTEN:
+        forget_in_memory(l, r->id);
+        break;
+    case WORD_SEEN:
+        get_seen(l, r->id)->row = r->seen;
+        break;
+    case WORD_HEAD:
+        h = find_head(l, r->id, r->h.section);
         if (!h)
-            h = add_head(l, r->seen.host_id, r->h.section);
+            h = add_head(l, r->id, r->h.section);
         h->status = r->h.status;
-        h->n_unfolded = (uint32_t)r->n_unfolded;
+        h->is_blind = r->unfolded < 0;
+        h->n_unfolded = lazy_abs(r->unfolded);
         h->digest = r->h.digest;
         h->taken_at = r->h.taken_at;
         h->received_at = r->h.received_at;
         h->n_rows = r->h.n_rows;
         h->last_id = r->last_id;
         lazy_set_message(h, r->h.message);
+        break;
+    case WORD_OBJECT:
+        set_object(l, get_object(l, r->kind, r->id), r->parent, r->body);
+        break;
+    case WORD_SETTLED:
+        if ((o = find_object(l, r->kind, r->id)))
+            void_object(o);
+        break;
     }
     return 0;
 }
@@ -512,7 +539,7 @@ int lazy_begin(struct writer *w)
         return 0;
     drop_all(l);
     l->journal_bytes = 0;
-    e = each_record(w->db, replay, l, &l->newest, &l->journal_bytes);
+    e = words_each(w->db, replay, l, &l->newest, &l->journal_bytes);
     l->is_stale = e < 0;
     return e;
 }
@@ -549,9 +576,11 @@ void lazy_free(struct writer *w)
     drop_all(l);
     vec_done(&l->touched_heads);
     vec_done(&l->touched_seens);
+    vec_done(&l->touched_objects);
     vec_done(&l->forgotten);
     vec_done(&l->heads_due);
     vec_done(&l->seens_due);
+    vec_done(&l->objects_due);
     buf_done(&l->scratch);
     free(l);
     w->lazy = NULL;
@@ -563,13 +592,13 @@ struct overlay {
     void *ctx;
 };
 
-static int overlay(void *ctx, const struct record_in *r)
+static int overlay(void *ctx, const struct word *r)
 {
     struct overlay *o = ctx;
 
-    if (r->seen.host_id == o->host_id && r->kind == 'H')
+    if (r->id == o->host_id && r->type == WORD_HEAD)
         o->fn(o->ctx, &r->h, r->last_id);
-    else if (r->seen.host_id == o->host_id && r->kind == 'D')
+    else if (r->id == o->host_id && r->type == WORD_FORGOTTEN)
         o->fn(o->ctx, NULL, 0);
     return 0;
 }
@@ -578,5 +607,5 @@ int lazy_overlay(struct db *db, uint64_t host_id,
                  void (*fn)(void *ctx, const struct fact_head *h, int64_t last_id), void *ctx)
 {
     struct overlay o = { host_id, fn, ctx };
-    return each_record(db, overlay, &o, NULL, NULL);
+    return words_each(db, overlay, &o, NULL, NULL);
 }

@@ -97,6 +97,33 @@ static int old_events(struct writer *w, int64_t before)
     return e < 0 ? e : n == STEP_ROWS;
 }
 
+/* Trails of all kinds, by their time. */
+static int old_trails(struct writer *w, int64_t before)
+{
+    int64_t ids[STEP_ROWS], last = 0, bytes = 0;
+    struct rows *r;
+    int n = 0, e;
+
+    e = db_query(w->db, "SELECT id, key, LENGTH(body) FROM trail WHERE at < ? ORDER BY at, id LIMIT ?",
+                 VALS(V_INT(before), V_INT(STEP_ROWS)), &r);
+    if (e < 0)
+        return e;
+    while ((e = rows_next(r)) == 1 && n < STEP_ROWS) {
+        ids[n] = col_i64(r, 0);
+        last = ids[n] > last ? ids[n] : last;
+        bytes += (int64_t)col_str(r, 1).len + col_i64(r, 2) + ROW_OVERHEAD;
+        n++;
+    }
+    rows_done(r);
+    if (e < 0 || n == 0)
+        return e < 0 ? e : 0;
+    w->now.trails -= bytes;
+    e = high__raise(w, "trail", (uint64_t)last);
+    for (int i = 0; i < n && e == 0; i++)
+        e = db_run(w->db, "DELETE FROM trail WHERE id = ?", VALS(V_INT(ids[i])));
+    return e < 0 ? e : n == STEP_ROWS;
+}
+
 struct old_delta {
     int64_t id, bytes;
     uint64_t host_id;
@@ -171,21 +198,29 @@ static int over_quota_output(struct writer *w)
     return e < 0 ? e : 1;
 }
 
+static bool is_over(const struct tally *t, uint64_t quota)
+{
+    return t->output + t->events + t->history + t->trails > (int64_t)quota;
+}
+
 static int over_quota(struct writer *w, uint64_t quota)
 {
+    const struct tally *t = &w->now;
     int e;
 
-    if (w->now.output + w->now.events + w->now.history <= (int64_t)quota)
+    if (!is_over(t, quota))
         return 0;
     if ((e = over_quota_output(w)) != 0)
         return e;
-    if (w->now.events + w->now.history == 0)
+    if (t->events + t->history + t->trails == 0)
         return 0; /* only output of running jobs is left */
-    if (w->now.events >= w->now.history)
+    if (t->events >= t->history && t->events >= t->trails)
         e = old_events(w, INT64_MAX);
-    else
+    else if (t->history >= t->trails)
         e = old_history(w, INT64_MAX);
-    return e < 0 ? e : w->now.output + w->now.events + w->now.history > (int64_t)quota;
+    else
+        e = old_trails(w, INT64_MAX);
+    return e < 0 ? e : is_over(t, quota);
 }
 
 static int64_t age_limit(usec_t keep, usec_t now)
@@ -204,6 +239,8 @@ int retain__step(struct writer *w, const struct retention *r, usec_t now)
             more |= (e = old_events(w, before)) > 0;
         if (e >= 0)
             more |= (e = old_history(w, before)) > 0;
+        if (e >= 0)
+            more |= (e = old_trails(w, before)) > 0;
     }
     if (e >= 0 && audit_before)
         more |= (e = old_audit(w, audit_before)) > 0;

@@ -220,7 +220,8 @@ enum object_kind {
     OBJECT_KINDS = 64,
 };
 /* Insert or replace. @parent groups objects of a kind (0: none). @obj is written as JSON at once, by @rec, and not kept; FIELD_SECRET
- * members are left out, so a hash is no secret field. At most LIMIT_OBJECT_BYTES (asserted: callers cap what goes in). */
+ * members are left out, so a hash is no secret field. At most LIMIT_OBJECT_BYTES (asserted: callers cap what goes in). Texts are
+ * UTF-8 within the record's maxima, or the next start cannot decode what it reads. */
 void store_put_object(struct store *s, enum object_kind kind, uint64_t id, uint64_t parent, const struct record *rec, const void *obj);
 /* The same for what changes with every beat: of several in a short time only the last reaches the table (lazy.h); just as durable. */
 void store_put_object_often(struct store *s, enum object_kind kind, uint64_t id, uint64_t parent, const struct record *rec,
@@ -236,14 +237,14 @@ int store_load_next_object(struct store *s, enum object_kind kind, uint64_t *ret
 /* -- trails: what happened, appended and read in pages by what it belongs to (check-ins of an agent, events of a run ...). */
 enum trail_kind { TRAIL_CHECKIN = 1, TRAIL_ADDRESS = 2, TRAIL_RUN_EVENT = 3, TRAIL_RUN_LOG = 4, TRAIL_ASSET = 5, TRAIL_KINDS = 64 };
 struct trail_row {
-    uint64_t id;            /* grows with time, over all kinds; from control's next.trail */
+    uint64_t id;            /* grows with time, over all kinds; from control's next.trail. The first is 2 */
     enum trail_kind kind;
     uint64_t parent;
     usec_t at;
     struct str key;         /* may be empty; else unique within the kind: a repeat is dropped by the writer */
 };
 void store_put_trail(struct store *s, const struct trail_row *t, const struct record *rec, const void *obj);
-/* All of @parent (a parent that went). */
+/* All of @parent (a parent that went), in one transaction. */
 void store_del_trail(struct store *s, enum trail_kind kind, uint64_t parent);
 
 /* -- reads: each calls @row 0..n times and then @done once with 0 or -errno, inside store_poll(). @done is always called, also
@@ -287,8 +288,8 @@ void store_read_job_by_key(struct store *s, struct str principal, struct str key
                            void *ctx);
 
 typedef void (*store_trail_fn)(void *ctx, const struct trail_row *t, const void *obj);
-/* Newest first after skipping @skip, or (@after > 0) ascending from behind that id. @rec decodes; rows that do not decode are
- * left out and logged. */
+/* Newest first after skipping @skip, or (@after > 0; 1: from the start) ascending from behind that id. @rec decodes; rows that do
+ * not decode are left out and logged. */
 void store_read_trail(struct store *s, enum trail_kind kind, uint64_t parent, uint64_t after, uint32_t skip, uint32_t limit,
                       const struct record *rec, store_trail_fn row, store_done_fn done, void *ctx);
 /* The one with @key, if any. */
@@ -300,13 +301,13 @@ void store_read_trail_count(struct store *s, enum trail_kind kind, uint64_t pare
 
 /* -- retention and copies */
 struct retention {
-    usec_t keep;          /* job output, events, history: older goes */
+    usec_t keep;          /* job output, events, history, trails: older goes */
     usec_t keep_audit;
-    uint64_t quota_bytes; /* output, events, history together; oldest finished jobs go first */
+    uint64_t quota_bytes; /* output, events, history, trails together; oldest finished jobs go first */
 };
 /* One small step (at most a few hundred rows) on the store thread; @done gets 1 if there is more to do. By age: finished jobs with
- * their tasks and output, events, history, audit (its newest row always stays). By quota: output of the oldest finished jobs
- * (the job and its tasks stay), then the oldest events and history. */
+ * their tasks and output, events, history, trails (by their own time), audit (its newest row always stays). By quota: output of the
+ * oldest finished jobs (the job and its tasks stay), then the oldest of what weighs most: events, history or trails. */
 void store_retain(struct store *s, const struct retention *r, usec_t now, store_done_fn done, void *ctx);
 /* Online copy into @path (must not exist: -EEXIST; 0600, one plain file, fsynced before @done), on the reader thread between reads.
  * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */

@@ -67,7 +67,8 @@ struct read {
     void *ctx;
     struct read_args {
         uint64_t id, from, max;
-        uint32_t limit;
+        uint32_t limit, kind;
+        const struct record *rec;
         bool newest_first;
         enum output_stream stream;
         struct str s1, s2;
@@ -108,7 +109,7 @@ struct drift_msg {
 
 /* -- the writer (worker.c) */
 struct tally {
-    int64_t output, events, history, delta;
+    int64_t output, events, history, delta, trails;
 };
 struct writer {
     struct store *s;
@@ -185,6 +186,8 @@ struct str store__keep(struct store *s, struct str v);
 /* Column text of a map, of a record; lives as long as the open unit. */
 struct str store__keep_map(struct store *s, const struct kv_list *kv);
 struct str store__keep_record(struct store *s, const struct record *rec, const void *obj);
+/* The same for objects and trails: without secret members, at most LIMIT_OBJECT_BYTES (asserted). */
+struct str store__keep_document(struct store *s, const struct record *rec, const void *obj);
 void unit_free(struct unit *u);
 
 /* Loop thread: queues the read. @row is cast back by @deliver. */

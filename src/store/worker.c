@@ -90,8 +90,9 @@ static int write_tally(struct writer *w)
     if (memcmp(&w->now, &w->durable, sizeof(w->now)) == 0)
         return 0;
     return db_run(
-        w->db, "UPDATE tally SET output = ?, events = ?, history = ?, delta = ? WHERE id = 1",
-        VALS(V_INT(w->now.output), V_INT(w->now.events), V_INT(w->now.history), V_INT(w->now.delta)));
+        w->db, "UPDATE tally SET output = ?, events = ?, history = ?, delta = ?, trails = ? WHERE id = 1",
+        VALS(V_INT(w->now.output), V_INT(w->now.events), V_INT(w->now.history), V_INT(w->now.delta),
+             V_INT(w->now.trails)));
 }
 
 /* Commits what was done since begin() if @e >= 0, else undoes it. Returns @e or the commit's failure. */
@@ -315,12 +316,16 @@ void *writer_main(void *arg)
 int writer_init(struct writer *w)
 {
     AUTO(rows_done) struct rows *r = NULL;
-    int e = db_query(w->db, "SELECT output, events, history, delta FROM tally WHERE id = 1", NULL, 0, &r);
+    int e = db_query(w->db, "SELECT output, events, history, delta, trails FROM tally WHERE id = 1", NULL, 0, &r);
 
     if (e == 0)
         e = rows_next(r);
     if (e == 1)
-        w->now = w->durable = (struct tally){ col_i64(r, 0), col_i64(r, 1), col_i64(r, 2), col_i64(r, 3) };
+        w->now = w->durable = (struct tally){ .output = col_i64(r, 0),
+                                              .events = col_i64(r, 1),
+                                              .history = col_i64(r, 2),
+                                              .delta = col_i64(r, 3),
+                                              .trails = col_i64(r, 4) };
     if (e == 0)
         e = -EBADMSG;
     rows_done(TAKE(r));
