@@ -89,13 +89,15 @@ static void on_head(void *ctx, int status, const struct kv_list *headers)
     }
 }
 
-/* One slug for what is wrong with TLS: the sentence says what. */
+/* One slug for what is wrong with TLS and one for a connection that ended: the sentence says what. */
 static struct err plain_words(const struct err *why)
 {
     struct err err = *why;
 
     if (strncmp(err.slug, "tls.", 4) == 0)
         (void)str_copy(STR("net.tls"), err.slug, sizeof(err.slug));
+    if (strcmp(err.slug, "net.reset") == 0)
+        (void)str_copy(STR("net.closed"), err.slug, sizeof(err.slug));
     return err;
 }
 

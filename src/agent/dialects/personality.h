@@ -36,12 +36,12 @@ struct outbound_conf {
     size_t max_body;            /* of a reply; 1 MiB when 0 */
 };
 /* 0; -EINVAL url.bad; -EPERM url.insecure; -errno of the CA file (tls.ca). Proxy variables of the environment are honoured for http and https
- * (CONNECT) unless the host is in no_proxy. */
+ * (CONNECT) unless the host is in no_proxy. insecure_skip_verify wins over ca_file; a certificate without key_file brings its key along. */
 int outbound_new(const struct outbound_conf *conf, struct outbound **ret, struct err *err);
 void outbound_free(struct outbound *o);
 DEFINE_AUTO(struct outbound *, outbound_free)
-/* What came back: @status 0 and @err when nothing did ("net.refused", "net.timeout", "net.tls", "net.dns", "net.closed"). Body and
- * headers are lent. */
+/* What came back: @status 0 and @err when nothing did ("net.refused", "net.unreachable", "net.timeout", "net.tls", "net.dns", "net.closed",
+ * "net.proxy", or of the answer "http.bad_reply", "http.too_large"). Body and headers (names lower-cased) are lent. */
 struct outbound_reply {
     int status;
     const struct err *err;
@@ -59,12 +59,14 @@ struct outbound_req {
     outbound_fn done;
     void *ctx;
 };
-/* Queues it (one at a time, in order). Returns its number. @done comes later, never from inside. */
+/* Queues it (one at a time, in order; its timeout begins when its turn comes). Returns its number. @done comes later, never from inside;
+ * @o may be freed in it. A header with a control character in it is left out. */
 uint64_t outbound_send(struct outbound *o, const struct outbound_req *rq);
 void outbound_cancel(struct outbound *o, uint64_t number);
 /* "scheme://host:port" of the base URL, for comparing origins. */
 const char *outbound_origin(const struct outbound *o);
-/* Sends and runs the loop until the answer or a stop signal: one-shot programs. @ret_body is appended to. Status, or -errno and @err. */
+/* Sends and runs the loop until the answer or a stop signal: one-shot programs. @ret_body is appended to. Status, or -errno and @err
+ * (-EINTR "net.interrupted": somebody stopped the loop). */
 int outbound_call(struct outbound *o, const struct outbound_req *rq, struct buf *ret_body, usec_t *ret_retry_after, struct err *err);
 
 /* A file with a secret: made 0600 from the start (O_EXCL temporary, fsync, rename, fsync of the directory). 0 or -errno and @err. */
