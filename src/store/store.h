@@ -217,6 +217,7 @@ enum object_kind {
     OBJECT_ASSET = 10, OBJECT_ASSET_STATE = 11, OBJECT_PROVIDER = 12,
     OBJECT_REPORTER = 20, OBJECT_REPORT_POLICY = 21, OBJECT_ENROLL_KEY = 22,
     OBJECT_RUN = 30, OBJECT_RUN_ITEM = 31, OBJECT_RUN_AGENT = 32, OBJECT_RUN_SHARE = 33, OBJECT_RUN_RECIPIENT = 34,
+    OBJECT_RUN_SNAPSHOT = 35, OBJECT_RUN_COMMAND = 36, OBJECT_PERSON_EMAIL = 37,
     OBJECT_KINDS = 64,
 };
 /* Insert or replace. @parent groups objects of a kind (0: none). @obj is written as JSON at once, by @rec, and not kept; FIELD_SECRET
