@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -62,25 +61,14 @@ const struct conf_table options_table = {
 
 static int load_file(struct conf *c, const char *path, bool must_exist, struct err *err)
 {
-    AUTO(arena_free) struct arena *a = arena_new(LIMIT_YAML_BYTES * 4);
     AUTO(buf_done_secret) struct buf text = BUF(LIMIT_YAML_BYTES);
-    struct node *root;
-    struct kv *kvs;
-    size_t n;
     int r = fd_read_file(path, &text);
 
     if (r == -ENOENT && !must_exist)
         return 0;
     if (r < 0)
         return err_set(err, r, "config.read", "%s: %m", path);
-    r = yaml_parse(a, buf_as_str(&text), LIMIT_YAML_BYTES, &root, err);
-    if (r == 0)
-        r = yaml_flatten(a, root, &kvs, &n, err);
-    if (r < 0) {
-        err_prefix(err, "%s", path);
-        return r;
-    }
-    return conf_file(c, path, kvs, n, err);
+    return yaml_conf(c, path, buf_as_str(&text), err);
 }
 
 int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **ret_sub, struct err *err)

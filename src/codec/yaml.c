@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <yaml.h>
 
+#include "base/conf.h"
 #include "base/field.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -349,4 +350,21 @@ int yaml_flatten(struct arena *a, const struct node *map, struct kv **ret, size_
     *ret = f.v;
     *ret_n = f.n;
     return 0;
+}
+
+int yaml_conf(struct conf *c, const char *path, struct str text, struct err *err)
+{
+    AUTO(arena_free) struct arena *a = arena_new(16 * LIMIT_YAML_BYTES);
+    struct node *root = NULL;
+    struct kv *kvs = NULL;
+    size_t n = 0;
+    int r = yaml_parse(a, text, LIMIT_YAML_BYTES, &root, err);
+
+    if (r == 0)
+        r = yaml_flatten(a, root, &kvs, &n, err);
+    if (r < 0) {
+        err_prefix(err, "%s", path);
+        return r;
+    }
+    return conf_file(c, path, kvs, n, err);
 }

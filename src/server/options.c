@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -161,10 +160,6 @@ const struct conf_table options_table = {
 static int load_file(struct conf *c, const char *path, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF(LIMIT_YAML_BYTES);
-    AUTO(arena_free) struct arena *a = arena_new(16 << 20);
-    struct node *root = NULL;
-    struct kv *kvs = NULL;
-    size_t n = 0;
     int r;
 
     r = fd_read_file(path, &text);
@@ -172,14 +167,7 @@ static int load_file(struct conf *c, const char *path, struct err *err)
         return err_set(err, -EFBIG, "config.too_large", "%s: larger than %d bytes", path, LIMIT_YAML_BYTES);
     if (r < 0)
         return err_set(err, r, "config.read", "%s: %m", path);
-    r = yaml_parse(a, buf_as_str(&text), LIMIT_YAML_BYTES, &root, err);
-    if (r == 0)
-        r = yaml_flatten(a, root, &kvs, &n, err);
-    if (r < 0) {
-        err_prefix(err, "%s", path);
-        return r;
-    }
-    return conf_file(c, path, kvs, n, err);
+    return yaml_conf(c, path, buf_as_str(&text), err);
 }
 
 /* RUST_LOG wins over LOG_LEVEL as in the guide; one that holds filters is not for us. */

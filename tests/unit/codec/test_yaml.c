@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/conf.h"
 #include "base/field.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -144,6 +145,29 @@ static void flattening_joins_names_and_lists(void **state)
     assert_int_equal(yaml_flatten(a, root, &kv, &n, &err), -EINVAL);
 }
 
+static void a_configuration_keeps_its_values_and_a_refusal_names_the_file(void **st)
+{
+    struct opts {
+        char *level;
+    } o;
+    static const struct conf_row rows[] = { { "log-level", 0, CONF_STR, offsetof(struct opts, level) } };
+    static const struct conf_table table = { .program = "p", .rows = rows, .n_rows = 1, .size = sizeof(o) };
+    struct conf c;
+    char text[] = "log: {level: debug}\n";
+
+    (void)st;
+    conf_init(&c, &table, &o);
+    assert_int_equal(yaml_conf(&c, "/etc/p.yaml", str_of(text), &err), 0);
+    memset(text, 'x', sizeof(text)); /* nothing of it is kept */
+    assert_string_equal(o.level, "debug");
+    assert_int_equal(yaml_conf(&c, "/etc/p.yaml", STR("a: [\n"), &err), -EINVAL);
+    assert_non_null(strstr(err.text, "/etc/p.yaml"));
+    assert_int_equal(yaml_conf(&c, "/etc/p.yaml", STR("unknown: 1\n"), &err), -EINVAL);
+    assert_string_equal(err.slug, "config.unknown_key");
+    assert_non_null(strstr(err.text, "/etc/p.yaml"));
+    conf_done(&c);
+}
+
 #define t(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -151,6 +175,7 @@ int main(void)
         t(maps_lists_and_scalars_become_the_tree), t(an_empty_document_is_an_empty_map),
         t(what_is_refused_says_why_and_where),     t(depth_nodes_and_bytes_are_exact),
         t(flattening_joins_names_and_lists),
+        t(a_configuration_keeps_its_values_and_a_refusal_names_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
