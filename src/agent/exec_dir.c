@@ -150,6 +150,28 @@ void task__remove_dir(struct exec *x, uint64_t id)
                  LOG_CSTR("why", strerror(errno)));
 }
 
+void task__set_end(struct task *t, const struct hold_end *e)
+{
+    _Static_assert((int)HOLD_EXITED == (int)OUTCOME_EXITED && (int)HOLD_LOST == (int)OUTCOME_LOST, "one numbering");
+    free(t->message);
+    t->message = xstrdup(e->message);
+    t->end = (struct task_end){
+        .task_id = t->id,
+        .outcome = (enum task_outcome)e->outcome,
+        .exit_code = e->exit_code,
+        .signal = e->signal,
+        .started_at = e->started_at_us,
+        .finished_at = e->finished_at_us,
+        .stdout_bytes = e->stdout_bytes,
+        .stderr_bytes = e->stderr_bytes,
+        .stdout_total = e->stdout_total,
+        .stderr_total = e->stderr_total,
+        .stdout_truncated = e->is_stdout_cut,
+        .stderr_truncated = e->is_stderr_cut,
+        .message = str_of(t->message),
+    };
+}
+
 bool task__read_status(struct task *t)
 {
     uint8_t bytes[HOLD_PACKET_MAX];
@@ -159,24 +181,7 @@ bool task__read_status(struct task *t)
 
     if (n <= 0 || hold_end_read(str_bytes(bytes, (size_t)n), &e) < 0)
         return false;
-    _Static_assert((int)HOLD_EXITED == (int)OUTCOME_EXITED && (int)HOLD_LOST == (int)OUTCOME_LOST, "one numbering");
-    free(t->message);
-    t->message = xstrdup(e.message);
-    t->end = (struct task_end){
-        .task_id = t->id,
-        .outcome = (enum task_outcome)e.outcome,
-        .exit_code = e.exit_code,
-        .signal = e.signal,
-        .started_at = e.started_at_us,
-        .finished_at = e.finished_at_us,
-        .stdout_bytes = e.stdout_bytes,
-        .stderr_bytes = e.stderr_bytes,
-        .stdout_total = e.stdout_total,
-        .stderr_total = e.stderr_total,
-        .stdout_truncated = e.is_stdout_cut,
-        .stderr_truncated = e.is_stderr_cut,
-        .message = str_of(t->message),
-    };
+    task__set_end(t, &e);
     return true;
 }
 

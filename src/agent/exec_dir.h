@@ -21,6 +21,8 @@ int task__write_file(const struct task *t, const char *name, struct str s, bool 
 bool task__has_file(const struct task *t, const char *name);
 /* Bytes in @name; 0 when there is none. */
 uint64_t task__file_size(const struct task *t, const char *name);
+/* The hold's word for the end as ours: t->end and t->message. */
+void task__set_end(struct task *t, const struct hold_end *e);
 /* Reads `status` into t->end and t->message. False: there is none yet, and both are as they were. */
 bool task__read_status(struct task *t);
 /* True if a hold has the task's lock. */

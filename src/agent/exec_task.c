@@ -58,19 +58,7 @@ void task__end(struct task *t, enum task_outcome outcome, const char *message)
     e.stdout_total = e.stdout_bytes;
     e.stderr_total = e.stderr_bytes;
     (void)snprintf(e.message, sizeof(e.message), "%s", message);
-    free(t->message);
-    t->message = xstrdup(e.message);
-    t->end = (struct task_end){
-        .task_id = t->id,
-        .outcome = outcome,
-        .started_at = e.started_at_us,
-        .finished_at = e.finished_at_us,
-        .stdout_bytes = e.stdout_bytes,
-        .stderr_bytes = e.stderr_bytes,
-        .stdout_total = e.stdout_total,
-        .stderr_total = e.stderr_total,
-        .message = str_of(t->message),
-    };
+    task__set_end(t, &e);
     if (t->has_dir) /* if this fails the next start of the agent will think again, and come to lost */
         (void)task__write_file(t, "status", str_bytes(bytes, hold_end_write(&e, bytes)), true);
     exec__ended(t);
