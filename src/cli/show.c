@@ -102,18 +102,13 @@ int show_list(struct cli *cli, const struct show_list *l)
 int show_object(struct cli *cli, const char *method, const char *target, struct str body,
                 const struct record *rec)
 {
-    AUTO(reply_done) struct reply reply = { 0 };
-    int rc = api_call(cli, method, target, body, &reply);
-    if (rc != RC_OK)
-        return rc;
-    if (cli_format(cli) == OUT_JSON)
-        return show_reply(cli, &reply);
     AUTO(arena_free) struct arena *a = arena_new(ARENA_MAX);
     AUTO(buf_done) struct buf out = BUF(PRINT_MAX);
     AUTO_FREE char *obj = xcalloc(1, rec->size);
-    struct node *root;
-    if (json_parse(a, buf_as_str(&reply.body), REPLY_MAX, &root, &cli->err) < 0)
-        return RC_FAILED;
+    const struct node *root;
+    int rc = show_or_parse(cli, method, target, body, a, &root);
+    if (!root)
+        return rc;
     rc = view_read(cli, a, rec, root, obj);
     if (rc != RC_OK)
         return rc;
