@@ -408,6 +408,136 @@ static void a_large_delta_is_folded_at_once(void **state)
     free(big);
 }
 
+/* -- deltas of somebody who keeps no digest */
+
+/* One key changes or goes; the digest that comes along means nothing. */
+static void put_blind(struct fixture *f, struct naive *s, int key, int value, usec_t at)
+{
+    AUTO(buf_done) struct buf delta = BUF(1 << 16);
+    char k[16], j[24];
+    snprintf(k, sizeof(k), "k%02d", key);
+    snprintf(j, sizeof(j), "{\"v\":%d}", value);
+    delta_add(&delta, value ? '+' : '-', str_of(k), value ? str_of(j) : STR_NONE);
+    s->value[key] = value;
+    store_put_facts_blind(f->s,
+                          &(struct fact_head){ .host_id = 7,
+                                               .section = STR("os"),
+                                               .status = SECTION_OK,
+                                               .digest = { { 0xee } },
+                                               .received_at = at },
+                          buf_as_str(&delta));
+}
+
+static void expect_rows(struct fixture *f, struct naive *s, struct got *g)
+{
+    AUTO(buf_done) struct buf want = BUF(1 << 16);
+    body_of(s, &want);
+    read_now(f, 7, "os", g);
+    assert_int_equal(g->n, 1);
+    assert_true(str_eq(buf_as_str(&g->body), buf_as_str(&want)));
+}
+
+static void blind_deltas_fold_to_a_true_digest_without_drift(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1, 2, 3 } };
+    struct got g = { 0 };
+    store_on_drift(f->s, no_drift, NULL);
+    put_full(f, 7, "os", &s, 1);
+    const struct fact_digest first = s.digest;
+    srandom(9);
+    for (usec_t i = 1; i <= 31; i++) {
+        put_blind(f, &s, (int)(random() % KEYS), (int)(random() % 4), i + 1);
+        expect_rows(f, &s, &g);
+        assert_int_equal(g.h.received_at, i + 1);
+        assert_true(fact_digest_eq(&g.h.digest, &first)); /* not known yet */
+        if (i == 20) {
+            fixture_reopen(f); /* that it is blind is remembered */
+            store_on_drift(f->s, no_drift, NULL);
+        }
+    }
+    put_blind(f, &s, 0, 77, 40); /* the thirty-second */
+    expect_rows(f, &s, &g);
+    assert_true(fact_digest_eq(&g.h.digest, &s.digest));
+    fixture_commit(f);
+    store_poll(f->s);
+    buf_done(&g.body);
+}
+
+static void a_blind_delta_without_a_base_starts_from_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { 0 };
+    struct got g = { 0 };
+    store_on_drift(f->s, no_drift, NULL);
+    put_blind(f, &s, 3, 1, 1);
+    expect_rows(f, &s, &g);
+    for (int i = 0; i < 31; i++)
+        put_blind(f, &s, 4, i + 1, 2);
+    expect_rows(f, &s, &g);
+    assert_true(fact_digest_eq(&g.h.digest, &s.digest));
+    buf_done(&g.body);
+}
+
+static void an_empty_blind_delta_changes_the_head_but_not_its_digest(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct got g = { 0 };
+    put_full(f, 7, "os", &s, 1);
+    store_put_facts_blind(f->s,
+                          &(struct fact_head){ .host_id = 7,
+                                               .section = STR("os"),
+                                               .status = SECTION_FAILED,
+                                               .message = STR("no tool"),
+                                               .taken_at = 9 },
+                          STR_NONE);
+    expect_rows(f, &s, &g);
+    assert_string_equal(g.message, "no tool");
+    assert_int_equal(g.h.taken_at, 9);
+    assert_true(fact_digest_eq(&g.h.digest, &s.digest));
+    buf_done(&g.body);
+}
+
+static void a_promise_after_blind_deltas_is_held_to(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    struct got g = { 0 };
+    struct drifted d = { 0 };
+    store_on_drift(f->s, on_drift, &d);
+    put_full(f, 7, "os", &s, 1);
+    put_blind(f, &s, 2, 5, 2);
+    for (int i = 0; i < 31; i++)
+        put_change(f, 7, "os", &s, 1, i + 1, 3); /* true ones */
+    expect(f, 7, "os", &s);
+    assert_int_equal(d.n, 0);
+    put_blind(f, &s, 2, 6, 4);
+    for (int i = 0; i < 30; i++)
+        put_change(f, 7, "os", &s, 1, i + 2, 5);
+    AUTO(buf_done) struct buf delta = BUF(100);
+    delta_add(&delta, '+', STR("k01"), STR("{\"v\":99}"));
+    store_put_facts_delta(f->s, &(struct fact_head){ .host_id = 7, .section = STR("os"), .digest = { { 1 } } },
+                          buf_as_str(&delta)); /* a lie */
+    fixture_commit(f);
+    store_poll(f->s);
+    assert_int_equal(d.n, 1);
+    put_full(f, 7, "os", &s, 9); /* and a report in full is as ever */
+    expect(f, 7, "os", &s);
+    buf_done(&g.body);
+}
+
+static void blind_deltas_are_history_too(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1 } };
+    put_full(f, 7, "os", &s, 1);
+    put_blind(f, &s, 3, 8, 2);
+    struct changes g;
+    read_changes(f, 7, "os", 0, 10, &g);
+    assert_string_equal(g.text, "2 os k03 >{\"v\":8}\n");
+}
+
 #define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -424,6 +554,11 @@ int main(void)
         T(a_digest_that_does_not_add_up_is_told_when_folded),
         T(a_delta_that_cannot_be_read_is_drift_and_not_the_end),
         T(a_large_delta_is_folded_at_once),
+        T(blind_deltas_fold_to_a_true_digest_without_drift),
+        T(a_blind_delta_without_a_base_starts_from_nothing),
+        T(an_empty_blind_delta_changes_the_head_but_not_its_digest),
+        T(a_promise_after_blind_deltas_is_held_to),
+        T(blind_deltas_are_history_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,9 @@ static void check_tally(struct fixture *f)
     assert_int_equal(number(f, "SELECT events FROM tally"),
                      number(f, "SELECT coalesce(sum(length(cast(type||host_uuid||host_name||details_json AS "
                                "BLOB))+64),0) FROM event"));
+    assert_int_equal(
+        number(f, "SELECT trails FROM tally"),
+        number(f, "SELECT coalesce(sum(length(cast(key AS BLOB))+length(body)+64),0) FROM trail"));
 }
 
 /* Steps until there is no more to do; how many. */
@@ -69,6 +72,19 @@ static void put_events(struct fixture *f, uint64_t first, uint64_t n, usec_t at)
                                                .type = STR("host.online"),
                                                .host = STR("w\xc3\xa4"),
                                                .details = { details, 1 } });
+}
+
+struct mark {
+    struct str text;
+};
+static const struct field mark_fields[] = { F_STR(struct mark, text, "text", 8) };
+static const struct record mark_record = RECORD(mark, mark_fields);
+
+static void put_trail(struct fixture *f, uint64_t id, enum trail_kind kind, usec_t at, const char *key)
+{
+    store_put_trail(f->s,
+                    &(struct trail_row){ .id = id, .kind = kind, .parent = id % 3, .at = at, .key = str_of(key) },
+                    &mark_record, &(struct mark){ STR("w\xc3\xa4") });
 }
 
 static void old_finished_jobs_go_with_all_that_is_theirs(void **state)
@@ -211,6 +227,46 @@ static void the_quota_takes_output_of_the_oldest_finished_jobs_first(void **stat
     assert_int_equal(number(f, "SELECT count(*) FROM task_output"), 100); /* the open job's */
 }
 
+static void old_trails_of_all_kinds_go_by_their_own_time(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t id = 2; id <= 1301; id++)
+        put_trail(f, id, 1 + id % 5, id % 2 ? 100 : 300, id == 3 ? "w\xc3\xa4" : "");
+    put_trail(f, 1302, TRAIL_ASSET, 99, ""); /* imported later, of long before */
+    put_trail(f, 1303, TRAIL_ASSET, 200, "");
+    fixture_commit(f);
+    assert_int_equal(retain(f, &(struct retention){ .keep = 800 }, 900), 1); /* before 100 */
+    assert_int_equal(number(f, "SELECT count(*) FROM trail"), 1301);
+    assert_int_equal(retain(f, &(struct retention){ .keep = 800 }, 1000), 2); /* before 200: 650 of them, 400 a step */
+    assert_int_equal(number(f, "SELECT count(*) FROM trail"), 651);
+    assert_int_equal(number(f, "SELECT min(at) FROM trail"), 200);
+    assert_int_equal(number(f, "SELECT count(DISTINCT kind) FROM trail"), 5);
+    retain(f, &(struct retention){ .keep = 1 }, 1000);
+    assert_int_equal(number(f, "SELECT count(*) FROM trail"), 0);
+    struct store_next next;
+    fixture_reopen(f);
+    assert_int_equal(store_load_next(f->s, &next, NULL), 0);
+    assert_int_equal(next.trail, 1304); /* gone, and its number is not given again */
+}
+
+static void the_quota_takes_the_oldest_of_what_weighs_most(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t id = 2; id <= 2001; id++)
+        put_trail(f, id, TRAIL_RUN_LOG, id, "");
+    put_events(f, 1, 100, 100);
+    fixture_commit(f);
+    int64_t all = number(f, "SELECT trails + events FROM tally");
+    retain(f, &(struct retention){ .quota_bytes = (uint64_t)all }, 1000); /* exactly full */
+    assert_int_equal(number(f, "SELECT count(*) FROM trail"), 2000);
+    retain(f, &(struct retention){ .quota_bytes = (uint64_t)all - 1 }, 1000);
+    assert_int_equal(number(f, "SELECT count(*) FROM trail"), 1600); /* one step */
+    assert_int_equal(number(f, "SELECT min(id) FROM trail"), 402);
+    assert_int_equal(number(f, "SELECT count(*) FROM event"), 100);
+    retain(f, &(struct retention){ .quota_bytes = 1 }, 1000);
+    assert_int_equal(number(f, "SELECT trails + events FROM tally"), 0);
+}
+
 #define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -222,6 +278,8 @@ int main(void)
         T(old_history_is_folded_before_it_goes),
         T(the_audit_log_keeps_its_newest_row),
         T(the_quota_takes_output_of_the_oldest_finished_jobs_first),
+        T(old_trails_of_all_kinds_go_by_their_own_time),
+        T(the_quota_takes_the_oldest_of_what_weighs_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
