@@ -1,0 +1,330 @@
+/* control/asset_verbs.c - what people do with machines: list, create, change, retire, delete, restore. Loop thread. */
+#include "control/assets_priv.h"
+
+#include "base/uuid.h"
+
+/* -- looking */
+
+int asset_find(struct control *c, struct str uuid, struct asset_view *ret, struct err *err)
+{
+    struct asset_entry *e = asset__by_uuid(c, uuid);
+
+    if (!e)
+        return err_set(err, -ENOENT, "asset.unknown", "Not found: no VPS %.*s", STR_FMT(str_sub(uuid, 0, 64)));
+    asset__view(c, e, ret);
+    return 0;
+}
+
+int asset_of_host(struct control *c, struct str host, struct asset_view *ret, struct err *err)
+{
+    char uuid[129];
+    struct host *h = host__find(c, host, err);
+
+    if (!h)
+        return -ENOENT;
+    if (!accent_name_of(c, h->id, "sigma", uuid))
+        return err_set(err, -ENOENT, "asset.unknown", "%.*s is no machine of the sigma list", STR_FMT(str_sub(host, 0, 128)));
+    return asset_find(c, str_of(uuid), ret, err);
+}
+
+static int by_status(const void *a, const void *b)
+{
+    return asset_compare((*(struct asset_entry *const *)a)->asset, (*(struct asset_entry *const *)b)->asset);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return asset_compare_names((*(struct asset_entry *const *)a)->asset, (*(struct asset_entry *const *)b)->asset);
+}
+
+size_t asset_list(struct control *c, const struct asset_filter *f, enum asset_order order,
+                  bool (*fn)(void *ctx, const struct asset_view *v), void *ctx)
+{
+    struct assets *s = assets__of(c);
+    usec_t now = control__wall(c);
+
+    s->sorted.n = 0;
+    for (struct asset_entry *e = s->by_uuid; e; e = e->hh.next)
+        if (asset_matches(f, e->asset, e->state, now))
+            *vec_add(&s->sorted) = e;
+    if (s->sorted.n)
+        qsort(s->sorted.v, s->sorted.n, sizeof(*s->sorted.v), order == ASSET_BY_NAME ? by_name : by_status);
+    for (size_t i = 0; i < s->sorted.n; i++) {
+        struct asset_view v;
+
+        asset__view(c, s->sorted.v[i], &v);
+        if (!fn(ctx, &v))
+            break;
+    }
+    return s->sorted.n;
+}
+
+/* -- history */
+
+struct history_read {
+    asset_history_fn row;
+    store_done_fn done;
+    void *ctx;
+};
+
+static void on_change(void *ctx, const struct trail_row *t, const void *obj)
+{
+    struct history_read *h = ctx;
+
+    h->row(h->ctx, t->id, t->at, obj);
+}
+
+static void on_changes_done(void *ctx, int result)
+{
+    struct history_read *h = ctx;
+
+    h->done(h->ctx, result);
+    free(h);
+}
+
+void asset_history(struct control *c, uint64_t id, uint32_t limit, asset_history_fn row, store_done_fn done, void *ctx)
+{
+    struct history_read *h = xnew0(struct history_read);
+
+    *h = (struct history_read){ row, done, ctx };
+    store_read_trail(c->store, TRAIL_ADDRESS, id, 0, 0, limit, &address_change_record, on_change, on_changes_done, h);
+}
+
+/* -- changing */
+
+static int begin(struct control *c, const struct principal *p, struct str target, struct err *err)
+{
+    int r = authz(c, p, VERB_ASSET, target, err);
+
+    return r == 0 && control_refuses_writes(c, err) ? -EAGAIN : r;
+}
+
+static int refused(struct control *c, const struct principal *p, struct str target, int r, const struct err *err)
+{
+    return audit__refused(c, p, VERB_ASSET, target, r, err);
+}
+
+static int find(struct control *c, struct str uuid, struct asset_entry **ret, struct err *err)
+{
+    *ret = asset__by_uuid(c, uuid);
+    if (*ret)
+        return 0;
+    return err_set(err, -ENOENT, "asset.unknown", "Not found: no VPS %.*s", STR_FMT(str_sub(uuid, 0, 64)));
+}
+
+static int find_living(struct control *c, struct str uuid, struct asset_entry **ret, struct err *err)
+{
+    int r = find(c, uuid, ret, err);
+
+    if (r == 0 && (*ret)->asset->status == ASSET_DELETED)
+        r = err_set(err, -EBUSY, "asset.state", "%.*s is deleted: restore it first", STR_FMT((*ret)->asset->hostname));
+    return r;
+}
+
+/* Free among the living, or @mine. */
+static int check_name(struct control *c, const struct asset_entry *mine, const struct asset *a, struct err *err)
+{
+    struct asset_name *n = NULL;
+
+    if (a->status == ASSET_DELETED || a->hostname.len == 0)
+        return 0;
+    HASH_FIND(hh, assets__of(c)->names, a->hostname.ptr, a->hostname.len, n);
+    if (!n || n->e == mine)
+        return 0;
+    return err_set(err, -EEXIST, "asset.name_taken", "there is a VPS with hostname %.*s already", STR_FMT(str_sub(a->hostname, 0, 128)));
+}
+
+static int check_provider(struct control *c, struct asset *a, struct err *err)
+{
+    struct provider_entry *p;
+
+    if (a->provider_id.len == 0)
+        return 0;
+    p = provider__by_uuid(c, a->provider_id);
+    if (!p)
+        return err_set(err, -EINVAL, "field.provider", "provider_id: there is no provider %.*s", STR_FMT(a->provider_id));
+    a->provider_id = str_of(p->uuid); /* as we spell it */
+    return 0;
+}
+
+static void take_extra(struct asset *a, const struct asset_extra *x)
+{
+    if (!x->is_given)
+        return;
+    a->extra = x->rest;
+    a->retired_at = x->retired_at;
+    a->other_names = x->other_names;
+    a->seen_retired_at = 0;
+}
+
+/* @w and @x over @next, checked; @room holds its addresses. */
+static int apply(struct control *c, const struct asset_entry *mine, struct asset *next, const struct asset_wish *w,
+                 const struct asset_extra *x, struct asset_address room[2 * ASSET_ADDRESSES], struct err *err)
+{
+    struct asset_addresses told, stored = next->addresses;
+    int r = asset_apply(next, w, err);
+
+    if (r == 0 && field_is_present(&asset_wish_record, w, "ip_addresses")) {
+        r = asset_addresses_clean(&w->addresses, room, &told, err);
+        if (r == 0)
+            asset_addresses_by_operator(&stored, &told, room + ASSET_ADDRESSES, &next->addresses);
+    }
+    if (r == 0)
+        r = check_provider(c, next, err);
+    take_extra(next, x);
+    return r == 0 ? check_name(c, mine, next, err) : r;
+}
+
+int asset_create(struct control *c, const struct principal *p, const struct asset_wish *w, const struct asset_extra *x,
+                 struct asset_view *ret, struct err *err)
+{
+    static const struct asset_addresses none = { 0 };
+    struct asset_address room[2 * ASSET_ADDRESSES];
+    char uuid[UUID_TEXT_MAX];
+    struct asset_state st = x->has_state ? x->state : (struct asset_state){ 0 };
+    struct uuid u = uuid_v7(control__wall(c));
+    struct details d = { 0 };
+    struct asset_entry *e;
+    struct asset next;
+    int r = begin(c, p, w->hostname, err);
+
+    if (r < 0)
+        return r;
+    asset_defaults(&next, ASSET_PROVISIONING, "manual");
+    if (!field_is_present(&asset_wish_record, w, "hostname"))
+        r = err_set(err, -EINVAL, "field.required", "hostname: must be there");
+    if (r == 0)
+        r = apply(c, NULL, &next, w, x, room, err);
+    if (r == 0 && HASH_COUNT(assets__of(c)->by_uuid) >= ASSETS_MAX)
+        r = err_set(err, -EBUSY, "enroll.full", "there are %d machines: no more fit", ASSETS_MAX);
+    if (r < 0)
+        return refused(c, p, w->hostname, r, err);
+
+    uuid_format(&u, uuid);
+    next.uuid = str_of(uuid);
+    next.created_at = next.updated_at = control__wall(c);
+    e = asset__add(c, &next, &st);
+    asset__put_history(c, e, &none, &e->asset->addresses, true);
+    details_str(details_str(&d, "did", STR("asset.create")), "hostname", e->asset->hostname);
+    audit__ok(c, p, VERB_ASSET, str_of(e->uuid), &d);
+    asset__view(c, e, ret);
+    return 0;
+}
+
+/* @next in the place of @e's row: audit with the difference, history, the row. */
+static void commit(struct control *c, const struct principal *p, struct asset_entry *e, struct asset *next, const char *did)
+{
+    AUTO(arena_free) struct arena *a = arena_new(256 << 10);
+    struct details d = { 0 };
+
+    details_str(&d, "did", str_of(did));
+    if (asset__diff(a, &asset_record, e->asset, next, &d) == 0)
+        return;
+    next->updated_at = control__wall(c);
+    asset__put_history(c, e, &e->asset->addresses, &next->addresses, true);
+    audit__ok(c, p, VERB_ASSET, str_of(e->uuid), &d);
+    asset__set(c, e, next);
+}
+
+int asset_change(struct control *c, const struct principal *p, struct str uuid, const struct asset_wish *w, const struct asset_extra *x,
+                 struct asset_view *ret, struct err *err)
+{
+    struct asset_address room[2 * ASSET_ADDRESSES];
+    struct asset_entry *e;
+    struct asset next;
+    int r = begin(c, p, uuid, err);
+
+    if (r < 0)
+        return r;
+    r = find_living(c, uuid, &e, err);
+    if (r == 0) {
+        next = *e->asset;
+        r = apply(c, e, &next, w, x, room, err);
+    }
+    if (r < 0)
+        return refused(c, p, uuid, r, err);
+    commit(c, p, e, &next, "asset.change");
+    if (x->has_state) {
+        struct asset_state st = x->state;
+
+        st.last_heartbeat = e->state->last_heartbeat;
+        st.updated_at = control__wall(c);
+        asset__set_state(c, e, &st);
+    }
+    asset__view(c, e, ret);
+    return 0;
+}
+
+int asset_retire(struct control *c, const struct principal *p, struct str uuid, struct asset_view *ret, struct err *err)
+{
+    struct asset_entry *e;
+    struct asset next;
+    int r = begin(c, p, uuid, err);
+
+    if (r < 0)
+        return r;
+    r = find_living(c, uuid, &e, err);
+    if (r < 0)
+        return refused(c, p, uuid, r, err);
+    next = *e->asset;
+    next.status = ASSET_RETIRED;
+    next.monitoring_enabled = false;
+    next.retired_at = control__wall(c);
+    commit(c, p, e, &next, "asset.retire");
+    asset__view(c, e, ret);
+    return 0;
+}
+
+int asset_delete(struct control *c, const struct principal *p, struct str uuid, struct err *err)
+{
+    struct asset_entry *e;
+    struct details d = { 0 };
+    struct asset next;
+    struct host *h;
+    int r = begin(c, p, uuid, err);
+
+    if (r < 0)
+        return r;
+    r = find(c, uuid, &e, err);
+    if (r == 0 && e->asset->status == ASSET_DELETED)
+        r = err_set(err, -ENOENT, "asset.unknown", "Not found: %.*s is deleted already", STR_FMT(e->asset->hostname));
+    if (r < 0)
+        return refused(c, p, uuid, r, err);
+
+    h = host__by_id(c, asset__host(c, e));
+    if (h) {
+        details_str(details_str(&d, "name", str_of(h->name)), "by", str_of(p->name));
+        event__host(c, "host.forgotten", h, details_str(&d, "why", STR("its VPS was deleted")));
+        audit__ok(c, p, VERB_HOST_FORGET, str_of(h->uuid), &d);
+        host__remove(c, h, "host.unknown", "its VPS was deleted");
+    }
+    e->host_id = 0;
+    next = *e->asset;
+    next.status = ASSET_DELETED;
+    next.monitoring_enabled = false;
+    commit(c, p, e, &next, "asset.delete");
+    return 0;
+}
+
+int asset_restore(struct control *c, const struct principal *p, struct str uuid, struct asset_view *ret, struct err *err)
+{
+    struct asset_entry *e;
+    struct asset next;
+    int r = begin(c, p, uuid, err);
+
+    if (r < 0)
+        return r;
+    r = find(c, uuid, &e, err);
+    if (r == 0 && e->asset->status != ASSET_DELETED)
+        r = err_set(err, -EBUSY, "asset.state", "%.*s is not deleted", STR_FMT(e->asset->hostname));
+    if (r == 0) {
+        next = *e->asset;
+        next.status = ASSET_RETIRED;
+        r = check_name(c, e, &next, err);
+    }
+    if (r < 0)
+        return refused(c, p, uuid, r, err);
+    commit(c, p, e, &next, "asset.restore");
+    asset__view(c, e, ret);
+    return 0;
+}
