@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "control/accent.h"
 
 #define LOG_TARGET "native"
 #include "base/log.h"
@@ -335,6 +336,25 @@ static void on_renew(struct native_link *l, const Muster__V1__RenewRequest *m)
         break_off(l, "the request for a certificate is too large or no text");
 }
 
+static void on_ports_answer(struct native_link *l, const Muster__V1__PortsAnswer *m)
+{
+    struct ports_answer a = { .expires_at = m->expires_at_us };
+
+    if (!take_text(m->error_slug, 64, &a.error.slug) || !take_text(m->error_text, MESSAGE_TEXT_MAX, &a.error.text) ||
+        !take_text(m->lease, 64, &a.lease) || m->n_ports > PORTS_MAX) {
+        break_off(l, "an answer about ports is too large or no text");
+        return;
+    }
+    for (size_t i = 0; i < m->n_ports; i++) {
+        if (m->ports[i] < 1 || m->ports[i] > UINT16_MAX) {
+            break_off(l, "an answer about ports has one that is none");
+            return;
+        }
+        a.ports[a.n++] = (uint16_t)m->ports[i];
+    }
+    ports_link_answer(l->api->control, l->id, m->request_id, &a);
+}
+
 /* -- dispatch */
 
 static bool is_numbered(const Muster__V1__AgentMessage *m)
@@ -379,7 +399,8 @@ static void dispatch(struct native_link *l, const Muster__V1__AgentMessage *m)
         on_agent_event(l, m->event);
         break;
     case MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER:
-        break; /* nobody asks yet */
+        on_ports_answer(l, m->ports_answer);
+        break;
     case MUSTER__V1__AGENT_MESSAGE__BODY__NOT_SET:
     case _MUSTER__V1__AGENT_MESSAGE__BODY__CASE_IS_INT_SIZE:
         break; /* a message of a newer agent: not for us */

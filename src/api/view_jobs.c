@@ -20,9 +20,9 @@ static const struct record counts_record = RECORD(counts_out, counts_fields);
 
 struct job_out {
     uint64_t id, output_cap;
-    int state;
+    int state, kind;
     usec_t created_at, finished_at, deadline, timeout, grace;
-    struct str principal, shell, user, cwd;
+    struct str principal, subject, shell, user, cwd;
     struct str_list argv;
     struct kv_list env;
     uint32_t max_parallel;
@@ -36,6 +36,9 @@ static const struct field job_fields[] = {
     F_TIME(struct job_out, finished_at, "finished_at"),
     F_TIME(struct job_out, deadline, "deadline", .help = "Hosts that have not begun by then do not begin."),
     F_STR(struct job_out, principal, "principal", 136),
+    F_ENUM(struct job_out, kind, "kind", job_kind_names),
+    F_STR(struct job_out, subject, "subject", JOB_SUBJECT_MAX, .flags = FIELD_OMIT,
+          .help = "What it is about: the id of a run."),
     F_STR_LIST(struct job_out, argv, "argv", LIMIT_ARGV, LIMIT_ARG_BYTES),
     F_STR(struct job_out, shell, "shell", LIMIT_ARG_BYTES, .flags = FIELD_NULLABLE),
     F_STR(struct job_out, user, "user", LIMIT_NAME, .flags = FIELD_NULLABLE),
@@ -71,6 +74,8 @@ void view_job(const struct job_row *j, struct jw *w)
         .finished_at = j->finished_at,
         .deadline = j->deadline,
         .principal = j->principal,
+        .kind = j->spec.kind,
+        .subject = j->spec.subject,
         .argv = j->spec.argv,
         .shell = j->spec.shell,
         .user = j->spec.user,

@@ -21,8 +21,8 @@ struct sighting {
     usec_t every;               /* how often it means to come; 0: not known */
 };
 /* Finds the host by its alias or makes it; takes new claims and the interval. 0, *@ret_id and *@ret_is_new; -EACCES host.rejected, host.revoked
- * (a host that is there already; *@ret_id is set); -EBUSY enroll.full. A pending host with approved_by becomes approved. Does not
- * count as a sign of life: see accent_seen(). */
+ * (a host that is there already; *@ret_id is set); -EBUSY enroll.full; -EINVAL field.invalid (the id); -EAGAIN as every mutation. A
+ * pending host with approved_by becomes approved; one without waits anew. Does not count as a sign of life: see accent_seen(). */
 int accent_meet(struct control *c, const struct sighting *s, uint64_t *ret_id, bool *ret_is_new, struct err *err);
 /* 0; -ENOENT host.unknown. */
 int accent_find(struct control *c, const char *dialect, struct str external_id, uint64_t *ret_id, struct err *err);
@@ -33,15 +33,19 @@ int accent_seen(struct control *c, uint64_t host_id, const char *peer, const str
 /* The external id of @host_id in @dialect copied to @ret (129 bytes); false: it has none. */
 bool accent_name_of(struct control *c, uint64_t host_id, const char *dialect, char ret[129]);
 void accent_aliases(struct control *c, uint64_t host_id, void (*fn)(void *ctx, const struct alias *a), void *ctx);
-/* An operator says two rows are one machine: @other's aliases and facts' names move to @host, @other is forgotten. Audited. */
+/* An operator says two rows are one machine: @other's aliases, credentials and what the nouns have of it move to @host, @other is forgotten.
+ * -EINVAL host.linked when @other has a key of its own (it would be locked out: link the other way round), host.state when @host is not
+ * approved. Audited. */
 int host_link(struct control *c, const struct principal *p, struct str host, struct str other, struct err *err);
 
 /* -- facts of hosts without a link. @is_blind: the sender keeps no digest and tells additions (and perhaps removals) only; what it says
  * is taken. Else judged as the native deltas are. DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC (nothing was taken: ask for all of it),
- * or -ENOENT section.unknown. */
+ * or -ENOENT section.unknown, host.unknown; -EACCES as accent_seen(). A blind @d may be full (its digest is made here). */
 int accent_facts(struct control *c, uint64_t host_id, const struct section_delta *d, bool is_blind, struct err *err);
-/* What is recorded of a section: false when nothing is. */
+/* What is recorded of a section: false when nothing is. Only the first 16 bytes of digests are in memory, the others come back as zero;
+ * all 0xff: not known (after a blind delta). To compare: accent_section_is(). */
 bool accent_section(struct control *c, uint64_t host_id, struct str section, enum section_status *ret_status, struct fact_digest *ret_digest);
+bool accent_section_is(struct control *c, uint64_t host_id, struct str section, const struct fact_digest *digest);
 
 /* -- credentials.c */
 struct credential_wish {
@@ -52,7 +56,7 @@ struct credential_wish {
     usec_t expires_at; /* wall; 0 never */
     struct str created_by;
 };
-/* Lent until control is entered again. */
+/* Lent until control is entered again. NULL: the book is full (200000 that are alive). */
 const struct credential *credential_make(struct control *c, const struct credential_wish *w, char ret_text[SECRET_TEXT_MAX]);
 /* By the secret's text: 0 and *@ret (lent; not revoked, not expired); -EACCES auth.bad_credential (unknown), auth.revoked,
  * auth.expired, with *@ret set when it is known at all, else NULL. Takes note of the use (written at most once a minute) and of @peer.
@@ -85,7 +89,8 @@ struct session_user {
 typedef void (*session_fn)(void *ctx, const struct session_user *r);
 void authn_password(struct control *c, struct str user, struct str password, const struct peer_info *peer, session_fn done, void *ctx);
 /* A session whose signature and expiry are good: 0 and the principal with the user's present role; -EACCES auth.disabled,
- * auth.bad_credential (the user is gone, or the password was changed after @issued_at). */
+ * auth.bad_credential (the user is gone, or the password was changed after @issued_at). An @issued_at of whole seconds (a JWT's iat)
+ * is compared by the second: a session made in the second of the change is good. */
 int authn_session(struct control *c, uint64_t user_id, usec_t issued_at, const struct peer_info *peer, struct principal *ret, struct err *err);
 /* A principal for a credential (its scope read as a role: admin operator; viewer, readonly; else none), named @name. */
 void principal_of_credential(const struct credential *cr, const char *name, struct principal *ret);
@@ -102,7 +107,9 @@ struct polled_task {
     bool cancel_requested;
 };
 void poll_tasks(struct control *c, uint64_t host_id, bool (*fn)(void *ctx, const struct polled_task *t), void *ctx);
-/* The agent's word on one of its own tasks. 0; -ENOENT task.unknown (or another host's); -EINVAL job.finished (already ended). */
+/* The agent's word on one of its own tasks, of kinds other than command (those travel down a link). 0; -ENOENT task.unknown (another host's,
+ * or long over); -EINVAL job.finished (already ended). poll_output(): also -ERANGE job.input_offset (a gap before the frame: the
+ * sentence says what is wanted), -EINVAL field.invalid. What poll_finished() says of bytes beyond those taken is kept as totals. */
 int poll_started(struct control *c, uint64_t host_id, uint64_t task_id, struct err *err);
 int poll_output(struct control *c, uint64_t host_id, const struct output_frame *f, struct err *err);
 int poll_finished(struct control *c, uint64_t host_id, const struct task_end *end, struct err *err);
@@ -123,5 +130,10 @@ bool ports_reachable(struct control *c, uint64_t host_id);
  * ports_unwait(). */
 uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wake)(void *ctx), void *ctx);
 void ports_unwait(struct control *c, uint64_t wait_id);
+/* For accents whose server calls the agent: asked first when a host known in @dialect has no link. @fn carries the question away and
+ * answers by ports_answered(), then or later: true; false: it cannot (the question waits to be fetched, if anything fetches). One a
+ * dialect; @fn NULL takes it back. */
+typedef bool (*ports_pull_fn)(void *ctx, uint64_t host_id, uint64_t request_id, const struct ports_wish *w);
+void ports_puller(struct control *c, const char *dialect, ports_pull_fn fn, void *ctx);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "base/text.h"
 
-#include "control/core.h"
+#include "control/accent.h"
+#include "control/noun.h"
 
 /* A refused credential is an audit row, but not a million of them: one a second and address. */
 static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *verb,
@@ -90,6 +91,12 @@ bool authn_still_holds(struct control *c, const struct principal *p)
 {
     struct api_token *t, *next;
 
+    if (p->kind == PRINCIPAL_KEY)
+        return credential__still_holds(c, p->token_id);
+    if (p->kind == PRINCIPAL_SESSION) {
+        const struct user *u = user__by_id(c, p->user_id);
+        return u && !u->is_disabled && u->role >= p->role;
+    }
     if (p->kind != PRINCIPAL_TOKEN)
         return true;
     HASH_ITER(hh, c->api_tokens, t, next)
@@ -112,6 +119,9 @@ struct login {
     bool is_known;
     int verdict;
     login_fn done;
+    session_fn session_done; /* instead of @done: no token is made */
+    usec_t retry_after;
+    uint64_t user_id;
     void *ctx;
     struct login_result result;
     char token[API_TOKEN_MAX];
@@ -130,8 +140,16 @@ static void login_free(struct login *l)
 static void login_tell(struct control *c, void *arg)
 {
     struct login *l = arg;
-    if (c)
-        l->done(l->ctx, &l->result);
+    const struct login_result *r = &l->result;
+    if (c && l->done)
+        l->done(l->ctx, r);
+    else if (c)
+        l->session_done(l->ctx, &(struct session_user){ .result = r->result,
+                                                        .err = r->err,
+                                                        .user_id = l->user_id,
+                                                        .user = r->user,
+                                                        .role = r->role,
+                                                        .retry_after = l->retry_after });
     login_free(l);
 }
 
@@ -164,6 +182,15 @@ static void login_granted(struct control *c, struct login *l, const struct user 
     commit_after(c, login_tell, l);
 }
 
+static void session_granted(struct control *c, struct login *l, const struct user *u)
+{
+    struct details d = { 0 };
+    audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL, details_str(&d, "for", STR("session")));
+    l->result = (struct login_result){ .user = l->user, .role = u->role };
+    l->user_id = u->id;
+    commit_after(c, login_tell, l);
+}
+
 static void login_done(void *arg)
 {
     struct login *l = arg;
@@ -181,32 +208,26 @@ static void login_done(void *arg)
     else if (control_refuses_writes(c, &l->result.err)) {
         l->result.result = -EAGAIN;
         commit_after(c, login_tell, l);
-    } else {
+    } else if (l->done) {
         login_granted(c, l, u);
+    } else {
+        session_granted(c, l, u);
     }
 }
 
-/* An unknown user costs the same time as a wrong password: making a hash and checking one are the same work.
- */
-void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
-                 const struct peer_info *peer, login_fn done, void *ctx)
+/* Takes @l over. An unknown user costs the same time as a wrong password: making a hash and checking one are the same work. */
+static void login_begin(struct control *c, struct login *l, struct str password)
 {
     enum { HASHING_MAX = 16 };
     usec_t now = control__mono(c), wait = USEC_PER_SEC;
-    struct login *l = xnew0(struct login);
-    user = str_sub(user, 0, LIMIT_NAME);
-    *l = (struct login){ .ttl = ttl,
-                         .done = done,
-                         .ctx = ctx,
-                         .user = str_dup(user),
-                         .peer = xstrdup(peer->addr),
-                         .token_name = str_dup(str_sub(token_name, 0, LIMIT_NAME)) };
+    struct str user = str_of(l->user);
 
     bool is_let_in =
         c->n_hashing < HASHING_MAX &&
-        admission_take(c->admission, 'l', str_of(peer->addr), &c->conf.admission.login, now, &wait) &&
+        admission_take(c->admission, 'l', str_of(l->peer), &c->conf.admission.login, now, &wait) &&
         admission_take(c->admission, 'u', user, &c->conf.admission.login, now, &wait);
     if (!is_let_in) {
+        l->retry_after = wait;
         l->result.result =
             err_set(&l->result.err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
                     (unsigned long long)(wait / USEC_PER_SEC + 1));
@@ -221,6 +242,28 @@ void authn_login(struct control *c, struct str user, struct str password, struct
     c->n_hashing++;
     l->life = life_ref(c);
     c->conf.offload(c->conf.offload_ctx, login_work, login_done, l);
+}
+
+void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
+                 const struct peer_info *peer, login_fn done, void *ctx)
+{
+    struct login *l = xnew0(struct login);
+    *l = (struct login){ .ttl = ttl,
+                         .done = done,
+                         .ctx = ctx,
+                         .user = str_dup(str_sub(user, 0, LIMIT_NAME)),
+                         .peer = xstrdup(peer->addr),
+                         .token_name = str_dup(str_sub(token_name, 0, LIMIT_NAME)) };
+    login_begin(c, l, password);
+}
+
+void authn_password(struct control *c, struct str user, struct str password, const struct peer_info *peer, session_fn done, void *ctx)
+{
+    struct login *l = xnew0(struct login);
+    *l = (struct login){
+        .session_done = done, .ctx = ctx, .user = str_dup(str_sub(user, 0, LIMIT_NAME)), .peer = xstrdup(peer->addr)
+    };
+    login_begin(c, l, password);
 }
 
 /* -- hosts */

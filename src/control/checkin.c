@@ -5,7 +5,7 @@
  * what leaves for it (welcome, then resync, cancels, offers) is parked in that order. */
 #include "base/pki.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 /* -- claims */
 static void flag_clone(struct control *c, struct host *h, struct str machine_id)
@@ -76,7 +76,7 @@ static struct welcome *resolve_tasks(struct control *c, struct host *h, const st
         struct task_resume *r = &w->tasks[w->n_tasks++];
         r->task_id = hello->tasks[i].task_id;
         t = task__find(c, r->task_id);
-        if (!t || t->host != h)
+        if (!t || t->host != h || task__is_fetched(t))
             continue; /* not known: the agent ends and forgets it */
         r->known = true;
         r->done = t->state == TASK_DONE;
@@ -91,7 +91,7 @@ static struct welcome *resolve_tasks(struct control *c, struct host *h, const st
     {
         if (t->flags & TASK_F_IN_HAND)
             t->flags &= (uint8_t)~TASK_F_IN_HAND;
-        else
+        else if (!task__is_fetched(t))
             task__input(c, t, TASK_IN_UNKNOWN, "the host came back without it");
     }
     return w;
@@ -192,17 +192,27 @@ static void tell_presence(struct control *c, struct host *h, enum presence was)
     }
 }
 
+/* A link beats as we tell it to; who has only an accent comes when it likes. */
+static struct presence_rules rules_of(const struct control *c, const struct host *h)
+{
+    struct presence_rules own;
+    return !h->link && accent__rules(h, &own) ? own : c->rules;
+}
+
 void presence__judge(struct control *c, struct host *h)
 {
     usec_t now = control__mono(c);
+    const struct presence_rules rules = rules_of(c, h);
     enum presence was = (enum presence)h->presence,
-                  is = presence_at(&c->rules, h->seen_mono, h->link != NULL, now);
+                  is = presence_at(&rules, h->seen_mono, h->link != NULL, now);
     if (is == PRESENCE_LOST && now < h->grace_mono)
         is = PRESENCE_LATE;
     if (is == was)
         return;
     h->presence = (uint8_t)is;
     tell_presence(c, h, was);
+    if (h->accent && store_health(c->store, NULL) == 0)
+        host__seen_dirty(c, h);
 }
 
 /* Cheap: this runs for every byte of every agent. A timer that is armed too early looks again by itself. */
@@ -222,13 +232,15 @@ void host__timer(struct control *c, struct host *h)
     enum { SAVE_EVERY_S = 30, TELL_CHANGES_S = 60 };
     usec_t now = control__mono(c), at;
     if (h->state == HOST_PENDING) {
-        timers_set(&c->timers, &h->timer, control__mono_at(c, h->created_at + c->conf.pending_ttl));
+        timers_set(&c->timers, &h->timer, control__mono_at(c, accent__asked_at(h) + c->conf.pending_ttl));
         return;
     }
-    at = presence_next(&c->rules, h->seen_mono, h->link != NULL, now);
+    const struct presence_rules rules = rules_of(c, h);
+    at = presence_next(&rules, h->seen_mono, h->link != NULL, now);
     if (h->grace_mono > now && (at == USEC_NEVER || at < h->grace_mono))
         at = h->grace_mono;
-    if (h->link && h->saved_mono + SAVE_EVERY_S * USEC_PER_SEC < at)
+    bool has_news = h->link || (h->accent && h->seen_mono > h->saved_mono);
+    if (has_news && h->saved_mono + SAVE_EVERY_S * USEC_PER_SEC < at)
         at = h->saved_mono + SAVE_EVERY_S * USEC_PER_SEC;
     if (h->changed_mask && h->changed_mono + TELL_CHANGES_S * USEC_PER_SEC < at)
         at = h->changed_mono + TELL_CHANGES_S * USEC_PER_SEC;

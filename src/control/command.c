@@ -3,11 +3,11 @@
  * An offer is decided (the task is OFFERED from then on, on disk too), and leaves when that is durable.
  * "Offered" therefore means: the agent may have it. A link that breaks leaves the task offered until the
  * host's next hello says what it has. */
-#include "control/core.h"
+#include "control/noun.h"
 
 enum { QUEUE_ON_HOST = 4, INPUT_KEEP = 1 << 20, INPUT_PIECE = 64 << 10 };
 
-static bool has_window(const struct job *j)
+bool command__has_window(const struct job *j)
 {
     uint32_t busy = j->counts.offered + j->counts.accepted + j->counts.running;
     return !j->cancel_requested && !j->is_late && !j->is_ended &&
@@ -86,6 +86,8 @@ void command__send_waiting(struct control *c, struct host *h)
     {
         if (!h->link)
             return;
+        if (task__is_fetched(t))
+            continue;
         if (t->flags & TASK_F_UNSENT)
             send_one(c, t);
         else if (t->state != TASK_QUEUED && t->job->cancel_requested)
@@ -98,7 +100,7 @@ void command__send_waiting(struct control *c, struct host *h)
 /* -- deciding */
 static bool mark(struct control *c, struct task *t)
 {
-    if (t->state != TASK_QUEUED || !host_has_room(c, t->host) || !has_window(t->job))
+    if (t->state != TASK_QUEUED || task__is_fetched(t) || !host_has_room(c, t->host) || !command__has_window(t->job))
         return false;
     if (control__wall(c) >= t->job->deadline)
         return false;
@@ -129,7 +131,7 @@ void command__offer_host(struct control *c, struct host *h)
 /* Goes round once from where it stopped, so hosts that are away do not hold the others up. */
 void command__offer_job(struct control *c, struct job *j)
 {
-    for (uint32_t seen = 0; seen < j->n_tasks && j->counts.queued && has_window(j); seen++) {
+    for (uint32_t seen = 0; seen < j->n_tasks && j->counts.queued && command__has_window(j); seen++) {
         struct task *t = &j->tasks[j->cursor];
         j->cursor = j->cursor + 1 < j->n_tasks ? j->cursor + 1 : 0;
         if (t->state == TASK_QUEUED)
@@ -140,7 +142,7 @@ void command__offer_job(struct control *c, struct job *j)
 void command__mark_new(struct control *c, struct job *j)
 {
     usec_t now = control__wall(c);
-    for (uint32_t i = 0; i < j->n_tasks && has_window(j); i++) {
+    for (uint32_t i = 0; i < j->n_tasks && command__has_window(j); i++) {
         struct task *t = &j->tasks[i];
         if (!mark(c, t))
             continue;
@@ -171,7 +173,7 @@ static void cancel_after(struct control *c, void *arg)
 
 void command__cancel(struct control *c, const struct task *t)
 {
-    if (!t->host)
+    if (!t->host || task__is_fetched(t)) /* who fetches sees that it is to end */
         return;
     struct cancel *x = xnew0(struct cancel);
     *x = (struct cancel){ t->host->id, t->id, t->job->cancel_grace };

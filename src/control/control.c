@@ -1,7 +1,7 @@
 /* control/control.c - start and stop. Loop thread. */
 #include "base/rand.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 uint8_t control__hash_key[16];
 
@@ -45,7 +45,8 @@ static int load(struct control *c, struct err *err)
     for (size_t i = 0; i < sizeof(c->next) / sizeof(*ids); i++)
         ids[i] += ids[i] == 0;
     if ((r = user__load(c, err)) < 0 || (r = api_token__load(c, err)) < 0 || (r = token__load(c, err)) < 0 ||
-        (r = host__load(c, err)) < 0 || (r = inventory__load(c, err)) < 0 || (r = identity__load(c, err)) < 0)
+        (r = host__load(c, err)) < 0 || (r = inventory__load(c, err)) < 0 || (r = identity__load(c, err)) < 0 ||
+        (r = noun__load_all(c, err)) < 0)
         return r;
     return job__load(c, err); /* may end tasks: the first writes after identity's */
 }
@@ -103,6 +104,7 @@ void control_free(struct control *c)
         store_on_drift(c->store, NULL, NULL);
     inventory__free(c);
     control__parked_drop(c);
+    noun__free_all(c);
     topics__done(c);
     job__free_all(c);
     HASH_ITER(hh, c->all_links, l, next)

@@ -27,6 +27,7 @@
 #include "control/control.h"
 #include "control/reads.h"
 #include "control/verbs.h"
+#include "fleet/capability.h"
 #include "fleet/credential.h"
 
 /* Names and keys come from peers: the tables' hash has a secret. */
@@ -108,6 +109,7 @@ struct host {
     uint32_t changed_mask; /* sections changed since the last inventory.changed */
     usec_t changed_mono;
     struct section_mark *sections;
+    struct accent *accent; /* known through a foreign accent (too); NULL: native only */
     struct bucket hellos;
     struct timer timer; /* pending: expiry; else presence, seen, inventory.changed */
     UT_hash_handle hh_uuid, hh_key, hh_name;
@@ -212,7 +214,7 @@ struct intern_entry {
     char text[];
 };
 
-enum { KEY_EPOCHS = 256 };
+enum { KEY_EPOCHS = 256, NOUNS_MAX = 16 };
 /* Held by what comes back after control may be gone: reads that are out, work in the pool. */
 struct life {
     struct control *c; /* NULL: gone */
@@ -273,6 +275,8 @@ struct control {
     bool is_retaining;
     struct arena *scratch; /* reset by whoever builds a row from foreign text */
     char *lent_cert;
+    void *noun[NOUNS_MAX]; /* by enum noun_place (noun.h) */
+    uint64_t next_object[OBJECT_KINDS];
     uint32_t n_paused;
     char fingerprints[4][8 + 2 * SHA256_LEN]; /* lent by the last four views */
     uint32_t fingerprint_turn;

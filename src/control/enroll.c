@@ -5,7 +5,7 @@
  * that got lost costs nothing. */
 #include "base/pki.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 enum { RETRY_FIRST_S = 5, RETRY_MAX_S = 60 };
 
@@ -63,7 +63,7 @@ static int token_refused(struct control *c, const struct enroll_request *rq, con
 }
 
 /* -- deciding */
-static void decide(struct control *c, struct host *h, enum host_state to, const char *by)
+void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by)
 {
     c->n_pending -= h->state == HOST_PENDING;
     h->state = (uint8_t)to;
@@ -72,6 +72,7 @@ static void decide(struct control *c, struct host *h, enum host_state to, const 
     intern__put(c, h->decided_by);
     h->decided_by = intern__get(c, str_of(by));
     host__timer(c, h);
+    noun__host_decided(c, h->id);
 }
 
 static void set_labels(struct control *c, struct host *h, const struct kv_list *labels)
@@ -94,7 +95,7 @@ static void take_token(struct control *c, struct host *h, struct token *t, const
     if (!t->t.auto_approve)
         return;
     snprintf(by, sizeof(by), "token:%llu", (unsigned long long)t->t.id);
-    decide(c, h, HOST_APPROVED, by);
+    enroll__decide(c, h, HOST_APPROVED, by);
     details_str(details_u64(&d, "token", t->t.id), "name", str_of(h->name));
     audit__row(c, by, peer, "host.approve", str_of(h->uuid), "ok", NULL, &d);
     event__host(c, "host.approved", h, &(struct details){ 0 });
@@ -217,7 +218,7 @@ int enroll_ask(struct control *c, const struct enroll_request *rq, struct enroll
 
     struct host *h = host__by_key(c, key);
     if (h && h->state == HOST_PENDING &&
-        enroll_is_expired(h->created_at, c->conf.pending_ttl, control__wall(c))) {
+        enroll_is_expired(accent__asked_at(h), c->conf.pending_ttl, control__wall(c))) {
         enroll__pending_due(c, h);
         h = NULL;
     }
@@ -284,7 +285,7 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
     }
     if (accept_labels)
         set_labels(c, h, &h->claims->labels);
-    decide(c, h, to, p->name);
+    enroll__decide(c, h, to, p->name);
     host__put(c, h);
     details_str(&d, "name", str_of(h->name));
     details_str(&d, "labels", accept_labels ? STR("accepted") : STR_NONE);
@@ -302,7 +303,7 @@ int enroll_reject(struct control *c, const struct principal *p, struct str host,
     struct host *h = begin(c, p, VERB_HOST_REJECT, ENROLL_REJECT, host, &to, &r, err);
     if (!h)
         return r;
-    decide(c, h, to, p->name);
+    enroll__decide(c, h, to, p->name);
     host__put(c, h);
     details_str(details_str(&d, "name", str_of(h->name)), "reason", reason);
     audit__ok(c, p, VERB_HOST_REJECT, str_of(h->uuid), &d);
@@ -320,7 +321,7 @@ int enroll_revoke(struct control *c, const struct principal *p, struct str host,
     struct host *h = begin(c, p, VERB_HOST_REVOKE, ENROLL_REVOKE, host, &to, &r, err);
     if (!h)
         return r;
-    decide(c, h, to, p->name);
+    enroll__decide(c, h, to, p->name);
     host__put(c, h);
     DL_FOREACH_SAFE(h->tasks, t, next)
     task__input(c, t, TASK_IN_HOST_GONE, "the host was revoked");

@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 /* -- indexes */
 static size_t position(const struct control *c, uint64_t id)
@@ -275,6 +275,7 @@ void host__remove(struct control *c, struct host *h, const char *slug, const cha
                 c->jobs.v[i]->tasks[k].host = NULL;
     if (h->link)
         link__cut(c, h->link, slug, why, true);
+    noun__host_gone(c, h->id);
     timers_drop(&c->timers, &h->timer);
     c->n_pending -= h->state == HOST_PENDING;
     HASH_DELETE(hh_uuid, c->host_uuids, h);
@@ -320,7 +321,7 @@ void host__view(struct control *c, struct host *h, struct host_view *ret)
         .connected_at = h->link ? h->link->since : 0,
         .last_beat = h->last_beat,
         .cert_not_after = h->cert_not_after,
-        .pending_expires_at = h->state == HOST_PENDING ? h->created_at + c->conf.pending_ttl : 0,
+        .pending_expires_at = h->state == HOST_PENDING ? accent__asked_at(h) + c->conf.pending_ttl : 0,
         .has_beat = h->has_beat,
         .beat = h->beat,
         .active_tasks = h->n_active,

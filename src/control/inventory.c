@@ -2,7 +2,7 @@
  *
  * In memory is only the digest of each section as recorded: enough to judge a delta. Rows go to the store as
  * they come; it folds them and writes the history. */
-#include "control/core.h"
+#include "control/noun.h"
 
 enum { ASKS_MAX = 1000, ASK_TIMEOUT_S = 10, BODY_OVERHEAD = 16 };
 
@@ -168,7 +168,7 @@ static int take_full(struct control *c, struct fact_head *head, const struct sec
     return 0;
 }
 
-static int take_delta(struct control *c, const struct fact_head *head, const struct section_delta *d)
+static int take_delta(struct control *c, const struct fact_head *head, const struct section_delta *d, bool is_blind)
 {
     size_t size = BODY_OVERHEAD;
     if (d->n_rows > LIMIT_SECTION_ROWS || d->n_removed > LIMIT_SECTION_ROWS)
@@ -184,57 +184,92 @@ static int take_delta(struct control *c, const struct fact_head *head, const str
     int r = delta_encode(d, &delta);
     if (r < 0)
         return r;
-    store_put_facts_delta(c->store, head, buf_as_str(&delta));
+    if (is_blind)
+        store_put_facts_blind(c->store, head, buf_as_str(&delta));
+    else
+        store_put_facts_delta(c->store, head, buf_as_str(&delta));
     return 0;
 }
 
-static void take_section(struct control *c, struct link *l, const struct section_delta *d)
+/* What we believe is recorded, as far as @d can tell it apart. */
+static struct fact_digest recorded_for(const struct section_mark *m, const struct section_delta *d)
 {
-    struct host *h = l->host;
-    int section = name_value(section_names, d->name);
-    if (section < 0 || section == SECTION_CONNECTIONS)
-        return; /* newer agents may know more; connections come by question only */
-    const struct section_mark *m = mark_of(h, (uint8_t)section);
-    struct fact_digest recorded = { 0 };
+    struct fact_digest none = { 0 };
     if (is_digest(m, &d->base))
-        recorded = d->base;
-    else if (is_digest(m, &d->digest))
-        recorded = d->digest;
-    else if (m)
-        memset(&recorded, 0xff, sizeof(recorded)); /* neither: something else */
+        return d->base;
+    if (is_digest(m, &d->digest))
+        return d->digest;
+    if (m)
+        memset(&none, 0xff, sizeof(none)); /* neither: something else */
+    return none;
+}
+
+/* A sender without digests is believed; what the section is then only the store knows, when it folds it. */
+static struct fact_digest digest_after(const struct section_delta *d, bool is_blind)
+{
+    struct fact_digest sum = { 0 }, row;
+    if (!is_blind)
+        return d->digest;
+    if (!d->full) {
+        memset(&sum, 0xff, sizeof(sum));
+        return sum;
+    }
+    for (size_t i = 0; i < d->n_rows; i++) {
+        fact_row_hash(&d->rows[i], &row);
+        fact_digest_add(&sum, &row);
+    }
+    return sum;
+}
+
+int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind)
+{
+    int section = name_value(section_names, d->name), r;
+    if (section < 0)
+        return -ENOENT;
+    const struct section_mark *m = mark_of(h, (uint8_t)section);
+    const struct fact_digest recorded = recorded_for(m, d), digest = digest_after(d, is_blind);
+    enum delta_verdict verdict = is_blind ? DELTA_TAKE : delta_judge(d, m != NULL, &recorded);
+    c->stats.inventory_deltas++;
+    if (verdict != DELTA_TAKE)
+        return (int)verdict;
     arena_reset(c->scratch);
     struct fact_head head = {
         .host_id = h->id,
         .section = str_of(name_of(section_names, section)),
         .status = d->status,
         .message = text__clean(c->scratch, d->message, 1024),
-        .digest = d->digest,
+        .digest = digest,
         .taken_at = d->taken_at,
         .received_at = control__wall(c),
     };
-    int r = 0;
-    c->stats.inventory_deltas++;
-    switch (delta_judge(d, m != NULL, &recorded)) {
-    case DELTA_TAKE:
-        r = d->full ? take_full(c, &head, d) : take_delta(c, &head, d);
-        break;
-    case DELTA_TAKE_SAME: /* a repeat after a break */
-        return;
-    case DELTA_RESYNC:
-        r = -EBADMSG;
-        break;
-    }
-    if (r < 0) {
-        /* A full section that is wrong in itself would come just as wrong again: asked once a connection. */
-        ask_resync(c, l, 1u << section);
-        return;
-    }
-    if (d->full)
-        l->resync_asked &= ~(1u << section);
-    bool is_first = !m, is_same = is_digest(m, &d->digest) && m->status == (uint8_t)d->status;
-    set_mark(h, (uint8_t)section, d->status, &d->digest);
+    r = d->full ? take_full(c, &head, d) : take_delta(c, &head, d, is_blind);
+    if (r < 0)
+        return DELTA_RESYNC;
+    bool is_first = !m, is_same = is_digest(m, &digest) && m->status == (uint8_t)d->status;
+    if (is_blind && !d->full)
+        is_same = d->n_rows + d->n_removed == 0 && m && m->status == (uint8_t)d->status;
+    set_mark(h, (uint8_t)section, d->status, &digest);
     if (!is_first && !is_same)
         changed(c, h, section);
+    return DELTA_TAKE;
+}
+
+const struct section_mark *inventory__mark(const struct host *h, uint8_t section)
+{
+    return mark_of(h, section);
+}
+
+static void take_section(struct control *c, struct link *l, const struct section_delta *d)
+{
+    int section = name_value(section_names, d->name);
+    if (section < 0 || section == SECTION_CONNECTIONS)
+        return; /* newer agents may know more; connections come by question only */
+    int r = inventory__take(c, l->host, d, false);
+    if (r == DELTA_RESYNC)
+        /* A full section that is wrong in itself would come just as wrong again: asked once a connection. */
+        ask_resync(c, l, 1u << section);
+    else if (r == DELTA_TAKE && d->full)
+        l->resync_asked &= ~(1u << section);
 }
 
 void checkin_inventory(struct control *c, struct link_id link, const struct section_delta *deltas, size_t n)

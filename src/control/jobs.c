@@ -3,7 +3,7 @@
  *
  * A job is in memory while it has unfinished tasks and until its end is durable. Its row in the store has the
  * counts of the start, of a cancel and of the end; in between they are here (reads.c lays them over). */
-#include "control/core.h"
+#include "control/noun.h"
 
 static size_t position(const struct control *c, uint64_t id)
 {
@@ -181,6 +181,7 @@ void job__due(struct control *c, struct job *j)
     for (uint32_t i = 0; i < j->n_tasks; i++) {
         struct task *t = &j->tasks[i];
         command__unsend(c, t);
+        poll__take_back(c, t);
         if (t->state == TASK_QUEUED)
             task__input(c, t, TASK_IN_DEADLINE, "the job's deadline passed before the host took it");
         else if (is_given_up(c, t))
@@ -346,6 +347,7 @@ void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, u
     for (uint32_t i = 0; i < j->n_tasks; i++) {
         struct task *t = &j->tasks[i];
         command__unsend(c, t); /* never left: back in the queue, and cancelled there */
+        poll__take_back(c, t);
         if (t->state != TASK_DONE)
             task__input(c, t, TASK_IN_CANCEL, "cancelled before the host took it");
     }

@@ -3,7 +3,7 @@
  *
  * Reading from an agent stops for two reasons, each with its own end: it is over a rate (its timer), or the
  * store is behind (when it has caught up). */
-#include "control/core.h"
+#include "control/noun.h"
 
 struct link *link__find(const struct control *c, struct link_id id)
 {
@@ -61,6 +61,7 @@ void link__drop(struct control *c, struct link *l)
     if (h->link == l)
         h->link = NULL;
     inventory__link_gone(c, l);
+    ports__link_gone(c, l);
     /* An offer that never left is no offer. One that left may have arrived: the next hello tells. */
     DL_FOREACH_SAFE(h->tasks, t, next)
     command__unsend(c, t);

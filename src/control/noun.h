@@ -7,21 +7,61 @@
 
 struct noun {
     const char *name;
-    /* Reads what is stored; 0 or -errno and @err. Runs after hosts, users and tokens were read. */
+    /* Reads what is stored; 0 or -errno and @err. Runs after hosts, users, tokens and the heads of facts were read, before open jobs. */
     int (*load)(struct control *c, struct err *err);
     void (*free)(struct control *c);                                  /* also after a load that failed half way */
-    void (*tick)(struct control *c, usec_t mono);                     /* every 250 ms; may be NULL */
-    void (*host_gone)(struct control *c, uint64_t host_id);           /* forgotten: its rows go in the same unit; may be NULL */
-    void (*host_decided)(struct control *c, uint64_t host_id);        /* approved, rejected or revoked; may be NULL */
-    void (*task_changed)(struct control *c, const struct task *t);    /* a task took a step (jobs of kinds a noun made); may be NULL */
+    void (*tick)(struct control *c, usec_t mono);                     /* every 250 ms; may be NULL, as all below */
+    void (*host_gone)(struct control *c, uint64_t host_id);           /* forgotten: its rows go in the same unit */
+    void (*host_decided)(struct control *c, uint64_t host_id);        /* approved, rejected or revoked */
+    void (*host_linked)(struct control *c, uint64_t host_id, uint64_t other_id); /* what @other has is @host's now; @other goes next */
+    /* A task of another kind than command took a step. Runs in the middle of the step: read, put rows, do not touch the task. */
+    void (*task_changed)(struct control *c, const struct task *t);
 };
-extern const struct noun *const control__nouns[]; /* NULL-terminated, in load order */
+/* The places in struct control's noun[], in load order. */
+enum noun_place { NOUN_SESSIONS, NOUN_CREDENTIALS, NOUN_ACCENTS, NOUN_PORTS, NOUN_ASSETS, NOUN_REPORTS, NOUN_RUNS, NOUN_N };
+_Static_assert((int)NOUN_N <= (int)NOUNS_MAX, "struct control has room for every noun");
+extern const struct noun *const control__nouns[]; /* NULL-terminated */
+extern const struct noun noun_sessions, noun_credentials, noun_accents, noun_ports, noun_assets, noun_reports, noun_runs;
+
 /* Ids of object kinds: counted on from what the store had. */
 uint64_t object__next(struct control *c, enum object_kind k);
+int noun__load_all(struct control *c, struct err *err);
+void noun__free_all(struct control *c);
+void noun__tick(struct control *c, usec_t mono);
 void noun__host_gone(struct control *c, uint64_t host_id);
 void noun__host_decided(struct control *c, uint64_t host_id);
+void noun__host_linked(struct control *c, uint64_t host_id, uint64_t other_id);
 void noun__task_changed(struct control *c, const struct task *t);
 
-extern const struct noun noun_credentials, noun_accents, noun_ports, noun_assets, noun_reports, noun_runs;
+/* -- accents.c */
+bool accent__can(const struct host *h, enum capability what);
+/* What a host that has an accent is judged by; false: it has none. */
+bool accent__rules(const struct host *h, struct presence_rules *ret);
+/* Since when a pending one waits: its last register. */
+usec_t accent__asked_at(const struct host *h);
+/* -- sessions.c */
+void session__password_changed(struct control *c, uint64_t user_id);
+/* -- credentials.c */
+bool credential__still_holds(const struct control *c, uint64_t id);
+/* -- ports.c */
+void ports__link_gone(struct control *c, const struct link *l);
+/* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
+int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
+const struct section_mark *inventory__mark(const struct host *h, uint8_t section);
+/* -- enroll.c */
+void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by);
+/* -- output.c: of one of our streams, and not too long. What is new in @f is kept; false: a gap before it. */
+bool output__is_sound(const struct output_frame *f);
+bool output__take(struct control *c, struct task *t, const struct output_frame *f);
+/* -- command.c: jobs.c takes an offer back that a host may fetch but has not acknowledged. */
+void poll__take_back(struct control *c, struct task *t);
+/* Only commands travel down links; other kinds are fetched (poll.c). */
+static inline bool task__is_fetched(const struct task *t)
+{
+    return t->job->spec.kind != JOB_KIND_COMMAND;
+}
+bool command__has_window(const struct job *j);
+/* -- tasks.c */
+enum task_outcome task__agents_outcome(enum task_outcome o);
 
 #endif

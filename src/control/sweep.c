@@ -1,7 +1,7 @@
 /* control/sweep.c - what happens because time passes: presence, deadlines, expiry, retention. Loop thread.
  *
  * One heap orders everything that is due, so a tick costs what changed and not what exists. */
-#include "control/core.h"
+#include "control/noun.h"
 
 enum { SAVE_EVERY_S = 30, TELL_CHANGES_S = 60, RETAIN_EVERY_S = 3600, RETAIN_STEP_MS = 200, DUE_MAX = 5000 };
 
@@ -9,14 +9,16 @@ static void host_due(struct control *c, struct host *h)
 {
     usec_t now = control__mono(c);
     if (h->state == HOST_PENDING) {
-        if (enroll_is_expired(h->created_at, c->conf.pending_ttl, control__wall(c))) {
+        if (enroll_is_expired(accent__asked_at(h), c->conf.pending_ttl, control__wall(c))) {
             enroll__pending_due(c, h);
             return;
         }
         host__timer(c, h);
         return;
     }
-    if (h->link && now - h->saved_mono >= SAVE_EVERY_S * USEC_PER_SEC) {
+    /* A host without a link was saved when it was last heard of, unless that was too soon after the time before. */
+    bool has_news = h->link || (h->accent && h->seen_mono > h->saved_mono);
+    if (has_news && now - h->saved_mono >= SAVE_EVERY_S * USEC_PER_SEC) {
         h->saved_mono = now;
         /* While the database takes nothing, sightings would only pile up in memory. */
         if (store_health(c->store, NULL) == 0)
@@ -90,6 +92,7 @@ void control_tick(struct control *c)
     /* A clock that jumped makes everything due at once: the rest waits for the next tick. */
     for (int i = 0; i < DUE_MAX && (t = timers_pop(&c->timers, now)); i++)
         due(c, t);
+    noun__tick(c, now);
     watch_store(c);
     retain(c);
     if (c->n_paused && !store_is_behind(c->store))

@@ -3,7 +3,7 @@
  * fleet/task.c decides; here counters, lists, rows, events and news follow. Only unfinished tasks of open
  * jobs are in memory, in one array a job (ids ascend), so a task is found by two binary searches and has no
  * index of its own. */
-#include "control/core.h"
+#include "control/noun.h"
 
 struct task *task__find(const struct control *c, uint64_t id)
 {
@@ -118,6 +118,8 @@ struct task_step task__input(struct control *c, struct task *t, enum task_input 
         t->flags &= (uint8_t)~TASK_F_UNSENT;
     }
     task__dirty(c, t);
+    if (task__is_fetched(t))
+        noun__task_changed(c, t);
     if (step.to == TASK_QUEUED && t->job->cancel_requested)
         task__input(c, t, TASK_IN_CANCEL, "cancelled before the host took it");
     else if (step.to == TASK_QUEUED && t->job->is_late)
@@ -197,6 +199,8 @@ void task__end(struct control *c, struct task *t, const struct task_end *end)
     count_command(c, t);
     topics__task(c, j, &row);
     tell_end(c, t, &row);
+    if (task__is_fetched(t))
+        noun__task_changed(c, t);
     job__check_end(c, j);
     if (h)
         command__offer_host(c, h);
@@ -211,7 +215,7 @@ static struct task *of_link(struct control *c, struct link_id link, uint64_t tas
     struct task *t = *ret_l ? task__find(c, task_id) : NULL;
     if (*ret_l)
         presence__seen(c, (*ret_l)->host);
-    return t && t->host == (*ret_l)->host ? t : NULL;
+    return t && t->host == (*ret_l)->host && !task__is_fetched(t) ? t : NULL;
 }
 
 void task_accepted(struct control *c, struct link_id link, uint64_t task_id)
@@ -245,7 +249,7 @@ static void send_end_ack(struct control *c, void *arg)
     free(a);
 }
 
-static enum task_outcome agents_outcome(enum task_outcome o)
+enum task_outcome task__agents_outcome(enum task_outcome o)
 {
     switch (o) {
     case OUTCOME_EXITED:
@@ -277,7 +281,7 @@ void task_finished(struct control *c, struct link_id link, const struct task_end
             return;
         }
         struct task_end end = *e;
-        end.outcome = agents_outcome(e->outcome);
+        end.outcome = task__agents_outcome(e->outcome);
         arena_reset(c->scratch);
         struct str clean = text__clean(c->scratch, e->message, sizeof(message) - 1);
         str_copy(clean, message, sizeof(message));

@@ -4,7 +4,7 @@
  */
 #include "base/text.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 enum { HASHING_MAX = 16 };
 
@@ -240,6 +240,7 @@ static void change(struct user_call *x, struct user *u)
     if (x->ch.has_password) {
         secret_free(u->password_hash);
         u->password_hash = xstrdup(x->hash);
+        session__password_changed(c, u->id);
         details_str(&d, "password", STR("changed"));
     }
     put(c, u);

@@ -146,6 +146,8 @@ void checkin_gone(struct control *c, struct link_id link, const char *reason);
 
 /* -- jobs.c, command.c, output.c */
 struct job_wish {
+    enum job_kind kind; /* others than command: @subject says what it is about; no shell, no open input; fetched by the host (accent.h) */
+    struct str subject;
     bool all;
     struct str_list hosts;
     struct str selector;

@@ -6,7 +6,7 @@
  * changes, and a read that saw none of a changed bucket is done again. */
 #include "base/text.h"
 
-#include "control/core.h"
+#include "control/noun.h"
 
 enum {
     OPEN_JOBS_MAX = 10000,
@@ -33,9 +33,20 @@ static bool is_text(struct str s)
     return utf8_is_valid(s) && !str_has_nul(s);
 }
 
+/* A command is argv or shell text; the other kinds are about something a host reported, and argv is only more about it. */
+static int check_kind(const struct job_wish *w, struct err *err)
+{
+    bool is_command = w->kind == JOB_KIND_COMMAND;
+    if (w->subject.len > JOB_SUBJECT_MAX || !is_text(w->subject) || is_command == (w->subject.len > 0))
+        return bad(err, "subject", "field.invalid", "a job of another kind than command names what it is about (256 bytes at most)");
+    if (!is_command && (w->shell.len || w->stdin_open))
+        return bad(err, "kind", "field.invalid", "only a command has shell text or open input");
+    return 0;
+}
+
 static int check_argv(const struct job_wish *w, size_t *bytes, struct err *err)
 {
-    if ((w->argv.n > 0) == (w->shell.len > 0))
+    if (w->kind == JOB_KIND_COMMAND && (w->argv.n > 0) == (w->shell.len > 0))
         return bad(err, "argv", "field.required", "give exactly one of argv and shell");
     if (w->argv.n > LIMIT_ARGV)
         return bad(err, "argv", "field.too_long", "too many arguments");
@@ -75,7 +86,9 @@ static int check_env(const struct job_wish *w, size_t *bytes, struct err *err)
 static int check_wish(const struct control *c, const struct job_wish *w, struct err *err)
 {
     size_t bytes = w->stdin_data.b.len;
-    int r = check_argv(w, &bytes, err);
+    int r = check_kind(w, err);
+    if (r == 0)
+        r = check_argv(w, &bytes, err);
     if (r == 0)
         r = check_env(w, &bytes, err);
     if (r < 0)
@@ -143,6 +156,10 @@ static void hash_wish(const struct job_wish *w, uint8_t ret[SHA256_LEN])
     hash_number(st, w->stdin_open);
     hash_number(st, w->output_cap_bytes);
     hash_text(st, w->stdin_data.b);
+    if (w->kind != JOB_KIND_COMMAND) { /* hashes of commands are as they were before there were kinds */
+        hash_number(st, (uint64_t)w->kind);
+        hash_text(st, w->subject);
+    }
     sha256_finish(st, ret);
     sha256_free(st);
 }
@@ -172,6 +189,7 @@ struct job *job__new(const struct job_spec *spec, struct str principal, struct s
             (struct kv){ arena_str(a, spec->env.v[i].key), arena_str(a, spec->env.v[i].value) };
         fits = j->spec.env.v[i].value.ptr != NULL;
     }
+    j->spec.subject = arena_str(a, spec->subject);
     j->spec.shell = arena_str(a, spec->shell);
     j->spec.user = arena_str(a, spec->user);
     j->spec.cwd = arena_str(a, spec->cwd);
@@ -188,6 +206,8 @@ static struct job *from_wish(const struct control *c, const struct principal *p,
 {
     struct str words[3] = { STR("/bin/sh"), STR("-c"), w->shell };
     struct job_spec spec = {
+        .kind = (int)w->kind,
+        .subject = w->subject,
         .argv = w->shell.len ? (struct str_list){ words, 3 } : w->argv,
         .shell = w->shell,
         .user = w->user,
@@ -261,6 +281,13 @@ static bool add_view(void *ctx, const struct host_view *view)
     return true;
 }
 
+#define CANNOT "%s is known through %s: it takes no order of the kind %s"
+
+static bool can_do(const struct host *h, const struct job *j)
+{
+    return accent__can(h, capability_for((enum job_kind)j->spec.kind));
+}
+
 static int named_hosts(struct creation *x, struct targets *ts)
 {
     uint32_t mark = ++x->c->target_mark;
@@ -271,6 +298,8 @@ static int named_hosts(struct creation *x, struct targets *ts)
         if (h && h->state != HOST_APPROVED)
             r = err_set(&x->err, -EINVAL, "host.state", "%s is %s: it runs nothing", h->name,
                         name_of(host_state_names, h->state));
+        if (r == 0 && !can_do(h, x->job))
+            r = err_set(&x->err, -EINVAL, "host.cannot", CANNOT, h->name, h->dialect, name_of(job_kind_names, x->job->spec.kind));
         if (r < 0) {
             snprintf(path, sizeof(path), "targets.hosts[%zu]", i);
             err_path(&x->err, path);
@@ -305,6 +334,19 @@ static int aim(struct creation *x, struct targets *ts)
     return 0;
 }
 
+/* Hosts that a selector found and that cannot: their share ends with the reason, so that nobody thinks it was done there. */
+static void refuse_unable(struct control *c, struct job *j)
+{
+    for (uint32_t i = 0; i < j->n_tasks; i++) {
+        struct task *t = &j->tasks[i];
+        char why[512];
+        if (t->state == TASK_DONE || can_do(t->host, j))
+            continue;
+        snprintf(why, sizeof(why), CANNOT, t->host->name, t->host->dialect, name_of(job_kind_names, j->spec.kind));
+        task__end(c, t, &(struct task_end){ .task_id = t->id, .outcome = OUTCOME_REFUSED, .message = str_of(why) });
+    }
+}
+
 static void record(struct creation *x, const struct targets *ts)
 {
     struct control *c = x->c;
@@ -335,6 +377,8 @@ static void record(struct creation *x, const struct targets *ts)
     char target[24];
     snprintf(target, sizeof(target), "%llu", (unsigned long long)j->id);
     details_str(details_u64(&d, "hosts", j->n_tasks), "what", STR("create"));
+    if (j->spec.kind != JOB_KIND_COMMAND)
+        details_str(details_str(&d, "kind", str_of(name_of(job_kind_names, j->spec.kind))), "subject", j->spec.subject);
     for (size_t i = 0; i < j->spec.argv.n && i < 8; i++) {
         static const char *const names[] = { "argv0", "argv1", "argv2", "argv3",
                                              "argv4", "argv5", "argv6", "argv7" };
@@ -347,6 +391,7 @@ static void record(struct creation *x, const struct targets *ts)
     commit_after(c, tell,
                  x); /* the answer leaves before the offers: whoever follows the job misses nothing */
     command__send_new(c, j);
+    refuse_unable(c, j);
 }
 
 static void create_now(struct creation *x)

@@ -32,5 +32,7 @@ static const struct field alias_fields[] = {
     F_STR(struct alias, external_id, "external_id", 128, .flags = FIELD_REQUIRED | FIELD_ID,
           .help = "The host's name in that dialect."),
     F_U64(struct alias, since, "since_us", .help = "Server time."),
+    F_U64(struct alias, every, "every_us", .flags = FIELD_OMIT, .help = "How often it means to come."),
+    F_U64(struct alias, asked_at, "asked_at_us", .flags = FIELD_OMIT, .help = "When it registered last."),
 };
 const struct record alias_record = RECORD(alias, alias_fields);

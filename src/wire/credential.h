@@ -28,6 +28,8 @@ struct alias {
     struct str dialect;
     struct str external_id;    /* at most 128 bytes */
     usec_t since;
+    usec_t every;              /* how often it means to come; 0: not known */
+    usec_t asked_at;           /* registered last while it waited for an operator */
 };
 extern const struct record alias_record;
 

@@ -3,7 +3,14 @@
 
 #include "base/limits.h"
 
+const struct name job_kind_names[] = {
+    { JOB_KIND_COMMAND, "command" }, { JOB_KIND_RERUN, "rerun" }, { JOB_KIND_STOP, "stop" }, NAMES_END,
+};
+
 static const struct field job_spec_fields[] = {
+    F_ENUM(struct job_spec, kind, "kind", job_kind_names, .help = "What kind of order; absent: command."),
+    F_STR(struct job_spec, subject, "subject", JOB_SUBJECT_MAX, .flags = FIELD_OMIT,
+          .help = "What it is about: the id of a run."),
     F_STR_LIST(struct job_spec, argv, "argv", LIMIT_ARGV, LIMIT_ARG_BYTES, .help = "Program and arguments."),
     F_STR(struct job_spec, shell, "shell", LIMIT_ARG_BYTES, .flags = FIELD_OMIT,
           .help = "Shell text it was made from."),

@@ -8,7 +8,18 @@
 #include "base/clock.h"
 #include "base/field.h"
 
+/* Numbers are only in memory: the column has the names. */
+enum job_kind {
+    JOB_KIND_COMMAND, /* run argv */
+    JOB_KIND_RERUN,   /* run again what @subject names */
+    JOB_KIND_STOP,    /* end what @subject names */
+};
+extern const struct name job_kind_names[]; /* command rerun stop */
+enum { JOB_SUBJECT_MAX = 256 };
+
 struct job_spec {
+    int kind;                  /* enum job_kind */
+    struct str subject;        /* what it is about, e.g. a run's id; empty with command */
     struct str_list argv;      /* exact; with @shell: { "/bin/sh", "-c", shell } */
     struct str shell;          /* the text as asked; empty: argv was given */
     struct str user, cwd;      /* empty: the agent's own */

@@ -1,0 +1,549 @@
+/* control/accents.c - hosts known through a foreign accent: found by their name there, made, seen, linked. Loop thread.
+ *
+ *   (dialect, external id) ── alias ── host ── accent (its aliases, how often it comes)
+ *
+ * Such a host is a row like any other. Its key is SHA-256("muster.alias" NUL dialect NUL external id): unique as keys are, and
+ * nobody's certificate ever has it. A host known natively only has no struct accent at all. */
+#include "base/text.h"
+
+#include "control/accent.h"
+#include "control/noun.h"
+
+enum {
+    EXTERNAL_ID_MAX = 128,
+    ALIASES_MAX = 500000,   /* what holders of one good key could make */
+    EVERY_UNKNOWN_S = 60,   /* who never said how often it comes */
+    EVERY_LEAST_S = 15,     /* online for 30 s at least */
+    EVERY_MOST_S = 30 * 24 * 3600,
+    SAVE_EVERY_S = 30,
+};
+
+struct alias_entry {
+    uint64_t id;
+    struct host *host;
+    struct alias_entry *next; /* of the host: newest first */
+    const char *dialect;      /* interned */
+    usec_t since;
+    UT_hash_handle hh;
+    uint32_t len, dialect_len; /* of the key; of the dialect in it */
+    char key[];                /* dialect NUL external id NUL */
+};
+struct accent {
+    struct alias_entry *aliases;
+    usec_t every, asked_at;
+};
+struct accent_book {
+    struct alias_entry *by_key;
+};
+
+static struct accent_book *book(const struct control *c)
+{
+    return c->noun[NOUN_ACCENTS];
+}
+
+/* -- aliases */
+struct alias_key {
+    size_t len;
+    char text[32 + EXTERNAL_ID_MAX + 2];
+};
+
+static bool make_key(struct str dialect, struct str external_id, struct alias_key *ret)
+{
+    if (dialect.len == 0 || dialect.len > 31 || external_id.len == 0 || external_id.len > EXTERNAL_ID_MAX)
+        return false;
+    memcpy(ret->text, dialect.ptr, dialect.len);
+    ret->text[dialect.len] = '\0';
+    memcpy(ret->text + dialect.len + 1, external_id.ptr, external_id.len);
+    ret->len = dialect.len + 1 + external_id.len;
+    return true;
+}
+
+static struct alias_entry *find(const struct control *c, struct str dialect, struct str external_id)
+{
+    struct alias_key key;
+    struct alias_entry *a = NULL;
+    if (make_key(dialect, external_id, &key))
+        HASH_FIND(hh, book(c)->by_key, key.text, key.len, a);
+    return a;
+}
+
+static struct str external_of(const struct alias_entry *a)
+{
+    return (struct str){ a->key + a->dialect_len + 1, a->len - a->dialect_len - 1 };
+}
+
+static void put(struct control *c, const struct alias_entry *a)
+{
+    const struct alias row = {
+        .host_id = a->host->id,
+        .dialect = str_of(a->dialect),
+        .external_id = external_of(a),
+        .since = a->since,
+        .every = a->host->accent->every,
+        .asked_at = a->host->accent->asked_at,
+    };
+    store_put_object(c->store, OBJECT_ALIAS, a->id, a->host->id, &alias_record, &row);
+}
+
+/* Newest first: ids grow. */
+static void attach(struct host *h, struct alias_entry *a)
+{
+    if (!h->accent)
+        h->accent = xnew0(struct accent);
+    struct alias_entry **at = &h->accent->aliases;
+    while (*at && (*at)->id > a->id)
+        at = &(*at)->next;
+    a->next = *at;
+    *at = a;
+    a->host = h;
+}
+
+static struct alias_entry *file(struct control *c, struct host *h, uint64_t id, struct str dialect,
+                                const struct alias_key *key, usec_t since)
+{
+    struct alias_entry *a = xcalloc(1, sizeof(*a) + key->len + 1);
+    a->id = id;
+    a->dialect = intern__get(c, dialect);
+    a->dialect_len = (uint32_t)dialect.len;
+    a->since = since;
+    a->len = (uint32_t)key->len;
+    memcpy(a->key, key->text, key->len);
+    HASH_ADD_KEYPTR(hh, book(c)->by_key, a->key, a->len, a);
+    attach(h, a);
+    return a;
+}
+
+static void alias_free(struct control *c, struct alias_entry *a)
+{
+    HASH_DEL(book(c)->by_key, a);
+    intern__put(c, a->dialect);
+    free(a);
+}
+
+static void accent_free(struct control *c, struct host *h)
+{
+    while (h->accent && h->accent->aliases) {
+        struct alias_entry *a = h->accent->aliases;
+        h->accent->aliases = a->next;
+        alias_free(c, a);
+    }
+    free(h->accent);
+    h->accent = NULL;
+}
+
+/* -- what the rest of control asks */
+bool accent__can(const struct host *h, enum capability what)
+{
+    uint32_t can = capabilities_of(str_of(h->dialect));
+    for (const struct alias_entry *a = h->accent ? h->accent->aliases : NULL; a; a = a->next)
+        can |= capabilities_of(str_of(a->dialect));
+    return (can & what) != 0;
+}
+
+bool accent__rules(const struct host *h, struct presence_rules *ret)
+{
+    if (!h->accent)
+        return false;
+    usec_t every = h->accent->every ? h->accent->every : EVERY_UNKNOWN_S * USEC_PER_SEC;
+    if (every < EVERY_LEAST_S * USEC_PER_SEC)
+        every = EVERY_LEAST_S * USEC_PER_SEC;
+    *ret = presence_rules_for(every);
+    return true;
+}
+
+usec_t accent__asked_at(const struct host *h)
+{
+    return h->accent && h->accent->asked_at > h->created_at ? h->accent->asked_at : h->created_at;
+}
+
+/* True if it changed. */
+static bool take_every(struct host *h, usec_t every)
+{
+    if (every > EVERY_MOST_S * USEC_PER_SEC)
+        every = EVERY_MOST_S * USEC_PER_SEC;
+    if (every == 0 || every == h->accent->every)
+        return false;
+    h->accent->every = every;
+    return true;
+}
+
+/* -- becoming known */
+static int check(const struct sighting *s, struct alias_key *ret_key, struct err *err)
+{
+    if (!utf8_is_valid(s->external_id) || str_has_nul(s->external_id) ||
+        !make_key(str_of(s->dialect), s->external_id, ret_key))
+        return err_set(err, -EINVAL, "field.invalid", "a host's id is 1 to %d bytes of UTF-8", EXTERNAL_ID_MAX);
+    return 0;
+}
+
+static int refused_state(const struct host *h, struct err *err)
+{
+    switch ((enum host_state)h->state) {
+    case HOST_REVOKED:
+        return err_set(err, -EACCES, "host.revoked", "this host was revoked");
+    case HOST_REJECTED:
+        return err_set(err, -EACCES, "host.rejected", "this host was rejected");
+    case HOST_PENDING:
+    case HOST_APPROVED:
+        break;
+    }
+    return 0;
+}
+
+static void take_peer(struct host *h, const char *peer)
+{
+    if (!peer || (h->peer && strcmp(h->peer, peer) == 0))
+        return;
+    free(h->peer);
+    h->peer = xstrdup(peer);
+}
+
+static void approve(struct control *c, struct host *h, const char *by, const char *peer)
+{
+    struct details d = { 0 };
+    enroll__decide(c, h, HOST_APPROVED, by);
+    details_str(details_str(&d, "name", str_of(h->name)), "dialect", str_of(h->dialect));
+    audit__row(c, by, peer, "host.approve", str_of(h->uuid), "ok", NULL, &d);
+    d = (struct details){ 0 };
+    event__host(c, "host.approved", h, details_str(&d, "by", str_of(by)));
+}
+
+static struct host *make_host(struct control *c, const struct sighting *s, const struct alias_key *key)
+{
+    uint8_t print[SHA256_LEN];
+    struct details d = { 0 };
+    struct sha256_state *st = sha256_new();
+    sha256_add(st, str_bytes("muster.alias", sizeof("muster.alias")));
+    sha256_add(st, str_bytes(key->text, key->len));
+    sha256_finish(st, print);
+    sha256_free(st);
+
+    struct host *h = host__add(c, print, s->name.len ? s->name : s->claims.hostname);
+    intern__put(c, h->dialect);
+    h->dialect = intern__get(c, str_of(s->dialect));
+    h->state = HOST_PENDING;
+    c->n_pending++;
+    file(c, h, object__next(c, OBJECT_ALIAS), str_of(s->dialect), key, h->created_at);
+    h->accent->asked_at = h->created_at;
+    take_every(h, s->every);
+    host__take_claims(c, h, &s->claims);
+    h->peer = xstrdup(s->peer_addr ? s->peer_addr : "");
+    details_str(details_str(&d, "name", str_of(h->name)), "peer", str_of(h->peer));
+    details_str(details_str(&d, "dialect", str_of(h->dialect)), "external_id", s->external_id);
+    audit__row(c, s->approved_by ? s->approved_by : "", s->peer_addr, "host.enroll", str_of(h->uuid), "ok", NULL, &d);
+    event__host(c, "agent.registered", h, &d);
+    if (s->approved_by)
+        approve(c, h, s->approved_by, s->peer_addr);
+    else
+        event__host(c, "host.pending", h, &d);
+    host__timer(c, h);
+    host__put(c, h);
+    put(c, h->accent->aliases);
+    return h;
+}
+
+/* It is there already: what it says of itself now. */
+static void meet_again(struct control *c, const struct sighting *s, struct alias_entry *a)
+{
+    struct host *h = a->host;
+    bool is_changed = host__take_claims(c, h, &s->claims), is_alias_changed = take_every(h, s->every);
+    usec_t now = control__wall(c);
+    take_peer(h, s->peer_addr);
+    if (h->state == HOST_PENDING && s->approved_by) {
+        approve(c, h, s->approved_by, s->peer_addr);
+        is_changed = true;
+    }
+    /* It waits anew; written seldom: an eighth of the time more or less is nothing. */
+    if (h->state == HOST_PENDING && now - h->accent->asked_at >= c->conf.pending_ttl / 8) {
+        h->accent->asked_at = now;
+        is_alias_changed = true;
+        host__timer(c, h);
+    }
+    if (is_changed)
+        host__put(c, h);
+    if (is_alias_changed)
+        put(c, a);
+}
+
+int accent_meet(struct control *c, const struct sighting *s, uint64_t *ret_id, bool *ret_is_new, struct err *err)
+{
+    struct alias_key key;
+    int r = check(s, &key, err);
+    *ret_id = 0;
+    *ret_is_new = false;
+    if (r < 0)
+        return r;
+    if (control_refuses_writes(c, err))
+        return -EAGAIN;
+    struct alias_entry *a = find(c, str_of(s->dialect), s->external_id);
+    if (a && a->host->state == HOST_PENDING &&
+        enroll_is_expired(accent__asked_at(a->host), c->conf.pending_ttl, control__wall(c))) {
+        enroll__pending_due(c, a->host);
+        a = NULL;
+    }
+    if (a) {
+        *ret_id = a->host->id;
+        r = refused_state(a->host, err);
+        if (r == 0)
+            meet_again(c, s, a);
+        return r;
+    }
+    if ((!s->approved_by && c->n_pending >= LIMIT_PENDING_HOSTS) || HASH_COUNT(book(c)->by_key) >= ALIASES_MAX) {
+        c->stats.enroll_refused++;
+        return err_set(err, -EBUSY, "enroll.full", "too many hosts are known or wait for an operator already");
+    }
+    *ret_id = make_host(c, s, &key)->id;
+    *ret_is_new = true;
+    return 0;
+}
+
+int accent_find(struct control *c, const char *dialect, struct str external_id, uint64_t *ret_id, struct err *err)
+{
+    const struct alias_entry *a = find(c, str_of(dialect), external_id);
+    if (!a)
+        return err_set(err, -ENOENT, "host.unknown", "no %s host has the id %.*s", dialect,
+                       STR_FMT(str_sub(external_id, 0, EXTERNAL_ID_MAX)));
+    *ret_id = a->host->id;
+    return 0;
+}
+
+/* -- staying known */
+static int may_speak(const struct host *h, struct err *err)
+{
+    if (h->state == HOST_PENDING)
+        return err_set(err, -EACCES, "host.pending", "this host waits for an operator");
+    return refused_state(h, err);
+}
+
+int accent_seen(struct control *c, uint64_t host_id, const char *peer, const struct heartbeat *beat, usec_t every, struct err *err)
+{
+    struct host *h = host__by_id(c, host_id);
+    if (!h || !h->accent)
+        return err_set(err, -ENOENT, "host.unknown", "this host is not known here (any more)");
+    int r = may_speak(h, err);
+    if (r < 0)
+        return r;
+    if (take_every(h, every))
+        put(c, h->accent->aliases);
+    take_peer(h, peer);
+    presence__seen(c, h);
+    if (beat) {
+        h->beat = *beat;
+        h->has_beat = true;
+        h->last_beat = h->last_seen;
+        c->stats.heartbeats++;
+    }
+    usec_t now = control__mono(c), save_at = h->saved_mono + SAVE_EVERY_S * USEC_PER_SEC;
+    if (now >= save_at && store_health(c->store, NULL) == 0)
+        host__seen_dirty(c, h);
+    else if (!h->timer.place || h->timer.at > save_at)
+        host__timer(c, h);
+    return 0;
+}
+
+bool accent_name_of(struct control *c, uint64_t host_id, const char *dialect, char ret[129])
+{
+    const struct host *h = host__by_id(c, host_id);
+    for (const struct alias_entry *a = h && h->accent ? h->accent->aliases : NULL; a; a = a->next)
+        if (strcmp(a->dialect, dialect) == 0)
+            return str_copy(external_of(a), ret, EXTERNAL_ID_MAX + 1) == 0;
+    return false;
+}
+
+void accent_aliases(struct control *c, uint64_t host_id, void (*fn)(void *ctx, const struct alias *a), void *ctx)
+{
+    const struct host *h = host__by_id(c, host_id);
+    for (const struct alias_entry *a = h && h->accent ? h->accent->aliases : NULL; a; a = a->next)
+        fn(ctx, &(struct alias){ .host_id = host_id,
+                                 .dialect = str_of(a->dialect),
+                                 .external_id = external_of(a),
+                                 .since = a->since,
+                                 .every = h->accent->every,
+                                 .asked_at = h->accent->asked_at });
+}
+
+/* -- facts */
+static struct host *with_accent(struct control *c, uint64_t host_id)
+{
+    struct host *h = host__by_id(c, host_id);
+    return h && h->accent ? h : NULL;
+}
+
+int accent_facts(struct control *c, uint64_t host_id, const struct section_delta *d, bool is_blind, struct err *err)
+{
+    struct host *h = with_accent(c, host_id);
+    if (!h)
+        return err_set(err, -ENOENT, "host.unknown", "this host is not known here (any more)");
+    int r = may_speak(h, err);
+    if (r < 0)
+        return r;
+    r = inventory__take(c, h, d, is_blind);
+    if (r == -ENOENT)
+        err_set(err, -ENOENT, "section.unknown", "there is no section %.*s", STR_FMT(str_sub(d->name, 0, 64)));
+    return r;
+}
+
+static const struct section_mark *mark_of(struct control *c, uint64_t host_id, struct str section)
+{
+    const struct host *h = host__by_id(c, host_id);
+    int s = name_value(section_names, section);
+    return h && s >= 0 ? inventory__mark(h, (uint8_t)s) : NULL;
+}
+
+bool accent_section(struct control *c, uint64_t host_id, struct str section, enum section_status *ret_status,
+                    struct fact_digest *ret_digest)
+{
+    const struct section_mark *m = mark_of(c, host_id, section);
+    if (!m)
+        return false;
+    *ret_status = (enum section_status)m->status;
+    *ret_digest = (struct fact_digest){ 0 };
+    memcpy(ret_digest->b, m->digest, MARK_LEN);
+    return true;
+}
+
+bool accent_section_is(struct control *c, uint64_t host_id, struct str section, const struct fact_digest *digest)
+{
+    const struct section_mark *m = mark_of(c, host_id, section);
+    return m && memcmp(m->digest, digest->b, MARK_LEN) == 0;
+}
+
+/* -- two rows are one machine */
+static int may_link(struct control *c, const struct principal *p, struct str host, struct str other, struct host **ret_h,
+                    struct host **ret_o, struct err *err)
+{
+    int r = authz(c, p, VERB_HOST_LINK, host, err);
+    if (r < 0)
+        return r;
+    if (control_refuses_writes(c, err))
+        return -EAGAIN;
+    struct host *h = *ret_h = host__find(c, host, err), *o = NULL;
+    if (h)
+        o = *ret_o = host__find(c, other, err);
+    if (!h || !o)
+        r = -ENOENT;
+    else if (h == o)
+        r = err_set(err, -EINVAL, "host.linked", "%s cannot be linked to itself", h->name);
+    else if (!o->accent || strcmp(o->dialect, "native") == 0)
+        r = err_set(err, -EINVAL, "host.linked", "%s has a key of its own: link the other way round", o->name);
+    else if (h->state != HOST_APPROVED)
+        r = err_set(err, -EINVAL, "host.state", "%s is %s: only an approved host takes another in", h->name,
+                    name_of(host_state_names, h->state));
+    return r < 0 ? audit__refused(c, p, VERB_HOST_LINK, host, r, err) : 0;
+}
+
+static void move_aliases(struct control *c, struct host *to, struct host *from)
+{
+    usec_t every = from->accent->every;
+    while (from->accent->aliases) {
+        struct alias_entry *a = from->accent->aliases;
+        from->accent->aliases = a->next;
+        attach(to, a);
+        if (!to->accent->every)
+            to->accent->every = every;
+        put(c, a);
+    }
+}
+
+int host_link(struct control *c, const struct principal *p, struct str host, struct str other, struct err *err)
+{
+    struct host *h = NULL, *o = NULL;
+    struct details d = { 0 };
+    int r = may_link(c, p, host, other, &h, &o, err);
+    if (r < 0)
+        return r;
+    char name[LIMIT_NAME + 1], uuid[37], dialect[32];
+    snprintf(name, sizeof(name), "%s", o->name);
+    snprintf(dialect, sizeof(dialect), "%s", o->dialect);
+    memcpy(uuid, o->uuid, sizeof(uuid));
+    move_aliases(c, h, o);
+    noun__host_linked(c, h->id, o->id);
+    if (o->last_seen > h->last_seen) {
+        h->last_seen = o->last_seen;
+        h->seen_mono = o->seen_mono > h->seen_mono ? o->seen_mono : h->seen_mono;
+        host__seen_dirty(c, h);
+    }
+    event__host(c, "host.forgotten", o, details_str(&d, "reason", STR("it was linked to another host")));
+    host__remove(c, o, "host.unknown", "an operator linked this host to another");
+    presence__judge(c, h);
+    host__timer(c, h);
+
+    d = (struct details){ 0 };
+    details_str(details_str(&d, "other", str_of(uuid)), "name", str_of(name));
+    audit__ok(c, p, VERB_HOST_LINK, str_of(h->uuid), details_str(&d, "dialect", str_of(dialect)));
+    event__host(c, "host.linked", h, details_str(&d, "by", str_of(p->name)));
+    return 0;
+}
+
+/* -- the noun */
+static void load_one(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+{
+    struct control *c = ctx;
+    const struct alias *row = obj;
+    struct alias_key key;
+    struct host *h = host__by_id(c, row->host_id);
+    (void)parent;
+    if (!h || !make_key(row->dialect, row->external_id, &key)) {
+        log_error("alias.orphan", "an alias names no host: left out", LOG_U64("alias", id));
+        return;
+    }
+    file(c, h, id, row->dialect, &key, row->since);
+    if (row->every)
+        h->accent->every = row->every;
+    if (row->asked_at > h->accent->asked_at)
+        h->accent->asked_at = row->asked_at;
+}
+
+/* Presence goes on where it stood when the last server stopped, which the newest sighting of all tells: nobody is late
+ * for what happened while there was nobody to come to. */
+static void wake_up(struct control *c)
+{
+    usec_t newest = 0, now = control__mono(c);
+    for (size_t i = 0; i < c->hosts.n; i++)
+        if (c->hosts.v[i]->last_seen > newest)
+            newest = c->hosts.v[i]->last_seen;
+    for (size_t i = 0; i < c->hosts.n; i++) {
+        struct host *h = c->hosts.v[i];
+        struct presence_rules rules;
+        if (!accent__rules(h, &rules) || h->cert_serial || h->last_seen == 0) {
+            host__timer(c, h);
+            continue;
+        }
+        usec_t age = newest - h->last_seen;
+        h->seen_mono = age < now ? now - age : 1;
+        h->grace_mono = 0;
+        h->presence = (uint8_t)presence_at(&rules, h->seen_mono, false, now);
+        host__timer(c, h);
+    }
+}
+
+static int load(struct control *c, struct err *err)
+{
+    c->noun[NOUN_ACCENTS] = xnew0(struct accent_book);
+    int r = store_load_objects(c->store, OBJECT_ALIAS, &alias_record, load_one, c, err);
+    if (r == 0 && book(c)->by_key)
+        wake_up(c);
+    return r;
+}
+
+static void free_all(struct control *c)
+{
+    if (!book(c))
+        return;
+    for (size_t i = 0; i < c->hosts.n; i++)
+        accent_free(c, c->hosts.v[i]);
+    free(book(c));
+    c->noun[NOUN_ACCENTS] = NULL;
+}
+
+static void host_gone(struct control *c, uint64_t host_id)
+{
+    struct host *h = with_accent(c, host_id);
+    if (!h)
+        return;
+    for (const struct alias_entry *a = h->accent->aliases; a; a = a->next)
+        store_del_object(c->store, OBJECT_ALIAS, a->id);
+    accent_free(c, h);
+}
+
+const struct noun noun_accents = { .name = "accents", .load = load, .free = free_all, .host_gone = host_gone };

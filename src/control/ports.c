@@ -1,0 +1,427 @@
+/* control/ports.c - free ports of a host: the question, whatever carries it, and its answer. Loop thread.
+ *
+ *   ports_ask() ── link ─────────────────────── ports_link_answer()
+ *               ── puller of its dialect ─┐
+ *               ── waits to be fetched ───┴──── ports_answered()
+ *
+ * A question changes nothing here: it is not stored and need not wait for the disk; the audit row of it does. */
+#include "control/accent.h"
+#include "control/noun.h"
+
+enum {
+    QUESTIONS_MAX = 1000,
+    WAITS_MAX = 20000,
+    POLLERS_MAX = 500000,
+    PULLERS_MAX = 8,
+    ANSWER_WITHIN_S = 35,
+    REACHABLE_FOR_S = 90,
+    FETCH_AGAIN_S = 10, /* fetched and not answered: the answer or the fetch got lost */
+    TTL_MAX_S = 24 * 3600,
+};
+
+struct question {
+    uint64_t id, host_id, link_id; /* link 0: fetched or pulled */
+    struct ports_wish wish;
+    char owner[LIMIT_NAME + 1];
+    usec_t until, fetched; /* mono */
+    struct principal p;
+    char uuid[37];
+    bool is_pulled;
+    ports_fn done;
+    void *ctx;
+    struct question *prev, *next;
+};
+struct wait {
+    uint64_t id, host_id;
+    usec_t until;
+    void (*wake)(void *ctx);
+    void *ctx;
+    UT_hash_handle hh;
+};
+struct poller {
+    uint64_t host_id;
+    usec_t at; /* mono: reachable until a while later */
+    UT_hash_handle hh;
+};
+struct puller {
+    const char *dialect;
+    ports_pull_fn fn;
+    void *ctx;
+};
+struct ports_book {
+    struct question *questions;
+    uint32_t n_questions;
+    uint64_t next_id, next_wait;
+    struct wait *waits;     /* in order of addition */
+    struct poller *pollers; /* likewise */
+    struct puller pullers[PULLERS_MAX];
+    usec_t swept_at;
+};
+
+static struct ports_book *book(const struct control *c)
+{
+    return c->noun[NOUN_PORTS];
+}
+
+/* -- the end of a question */
+static void end(struct control *c, struct question *q, int result, const struct err *err, const struct ports_answer *a)
+{
+    struct details d = { 0 };
+    const char *slug = err ? err->slug : NULL;
+    char slug_text[ERR_SLUG_MAX];
+    DL_DELETE(book(c)->questions, q);
+    book(c)->n_questions--;
+    if (a && a->error.slug.len) {
+        (void)str_copy(str_sub(a->error.slug, 0, sizeof(slug_text) - 1), slug_text, sizeof(slug_text));
+        slug = slug_text;
+    }
+    details_u64(details_u64(&d, "count", q->wish.count), "ttl_seconds", q->wish.ttl_seconds);
+    details_str(&d, "owner", q->wish.owner);
+    if (a && !slug && a->n)
+        details_u64(details_u64(&d, "first", a->ports[0]), "last", a->ports[a->n - 1]);
+    audit_emit(c, &q->p, NULL, VERB_PORTS, str_of(q->uuid), slug ? "failed" : "ok", slug, &d.list);
+    q->done(q->ctx, result, err, a);
+    free(q);
+}
+
+static void fail(struct control *c, struct question *q, int r, const char *slug, const char *text)
+{
+    struct err err = { 0 };
+    err_set(&err, r, slug, "%s", text);
+    end(c, q, r, &err, NULL);
+}
+
+/* -- pollers and waits */
+static void note_poll(struct control *c, uint64_t host_id, usec_t at)
+{
+    struct ports_book *b = book(c);
+    struct poller *p;
+    HASH_FIND(hh, b->pollers, &host_id, sizeof(host_id), p);
+    if (p) {
+        p->at = at > p->at ? at : p->at;
+        return;
+    }
+    if (HASH_COUNT(b->pollers) >= POLLERS_MAX)
+        return;
+    p = xnew0(struct poller);
+    *p = (struct poller){ .host_id = host_id, .at = at };
+    HASH_ADD(hh, b->pollers, host_id, sizeof(p->host_id), p);
+}
+
+bool ports_reachable(struct control *c, uint64_t host_id)
+{
+    const struct host *h = host__by_id(c, host_id);
+    struct poller *p;
+    if (h && h->link && h->link->is_welcomed)
+        return true;
+    HASH_FIND(hh, book(c)->pollers, &host_id, sizeof(host_id), p);
+    return p && control__mono(c) < p->at + REACHABLE_FOR_S * USEC_PER_SEC;
+}
+
+static void wake(struct control *c, struct wait *w)
+{
+    HASH_DEL(book(c)->waits, w);
+    w->wake(w->ctx);
+    free(w);
+}
+
+static void wake_host(struct control *c, uint64_t host_id)
+{
+    struct wait *w, *next;
+    HASH_ITER(hh, book(c)->waits, w, next)
+    if (w->host_id == host_id) {
+        wake(c, w);
+        return; /* one of them fetches it; the others wait on */
+    }
+}
+
+uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wake_fn)(void *ctx), void *ctx)
+{
+    struct ports_book *b = book(c);
+    usec_t now = control__mono(c), end_at = until + USEC_PER_DAY; /* control's own count is a day ahead */
+    if (HASH_COUNT(b->waits) >= WAITS_MAX)
+        end_at = now + USEC_PER_SEC;
+    note_poll(c, host_id, end_at > now ? end_at : now);
+    struct wait *w = xnew0(struct wait);
+    *w = (struct wait){ .id = ++b->next_wait, .host_id = host_id, .until = end_at, .wake = wake_fn, .ctx = ctx };
+    HASH_ADD(hh, b->waits, id, sizeof(w->id), w);
+    return w->id;
+}
+
+void ports_unwait(struct control *c, uint64_t wait_id)
+{
+    struct wait *w;
+    HASH_FIND(hh, book(c)->waits, &wait_id, sizeof(wait_id), w);
+    if (!w)
+        return;
+    HASH_DEL(book(c)->waits, w);
+    free(w);
+}
+
+void ports_puller(struct control *c, const char *dialect, ports_pull_fn fn, void *ctx)
+{
+    for (size_t i = 0; i < PULLERS_MAX; i++) {
+        struct puller *p = &book(c)->pullers[i];
+        if (p->dialect && strcmp(p->dialect, dialect) != 0)
+            continue;
+        *p = (struct puller){ dialect, fn, ctx };
+        return;
+    }
+    assert(!"more accents than pullers");
+}
+
+/* -- asking */
+static int may_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, struct host **ret,
+                   struct err *err)
+{
+    int r = authz(c, p, VERB_PORTS, host, err);
+    if (r < 0)
+        return r;
+    struct host *h = *ret = host__find(c, host, err);
+    if (!h)
+        r = -ENOENT;
+    else if (h->state != HOST_APPROVED)
+        r = err_set(err, -EACCES, h->state == HOST_PENDING ? "host.pending" : h->state == HOST_REVOKED ? "host.revoked" : "host.rejected",
+                    "%s is %s: it is asked nothing", h->name, name_of(host_state_names, h->state));
+    else if (!accent__can(h, CAN_PORTS))
+        r = err_set(err, -EINVAL, "host.cannot", "%s is known through %s, which has no ports to give", h->name, h->dialect);
+    else if (w->count < 1 || w->count > PORTS_MAX)
+        r = err_set(err, -EINVAL, "ports.count", "count is 1 to %d", PORTS_MAX);
+    else if (w->ttl_seconds > TTL_MAX_S)
+        r = err_set(err, -EINVAL, "field.range", "ttl_seconds is at most %d", TTL_MAX_S);
+    else if (w->owner.len > LIMIT_NAME)
+        r = err_set(err, -EINVAL, "field.too_long", "owner is at most %d bytes", LIMIT_NAME);
+    else if (book(c)->n_questions >= QUESTIONS_MAX)
+        r = err_set(err, -EBUSY, "server.overloaded", "too many questions are open");
+    return r < 0 ? audit__refused(c, p, VERB_PORTS, host, r, err) : 0;
+}
+
+/* True when its accent's own way has it; the answer may have come already. */
+static bool pull(struct control *c, const struct host *h, struct question *q)
+{
+    uint64_t id = q->id;
+    for (size_t i = 0; i < PULLERS_MAX; i++) {
+        const struct puller *p = &book(c)->pullers[i];
+        char name[129];
+        if (!p->fn || !accent_name_of(c, h->id, p->dialect, name))
+            continue;
+        q->is_pulled = true;
+        if (p->fn(p->ctx, h->id, id, &q->wish))
+            return true;
+        q->is_pulled = false;
+    }
+    return false;
+}
+
+void ports_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, ports_fn done, void *ctx)
+{
+    struct err err = { 0 };
+    struct host *h = NULL;
+    int r = may_ask(c, p, host, w, &h, &err);
+    if (r < 0) {
+        done(ctx, r, &err, NULL);
+        return;
+    }
+    struct question *q = xnew0(struct question);
+    *q = (struct question){ .id = ++book(c)->next_id, .host_id = h->id, .wish = *w, .p = *p, .done = done, .ctx = ctx };
+    q->until = control__mono(c) + ANSWER_WITHIN_S * USEC_PER_SEC;
+    arena_reset(c->scratch);
+    (void)str_copy(text__clean(c->scratch, w->owner, LIMIT_NAME), q->owner, sizeof(q->owner));
+    q->wish.owner = str_of(q->owner);
+    memcpy(q->uuid, h->uuid, sizeof(q->uuid));
+    DL_APPEND(book(c)->questions, q);
+    book(c)->n_questions++;
+    if (h->link && h->link->is_welcomed) {
+        q->link_id = h->link->id;
+        if (c->links->ports_request(c->links->ctx, link__id(h->link), q->id, &q->wish) < 0)
+            fail(c, q, -ENOTCONN, "host.offline", "the host went away");
+        return;
+    }
+    if (pull(c, h, q))
+        return;
+    if (ports_reachable(c, h->id))
+        wake_host(c, h->id);
+    else
+        fail(c, q, -ENOTCONN, "host.offline", "the host is not connected and fetches no questions");
+}
+
+/* -- answering */
+/* Exactly what was asked for, or a refusal. */
+static bool is_sound(const struct question *q, const struct ports_answer *a)
+{
+    if (a->error.slug.len)
+        return true;
+    if (a->n != q->wish.count)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (a->ports[i] == 0)
+            return false;
+    return true;
+}
+
+static void answer(struct control *c, struct question *q, const struct ports_answer *a)
+{
+    static const struct ports_answer bad = { .error = { STR("ports.failed"), STR("the host's answer is not what was asked for") } };
+    end(c, q, 0, NULL, is_sound(q, a) ? a : &bad);
+}
+
+int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a)
+{
+    struct question *q;
+    DL_FOREACH(book(c)->questions, q)
+    if (q->id == request_id && q->host_id == host_id && !q->link_id) {
+        answer(c, q, a);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+void ports_link_answer(struct control *c, struct link_id link, uint64_t request_id, const struct ports_answer *a)
+{
+    struct question *q;
+    DL_FOREACH(book(c)->questions, q)
+    if (q->id == request_id && q->link_id == link.v) {
+        answer(c, q, a);
+        return;
+    }
+}
+
+void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, uint64_t request_id, const struct ports_wish *w), void *ctx)
+{
+    struct question *q, *next;
+    usec_t now = control__mono(c);
+    note_poll(c, host_id, now);
+    DL_FOREACH_SAFE(book(c)->questions, q, next)
+    {
+        if (q->host_id != host_id || q->link_id || q->is_pulled)
+            continue;
+        if (q->fetched && now < q->fetched + FETCH_AGAIN_S * USEC_PER_SEC)
+            continue;
+        q->fetched = now;
+        fn(ctx, q->id, &q->wish);
+    }
+}
+
+/* -- the noun */
+/* Callbacks may ask or answer: each round begins at the head. */
+static void end_where(struct control *c, bool (*is_over)(const struct question *q, uint64_t what), uint64_t what, int r, const char *slug,
+                      const char *text)
+{
+    for (bool any = true; any;) {
+        struct question *q;
+        any = false;
+        DL_FOREACH(book(c)->questions, q)
+        if (is_over(q, what)) {
+            fail(c, q, r, slug, text);
+            any = true;
+            break;
+        }
+    }
+}
+
+static bool is_of_link(const struct question *q, uint64_t link_id)
+{
+    return q->link_id == link_id;
+}
+
+static bool is_of_host(const struct question *q, uint64_t host_id)
+{
+    return q->host_id == host_id;
+}
+
+static bool is_late(const struct question *q, uint64_t now)
+{
+    return q->until <= now;
+}
+
+static bool is_any(const struct question *q, uint64_t what)
+{
+    (void)q;
+    (void)what;
+    return true;
+}
+
+void ports__link_gone(struct control *c, const struct link *l)
+{
+    if (book(c))
+        end_where(c, is_of_link, l->id, -ENOTCONN, "host.offline", "the host went away");
+}
+
+static void sweep_pollers(struct ports_book *b, usec_t now)
+{
+    struct poller *p, *next;
+    HASH_ITER(hh, b->pollers, p, next)
+    if (now >= p->at + REACHABLE_FOR_S * USEC_PER_SEC) {
+        HASH_DEL(b->pollers, p);
+        free(p);
+    }
+    b->swept_at = now;
+}
+
+static void tick(struct control *c, usec_t mono)
+{
+    struct ports_book *b = book(c);
+    struct wait *w, *next;
+    if (b->questions)
+        end_where(c, is_late, mono, -ETIMEDOUT, "host.timeout", "the host did not answer within 35 s");
+    for (w = b->waits; w; w = next) {
+        next = w->hh.next;
+        if (w->until > mono)
+            continue;
+        wake(c, w);
+        next = b->waits; /* the callback may have changed the list */
+    }
+    if (mono - b->swept_at >= REACHABLE_FOR_S * USEC_PER_SEC)
+        sweep_pollers(b, mono);
+}
+
+static void host_gone(struct control *c, uint64_t host_id)
+{
+    struct poller *p;
+    end_where(c, is_of_host, host_id, -ENOENT, "host.unknown", "the host was forgotten");
+    HASH_FIND(hh, book(c)->pollers, &host_id, sizeof(host_id), p);
+    if (!p)
+        return;
+    HASH_DEL(book(c)->pollers, p);
+    free(p);
+}
+
+static void host_decided(struct control *c, uint64_t host_id)
+{
+    const struct host *h = host__by_id(c, host_id);
+    if (h && h->state != HOST_APPROVED)
+        end_where(c, is_of_host, host_id, -EACCES, "host.revoked", "an operator revoked this host");
+}
+
+static int load(struct control *c, struct err *err)
+{
+    (void)err;
+    c->noun[NOUN_PORTS] = xnew0(struct ports_book);
+    return 0;
+}
+
+static void free_all(struct control *c)
+{
+    struct ports_book *b = book(c);
+    struct wait *w, *w_next;
+    if (!b)
+        return;
+    end_where(c, is_any, 0, -ECANCELED, "server.stopping", "the server is stopping");
+    HASH_ITER(hh, b->waits, w, w_next)
+    {
+        HASH_DEL(b->waits, w);
+        free(w);
+    }
+    sweep_pollers(b, USEC_NEVER - USEC_PER_DAY);
+    free(b);
+    c->noun[NOUN_PORTS] = NULL;
+}
+
+const struct noun noun_ports = {
+    .name = "ports",
+    .load = load,
+    .free = free_all,
+    .tick = tick,
+    .host_gone = host_gone,
+    .host_decided = host_decided,
+};
