@@ -102,6 +102,24 @@ static inline int fixture_teardown(void **state)
     return 0;
 }
 
+static inline void fixture__copy(const char *from, const char *to)
+{
+    AUTO(buf_done) struct buf b = BUF(256 << 20);
+    assert_int_equal(fd_read_file(from, &b), 0);
+    assert_int_equal(fd_replace_file(to, buf_as_str(&b), 0600, NULL), 0);
+}
+
+/* Another store, opened on the files as they are between two commits: what a crash leaves. Call when all is committed. */
+static inline struct fixture *fixture_crashed(struct fixture *f)
+{
+    struct fixture *after = fixture_new();
+    AUTO_FREE char *wal = xasprintf("%s-wal", f->path), *wal_copy = xasprintf("%s-wal", after->path);
+    fixture__copy(f->path, after->path);
+    fixture__copy(wal, wal_copy);
+    fixture_open(after);
+    return after;
+}
+
 /* Waits for one wake-up, at most 20 s (a test that hangs fails instead). */
 static inline void fixture_wait(struct fixture *f)
 {

@@ -451,16 +451,32 @@ static void blind_deltas_fold_to_a_true_digest_without_drift(void **state)
         expect_rows(f, &s, &g);
         assert_int_equal(g.h.received_at, i + 1);
         assert_true(fact_digest_eq(&g.h.digest, &first)); /* not known yet */
-        if (i == 20) {
-            fixture_reopen(f); /* that it is blind is remembered */
-            store_on_drift(f->s, no_drift, NULL);
-        }
     }
     put_blind(f, &s, 0, 77, 40); /* the thirty-second */
     expect_rows(f, &s, &g);
     assert_true(fact_digest_eq(&g.h.digest, &s.digest));
     fixture_commit(f);
     store_poll(f->s);
+    buf_done(&g.body);
+}
+
+static void that_a_section_is_blind_is_known_after_a_crash(void **state)
+{
+    struct fixture *f = *state;
+    struct naive s = { .value = { 1, 2, 3 } };
+    struct got g = { 0 };
+    put_full(f, 7, "os", &s, 1);
+    put_blind(f, &s, 4, 9, 2);
+    fixture_commit(f);
+    struct fixture *after = fixture_crashed(f); /* through the journal and the table */
+    store_on_drift(after->s, no_drift, NULL);
+    fixture_begin(after);
+    store_retain(after->s, &(struct retention){ .keep = 1 }, 1000, fixture_done, after); /* folds what it takes away */
+    assert_int_equal(fixture_finish(after), 0);
+    store_poll(after->s);
+    expect_rows(after, &s, &g);
+    assert_true(fact_digest_eq(&g.h.digest, &s.digest));
+    fixture_free(after);
     buf_done(&g.body);
 }
 
@@ -555,6 +571,7 @@ int main(void)
         T(a_delta_that_cannot_be_read_is_drift_and_not_the_end),
         T(a_large_delta_is_folded_at_once),
         T(blind_deltas_fold_to_a_true_digest_without_drift),
+        T(that_a_section_is_blind_is_known_after_a_crash),
         T(a_blind_delta_without_a_base_starts_from_nothing),
         T(an_empty_blind_delta_changes_the_head_but_not_its_digest),
         T(a_promise_after_blind_deltas_is_held_to),

@@ -155,26 +155,14 @@ static void commits_that_fail_in_between_change_nothing(void **state)
     check_all(f);
 }
 
-static void copy_file(const char *from, const char *to)
-{
-    AUTO(buf_done) struct buf b = BUF(256 << 20);
-    assert_int_equal(fd_read_file(from, &b), 0);
-    assert_int_equal(fd_replace_file(to, buf_as_str(&b), 0600, NULL), 0);
-}
-
-/* The files as they are between two commits are what a crash leaves. */
 static void a_crash_at_any_commit_leaves_the_last_word(void **state)
 {
     struct fixture *f = *state;
     put_hosts(f);
     fixture_commit(f);
     for (int round = 0; round < 8; round++) {
-        struct fixture *after = fixture_new();
-        AUTO_FREE char *wal = xasprintf("%s-wal", f->path), *wal_copy = xasprintf("%s-wal", after->path);
         random_changes(f, 40, false);
-        copy_file(f->path, after->path);
-        copy_file(wal, wal_copy);
-        fixture_open(after);
+        struct fixture *after = fixture_crashed(f);
         check_all(after);
         fixture_free(after);
     }

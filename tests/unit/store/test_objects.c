@@ -254,24 +254,6 @@ static void ids_are_never_used_again_not_even_after_a_delete(void **state)
 
 /* -- often */
 
-static void copy_file(const char *from, const char *to)
-{
-    AUTO(buf_done) struct buf b = BUF(256 << 20);
-    assert_int_equal(fd_read_file(from, &b), 0);
-    assert_int_equal(fd_replace_file(to, buf_as_str(&b), 0600, NULL), 0);
-}
-
-/* The store as a crash between two commits would leave it. */
-static struct fixture *crashed(struct fixture *f)
-{
-    struct fixture *after = fixture_new();
-    AUTO_FREE char *wal = xasprintf("%s-wal", f->path), *wal_copy = xasprintf("%s-wal", after->path);
-    copy_file(f->path, after->path);
-    copy_file(wal, wal_copy);
-    fixture_open(after);
-    return after;
-}
-
 static void of_many_puts_only_the_last_reaches_the_table(void **state)
 {
     struct fixture *f = *state;
@@ -281,7 +263,7 @@ static void of_many_puts_only_the_last_reaches_the_table(void **state)
     }
     fixture_commit(f);
     assert_int_equal(number(f, "SELECT count(*) FROM object"), 0); /* in the journal, and durable */
-    struct fixture *after = crashed(f);
+    struct fixture *after = fixture_crashed(f);
     expect_one(after, OBJECT_ASSET_STATE, 1, 500);
     fixture_free(after);
     fixture_reopen(f);
@@ -298,7 +280,7 @@ static void a_delete_beats_what_is_pending(void **state)
     put_often(f, OBJECT_ASSET_STATE, 3, 1);
     store_del_object(f->s, OBJECT_ASSET_STATE, 3); /* in one unit */
     fixture_commit(f);
-    struct fixture *after = crashed(f);
+    struct fixture *after = fixture_crashed(f);
     expect_one(after, OBJECT_ASSET_STATE, 2, 1);
     fixture_free(after);
     fixture_reopen(f);
@@ -316,12 +298,12 @@ static void a_plain_put_beats_what_is_pending(void **state)
     put_often(f, OBJECT_ASSET, 1, 1);
     put_n(f, OBJECT_ASSET, 1, 2);
     fixture_commit(f);
-    struct fixture *after = crashed(f);
+    struct fixture *after = fixture_crashed(f);
     expect_one(after, OBJECT_ASSET, 1, 2);
     fixture_free(after);
     put_often(f, OBJECT_ASSET, 1, 3);
     fixture_commit(f);
-    after = crashed(f);
+    after = fixture_crashed(f);
     expect_one(after, OBJECT_ASSET, 1, 3);
     fixture_free(after);
     put_n(f, OBJECT_ASSET, 1, 4);
@@ -375,7 +357,7 @@ static void the_last_word_counts_through_sweeps_crashes_and_failures(void **stat
     for (int round = 0; round < 12; round++) {
         random_changes(f, 80, round % 2);
         fake_reset();
-        struct fixture *after = crashed(f); /* in the middle of a sweep, mostly */
+        struct fixture *after = fixture_crashed(f); /* in the middle of a sweep, mostly */
         expect_model(after);
         fixture_free(after);
         if (round % 4 == 3) {
