@@ -90,11 +90,14 @@ class Daemon:
             self.p = subprocess.Popen(list(map(str, argv)), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=peers.env, cwd=dir,
                                       preexec_fn=pinned(0), **popen)
         self.pid, end = self.p.pid, time.monotonic() + 15
-        while port and not accepts(port):
-            if self.p.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise Gone(f"did not start: {self.reason()}")
-            time.sleep(0.02)
+        try:
+            while port and not accepts(port):
+                if self.p.poll() is not None or time.monotonic() > end:
+                    raise Gone(f"did not start: {self.reason()}")
+                time.sleep(0.02)
+        except BaseException:
+            self.stop()
+            raise
 
     def reason(self):
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
@@ -126,7 +129,11 @@ class Holder:
     def __init__(self, kind, port, n, tls=None):
         argv = [sys.executable, pathlib.Path(__file__).with_name("peer_clients.py"), kind, str(port), str(n), *([str(tls)] if tls else [])]
         self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(1))
-        self.answer(90)
+        try:
+            self.answer(90)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def answer(self, seconds):
         if not select.select([self.p.stdout], [], [], seconds)[0]:
