@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/field.h"
 #include "base/mem.h"
 #include "store/store.h"
 
@@ -181,35 +182,119 @@ static void put_deltas(int a_unit, uint64_t n)
     report(what, n);
 }
 
+/* -- what a foreign accent's beat writes: an object of some 400 bytes, a trail's row */
+
+struct beat {
+    struct str name, address, agent, status, system;
+    uint64_t n;
+    usec_t seen_at;
+};
+static const struct field beat_fields[] = {
+    F_STR(struct beat, name, "name", 64),     F_STR(struct beat, address, "address", 64),
+    F_STR(struct beat, agent, "agent", 64),   F_STR(struct beat, status, "status", 16),
+    F_STR(struct beat, system, "system", 512), F_U64(struct beat, n, "n"),
+    F_TIME(struct beat, seen_at, "seen_at"),
+};
+static const struct record beat_record = RECORD(beat, beat_fields);
+
+static struct beat beat_of(uint64_t i)
+{
+    static char system[280];
+
+    memset(system, 's', sizeof(system));
+    return (struct beat){ .name = STR("host-00000.example.net"),
+                          .address = STR("192.0.2.10"),
+                          .agent = STR("1.4.2"),
+                          .status = STR("online"),
+                          .system = str_bytes(system, sizeof(system)),
+                          .n = i,
+                          .seen_at = 1700000000000000 + i };
+}
+
+static void put_beat(uint64_t i)
+{
+    const struct beat b = beat_of(i);
+    store_put_object_often(s, OBJECT_ASSET_STATE, i * 7919 % HOSTS + 1, 0, &beat_record, &b);
+}
+
+static void put_beats(int a_unit, uint64_t n)
+{
+    char what[64];
+
+    begin();
+    for (uint64_t i = 1; i <= n; i++) {
+        put_beat(i);
+        if (i % (uint64_t)a_unit == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    snprintf(what, sizeof(what), "objects often, %d a unit", a_unit);
+    report(what, n);
+}
+
+static uint64_t trail_id = 1;
+
+static void put_trails(int a_unit, uint64_t n, bool has_key)
+{
+    char what[64], key[48];
+
+    begin();
+    for (uint64_t i = 1; i <= n; i++) {
+        const struct beat b = beat_of(i);
+        snprintf(key, sizeof(key), "%016lx-%lu", (unsigned long)(i * 0x9e3779b97f4a7c15u), (unsigned long)i);
+        store_put_trail(s,
+                        &(struct trail_row){ .id = ++trail_id,
+                                             .kind = has_key ? TRAIL_RUN_EVENT : TRAIL_CHECKIN,
+                                             .parent = i * 7919 % HOSTS + 1,
+                                             .at = 1700000000000000 + i,
+                                             .key = has_key ? str_of(key) : STR("") },
+                        &beat_record, &b);
+        if (i % (uint64_t)a_unit == 0)
+            turn(WINDOW);
+    }
+    turn(0);
+    snprintf(what, sizeof(what), "trail rows%s, %d a unit", has_key ? " with random keys" : "", a_unit);
+    report(what, n);
+}
+
 static int by_size(const void *a, const void *b)
 {
     const usec_t *x = a, *y = b;
     return *x < *y ? -1 : *x > *y;
 }
 
+static struct buf delta_1 = BUF(1 << 16);
+
+static void make_delta_1(void)
+{
+    struct fact_row row = { STR("tcp/0.0.0.0:8001"), STR("{\"proto\":\"tcp\",\"port\":8001,\"pid\":9123}") };
+    struct section_delta d = { .rows = &row, .n_rows = 1 };
+
+    (void)delta_encode(&d, &delta_1);
+}
+
+static void put_checkin(uint64_t i)
+{
+    struct fact_head h = { .host_id = i * 7919 % HOSTS + 1, .section = STR("os"), .received_at = i };
+
+    store_put_facts_delta(s, &h, buf_as_str(&delta_1));
+    store_put_seen(s, &(struct seen_row){ h.host_id, 42, i, i });
+}
+
 /* Open loop: a turn every 5 ms whatever the store does; how long from sealing to hearing of it. */
-static void paced_deltas(uint32_t per_s, uint32_t seconds)
+static void paced(const char *name, void (*put)(uint64_t i), uint32_t per_s, uint32_t seconds)
 {
     enum { TURN_US = 5000, TICKETS = 100000 };
     static usec_t sealed[TICKETS], took[TICKETS];
     uint64_t first = store_newest(s) + 1, heard = first, n = seconds * USEC_PER_SEC / TURN_US, i = 0;
-    struct fact_row row = { STR("tcp/0.0.0.0:8001"), STR("{\"proto\":\"tcp\",\"port\":8001,\"pid\":9123}") };
-    struct section_delta d = { .rows = &row, .n_rows = 1 };
-    AUTO(buf_done) struct buf delta = BUF(1 << 16);
     usec_t start = clock_mono(&clock_real);
 
-    delta_encode(&d, &delta);
     begin();
     for (uint64_t t = 0; heard < first + n;) {
         usec_t now = clock_mono(&clock_real), due = start + t * TURN_US;
         if (t < n && now >= due) {
-            for (uint32_t k = 0; k < per_s / (USEC_PER_SEC / TURN_US); k++, i++) {
-                struct fact_head h = { .host_id = i * 7919 % HOSTS + 1,
-                                       .section = STR("os"),
-                                       .received_at = i };
-                store_put_facts_delta(s, &h, buf_as_str(&delta));
-                store_put_seen(s, &(struct seen_row){ h.host_id, 42, i, i });
-            }
+            for (uint32_t k = 0; k < per_s / (USEC_PER_SEC / TURN_US); k++)
+                put(i++);
             store_seal(s);
             sealed[t++] = due;
         }
@@ -224,7 +309,7 @@ static void paced_deltas(uint32_t per_s, uint32_t seconds)
         sem_timedwait(&woken, &until);
     }
     char what[64];
-    snprintf(what, sizeof(what), "check-ins paced at %u/s", per_s);
+    snprintf(what, sizeof(what), "%s paced at %u/s", name, per_s);
     report(what, i);
     qsort(took, n, sizeof(took[0]), by_size);
     printf("    acknowledged after: p50 %.1f ms, p99 %.1f ms, worst %.1f ms\n", (double)took[n / 2] / 1e3,
@@ -297,6 +382,15 @@ static void on_head(void *ctx, const struct fact_head *h)
     n_loaded++;
 }
 
+static void on_beat(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+{
+    (void)ctx;
+    (void)id;
+    (void)parent;
+    (void)obj;
+    n_loaded++;
+}
+
 static void load(const char *path)
 {
     struct err err;
@@ -316,6 +410,10 @@ static void load(const char *path)
     n_loaded = 0;
     store_load_fact_heads(s, on_head, NULL, &err);
     report("section heads loaded", n_loaded);
+    begin();
+    n_loaded = 0;
+    store_load_objects(s, OBJECT_ASSET_STATE, &beat_record, on_beat, NULL, &err);
+    report("objects loaded", n_loaded);
     struct store_next next;
     begin();
     store_load_next(s, &next, &err);
@@ -336,11 +434,17 @@ int main(int argc, char **argv)
     put_seen(100, 200000);
     put_full();
     put_deltas(100, 400000);
-    paced_deltas(7500, 15);
-    paced_deltas(15000, 15);
+    make_delta_1();
+    paced("check-ins", put_checkin, 7500, 15);
+    paced("check-ins", put_checkin, 15000, 15);
+    put_beats(100, 200000);
+    paced("objects often", put_beat, 15000, 15);
+    put_trails(100, 100000, false);
+    put_trails(100, 100000, true);
     put_tasks();
     put_output();
     load(path);
     store_close(s);
+    buf_done(&delta_1);
     return fd_remove_tree(dir) < 0;
 }
