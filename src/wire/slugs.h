@@ -63,6 +63,23 @@
     X("install_token.unknown", 404, 5)                                                             \
     X("enroll.rate_limited", 429, 8)                                                               \
     X("enroll.full", 503, 8)                                                                       \
+    X("name.taken", 409, 6)                                                                        \
+    X("enroll_key.unknown", 404, 5)                                                                \
+    X("enroll_key.expired", 403, 7)                                                                \
+    X("enroll_key.used_up", 403, 8)                                                                \
+    X("enroll_key.other", 409, 6)                                                                  \
+    X("enroll_key.full", 409, 8)                                                                   \
+    X("claim.bad", 403, 7)                                                                         \
+    X("credential.full", 409, 8)                                                                   \
+    X("reporter.unknown", 404, 5)                                                                  \
+    X("reporter.exists", 409, 6)                                                                   \
+    X("reporter.inactive", 409, 9)                                                                 \
+    X("reporter.null", 409, 9)                                                                     \
+    X("report.uuid", 409, 6)                                                                       \
+    X("report.gzip", 400, 3)                                                                       \
+    X("report.overloaded", 503, 8)                                                                 \
+    X("report_policy.unknown", 404, 5)                                                             \
+    X("report_policy.full", 409, 8)                                                                \
     X("csr.bad", 400, 3)                                                                           \
     X("section.unknown", 404, 5)                                                                   \
     X("inventory.drift", 409, 9)                                                                   \
