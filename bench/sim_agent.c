@@ -248,6 +248,20 @@ static void send_nothing_for(struct agent *a, const Muster__V1__InventoryRequest
     send_message(a, &m);
 }
 
+/* A simulated host has no ports to give. */
+static void refuse_ports(struct agent *a, const Muster__V1__PortsRequest *rq)
+{
+    Muster__V1__PortsAnswer an = MUSTER__V1__PORTS_ANSWER__INIT;
+    Muster__V1__AgentMessage m = MUSTER__V1__AGENT_MESSAGE__INIT;
+
+    an.request_id = rq->request_id;
+    an.error_slug = (char *)(uintptr_t) "ports.disabled";
+    an.error_text = (char *)(uintptr_t) "a simulated host does not scan ports";
+    m.body_case = MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER;
+    m.ports_answer = &an;
+    send_message(a, &m);
+}
+
 static void on_message(void *ctx, uint64_t call, struct str msg)
 {
     struct agent *a = ctx;
@@ -286,6 +300,9 @@ static void on_message(void *ctx, uint64_t call, struct str msg)
         break;
     case MUSTER__V1__SERVER_MESSAGE__BODY_INVENTORY_REQUEST:
         send_nothing_for(a, m->inventory_request);
+        break;
+    case MUSTER__V1__SERVER_MESSAGE__BODY_PORTS_REQUEST:
+        refuse_ports(a, m->ports_request);
         break;
     case MUSTER__V1__SERVER_MESSAGE__BODY_CANCEL:  /* what is to be cancelled has ended */
     case MUSTER__V1__SERVER_MESSAGE__BODY_INPUT:   /* and reads nothing */
