@@ -459,6 +459,13 @@ static int write_journal(struct writer *w)
     return e;
 }
 
+/* Of one sort. */
+static size_t most_touched(const struct lazy *l)
+{
+    size_t n = l->touched_heads.n > l->touched_seens.n ? l->touched_heads.n : l->touched_seens.n;
+    return n > l->touched_objects.n ? n : l->touched_objects.n;
+}
+
 int lazy_commit(struct writer *w)
 {
     struct lazy *l = w->lazy;
@@ -468,7 +475,7 @@ int lazy_commit(struct writer *w)
                            HASH_COUNT(l->objects) > OBJECTS_AT || l->journal_bytes > JOURNAL_BYTES))
         start_sweep(l);
     if (l->sweep_upto)
-        e = sweep(w, SWEEP_LEAST + 2 * n_touched(l)); /* faster than it fills */
+        e = sweep(w, SWEEP_LEAST + 2 * most_touched(l)); /* faster than it fills, but not by much: it shares pages */
     return e < 0 ? e : write_journal(w);
 }
 
