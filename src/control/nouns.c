@@ -2,7 +2,6 @@
 #include "control/noun.h"
 
 /* Nouns without a file of their own yet: whoever adds that file deletes the line. */
-const struct noun noun_runs = { .name = "runs" };       /* control/runs.c */
 
 /* Sessions before what people own, credentials before what is got with them. The index of a row is its place in c->noun. */
 const struct noun *const control__nouns[] = {

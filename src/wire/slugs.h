@@ -107,6 +107,33 @@
     X("server.stopping", 503, 14)                                                                  \
     X("server.overloaded", 503, 8)                                                                 \
     X("link.replaced", 409, 10)                                                                    \
+    X("auth.locked", 423, 8)                                                                       \
+    X("auth.https", 403, 7)                                                                        \
+    X("auth.closed", 403, 7)                                                                       \
+    X("run.unknown", 404, 5)                                                                       \
+    X("run.denied", 403, 7)                                                                        \
+    X("run.read_only", 403, 7)                                                                     \
+    X("run.people_only", 403, 7)                                                                   \
+    X("run.reporter_only", 403, 7)                                                                 \
+    X("run.state", 409, 9)                                                                         \
+    X("run.no_command", 409, 9)                                                                    \
+    X("run.no_agent", 409, 9)                                                                      \
+    X("run.too_many", 429, 8)                                                                      \
+    X("run.too_large", 413, 8)                                                                     \
+    X("run.no_item", 400, 3)                                                                       \
+    X("run.schema", 415, 3)                                                                        \
+    X("run_agent.unknown", 404, 5)                                                                 \
+    X("run_agent.denied", 403, 7)                                                                  \
+    X("run_command.unknown", 404, 5)                                                               \
+    X("run_command.state", 409, 9)                                                                 \
+    X("run_command.status", 400, 3)                                                                \
+    X("run_token.unknown", 404, 5)                                                                 \
+    X("run_token.too_many", 409, 8)                                                                \
+    X("share.unknown", 404, 5)                                                                     \
+    X("recipient.unknown", 404, 5)                                                                 \
+    X("recipient.exists", 409, 6)                                                                  \
+    X("project.unknown", 404, 5)                                                                   \
+    X("email.taken", 409, 6)                                                                       \
     X("internal", 500, 13)
 
 struct slug {
