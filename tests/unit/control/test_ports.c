@@ -1,0 +1,372 @@
+/* tests/unit/control/test_ports.c - questions about ports: over a link, fetched, pulled. */
+#include "fixture.h"
+
+#include "control/accent.h"
+
+struct told {
+    int n, result;
+    char slug[48], refusal[48], lease[48];
+    uint32_t n_ports;
+    uint16_t first;
+};
+static void on_ports_told(void *ctx, int result, const struct err *err, const struct ports_answer *a)
+{
+    struct told *t = ctx;
+    *t = (struct told){ .n = t->n + 1, .result = result };
+    snprintf(t->slug, sizeof(t->slug), "%s", err ? err->slug : "");
+    if (!a)
+        return;
+    snprintf(t->refusal, sizeof(t->refusal), "%.*s", STR_FMT(a->error.slug));
+    snprintf(t->lease, sizeof(t->lease), "%.*s", STR_FMT(a->lease));
+    t->n_ports = a->n;
+    t->first = a->n ? a->ports[0] : 0;
+}
+static void ask(struct fixture *f, const char *host, uint32_t count, struct told *t)
+{
+    const struct ports_wish w = { .count = count, .ttl_seconds = 60, .owner = STR("alice") };
+    *t = (struct told){ 0 };
+    ports_ask(f->c, &f->admin, str_of(host), &w, on_ports_told, t);
+    settle(f);
+}
+static uint64_t meet(struct fixture *f, const char *dialect, const char *id)
+{
+    const struct sighting s = {
+        .dialect = dialect, .external_id = str_of(id), .claims = { .hostname = str_of(id) }, .approved_by = "key"
+    };
+    uint64_t host;
+    bool is_new;
+    assert_int_equal(accent_meet(f->c, &s, &host, &is_new, &f->err), 0);
+    settle(f);
+    return host;
+}
+static const struct ports_answer two = { .ports = { 20001, 20002 }, .n = 2, .lease = { "l-1", 3 } };
+
+struct fetched {
+    size_t n;
+    uint64_t id;
+    uint32_t count;
+    char owner[32];
+};
+static void on_fetched(void *ctx, uint64_t id, const struct ports_wish *w)
+{
+    struct fetched *x = ctx;
+    x->n++;
+    x->id = id;
+    x->count = w->count;
+    snprintf(x->owner, sizeof(x->owner), "%.*s", STR_FMT(w->owner));
+}
+static struct fetched fetch(struct fixture *f, uint64_t host)
+{
+    struct fetched x = { 0 };
+    ports_waiting(f->c, host, on_fetched, &x);
+    return x;
+}
+static void on_wake(void *ctx)
+{
+    (*(int *)ctx)++;
+}
+static uint64_t ids_asked(const struct fixture *f)
+{
+    return n_sent_like(f, "ports_request");
+}
+
+/* -- over a link */
+static void a_question_goes_down_the_link_and_its_answer_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    char line[64];
+    ask(f, "web-1", 2, &t);
+    snprintf(line, sizeof(line), "%llu ports_request 1 2", (unsigned long long)m->link);
+    assert_sent(f, line);
+    assert_int_equal(t.n, 0);
+    ports_link_answer(f->c, (struct link_id){ m->link + 1 }, 1, &two); /* another link's word is nothing */
+    assert_int_equal(ports_answered(f->c, 1, 1, &two), -ENOENT);
+    assert_int_equal(t.n, 0);
+    ports_link_answer(f->c, link_of(m), 1, &two);
+    assert_int_equal(t.n, 1);
+    assert_int_equal(t.result, 0);
+    assert_int_equal(t.n_ports, 2);
+    assert_int_equal(t.first, 20001);
+    assert_string_equal(t.lease, "l-1");
+    ports_link_answer(f->c, link_of(m), 1, &two);
+    assert_int_equal(t.n, 1);
+    sim_free(m);
+}
+
+static void a_refusal_is_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    ask(f, "web-1", 2, &t);
+    const struct ports_answer a = { .error = { STR("ports.too_few"), STR("1 of 2") } };
+    ports_link_answer(f->c, link_of(m), 1, &a);
+    assert_int_equal(t.result, 0);
+    assert_string_equal(t.refusal, "ports.too_few");
+    sim_free(m);
+}
+
+static void an_answer_that_is_not_what_was_asked_for_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    static const struct ports_answer zero = { .ports = { 20001, 0 }, .n = 2 };
+    ask(f, "web-1", 3, &t);
+    ports_link_answer(f->c, link_of(m), 1, &two);
+    assert_string_equal(t.refusal, "ports.failed");
+    ask(f, "web-1", 2, &t);
+    ports_link_answer(f->c, link_of(m), 2, &zero);
+    assert_string_equal(t.refusal, "ports.failed");
+    sim_free(m);
+}
+
+static void a_link_that_breaks_or_is_silent_ends_the_question(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1"), *n = sim_ready(f, "web-2");
+    struct told t, u;
+    ask(f, "web-1", 2, &t);
+    ask(f, "web-2", 2, &u);
+    checkin_gone(f->c, link_of(m), "test");
+    assert_int_equal(t.result, -ENOTCONN);
+    assert_string_equal(t.slug, "host.offline");
+    assert_int_equal(u.n, 0);
+    pass(f, 34 * USEC_PER_SEC);
+    assert_int_equal(u.n, 0);
+    pass(f, 2 * USEC_PER_SEC);
+    assert_int_equal(u.result, -ETIMEDOUT);
+    assert_string_equal(u.slug, "host.timeout");
+    sim_free(m);
+    sim_free(n);
+}
+
+static void a_dead_link_says_so_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    f->dead_link = m->link;
+    ask(f, "web-1", 2, &t);
+    assert_int_equal(t.result, -ENOTCONN);
+    sim_free(m);
+}
+
+/* -- may one ask */
+static void wishes_out_of_range_and_hosts_that_cannot_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    meet(f, "grapheon", "g");
+    uint64_t h = meet(f, "sigma", "s");
+    fetch(f, h);
+    ask(f, "s", 0, &t);
+    assert_string_equal(t.slug, "ports.count");
+    ask(f, "s", 1001, &t);
+    assert_string_equal(t.slug, "ports.count");
+    ask(f, "s", 1000, &t);
+    assert_int_equal(t.n, 0); /* it waits */
+    ask(f, "g", 2, &t);
+    assert_string_equal(t.slug, "host.cannot");
+    ask(f, "nobody", 2, &t);
+    assert_string_equal(t.slug, "host.unknown");
+    const struct ports_wish w = { .count = 1 };
+    t = (struct told){ 0 };
+    ports_ask(f->c, &f->viewer, STR("s"), &w, on_ports_told, &t);
+    assert_string_equal(t.slug, "auth.denied");
+    assert_int_equal(enroll_revoke(f->c, &f->admin, STR("s"), STR_NONE, &f->err), 0);
+    ask(f, "s", 1, &t);
+    assert_string_equal(t.slug, "host.revoked");
+}
+
+/* -- fetched */
+static void who_fetches_nothing_is_offline(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    uint64_t h = meet(f, "sigma", "s");
+    ask(f, "s", 2, &t);
+    assert_string_equal(t.slug, "host.offline");
+    fetch(f, h);
+    assert_true(ports_reachable(f->c, h));
+    pass(f, 89 * USEC_PER_SEC);
+    assert_true(ports_reachable(f->c, h));
+    pass(f, USEC_PER_SEC);
+    assert_false(ports_reachable(f->c, h));
+}
+
+static void a_question_waits_to_be_fetched_and_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    uint64_t h = meet(f, "sigma", "s"), other = meet(f, "sigma", "o");
+    assert_int_equal(fetch(f, h).n, 0);
+    ask(f, "s", 2, &t);
+    assert_int_equal(fetch(f, other).n, 0);
+    struct fetched x = fetch(f, h);
+    assert_int_equal(x.n, 1);
+    assert_int_equal(x.count, 2);
+    assert_string_equal(x.owner, "alice");
+    assert_int_equal(fetch(f, h).n, 0); /* not twice at once */
+    pass(f, 10 * USEC_PER_SEC);
+    assert_int_equal(fetch(f, h).n, 1); /* but again when nobody answers */
+    assert_int_equal(ports_answered(f->c, other, x.id, &two), -ENOENT);
+    assert_int_equal(ports_answered(f->c, h, x.id, &two), 0);
+    assert_int_equal(t.n_ports, 2);
+    assert_int_equal(ports_answered(f->c, h, x.id, &two), -ENOENT);
+    assert_int_equal(ids_asked(f), 0);
+}
+
+static void a_question_nobody_answers_ends_after_35_seconds(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    uint64_t h = meet(f, "sigma", "s");
+    fetch(f, h);
+    ask(f, "s", 2, &t);
+    struct fetched x = fetch(f, h);
+    pass(f, 36 * USEC_PER_SEC);
+    assert_string_equal(t.slug, "host.timeout");
+    assert_int_equal(ports_answered(f->c, h, x.id, &two), -ENOENT);
+}
+
+static void a_long_poll_wakes_by_a_question_or_by_time(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    int woken = 0, gone = 0;
+    uint64_t h = meet(f, "sigma", "s");
+    usec_t now = clock_mono(&f->clock);
+    ports_wait(f->c, h, now + 30 * USEC_PER_SEC, on_wake, &woken);
+    ask(f, "s", 2, &t);
+    assert_int_equal(woken, 1);
+    assert_int_equal(fetch(f, h).n, 1);
+    ports_wait(f->c, h, now + 30 * USEC_PER_SEC, on_wake, &woken);
+    uint64_t id = ports_wait(f->c, h, now + 30 * USEC_PER_SEC, on_wake, &gone);
+    ports_unwait(f->c, id);
+    ports_unwait(f->c, id);
+    pass(f, 29 * USEC_PER_SEC);
+    assert_int_equal(woken, 1);
+    pass(f, USEC_PER_SEC);
+    assert_int_equal(woken, 2);
+    assert_int_equal(gone, 0);
+    assert_true(ports_reachable(f->c, h)); /* it waited until now */
+    pass(f, 6 * USEC_PER_SEC);
+    assert_string_equal(t.slug, "host.timeout");
+}
+
+static void a_forgotten_host_ends_its_questions(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    uint64_t h = meet(f, "sigma", "s");
+    fetch(f, h);
+    ask(f, "s", 2, &t);
+    assert_int_equal(host_forget(f->c, &f->admin, STR("s"), &f->err), 0);
+    settle(f);
+    assert_string_equal(t.slug, "host.unknown");
+    assert_false(ports_reachable(f->c, h));
+}
+
+/* -- pulled */
+struct pulled {
+    struct fixture *f;
+    uint64_t host, id;
+    bool can, at_once;
+};
+static bool on_pull(void *ctx, uint64_t host, uint64_t id, const struct ports_wish *w)
+{
+    struct pulled *x = ctx;
+    assert_int_equal(w->count, 2);
+    x->host = host;
+    x->id = id;
+    if (x->can && x->at_once)
+        assert_int_equal(ports_answered(x->f->c, host, id, &two), 0);
+    return x->can;
+}
+static void a_dialect_whose_server_calls_is_asked_first(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    struct pulled x = { .f = f, .can = true };
+    uint64_t h = meet(f, "sigma", "s");
+    ports_puller(f->c, "sigma", on_pull, &x);
+    ask(f, "s", 2, &t);
+    assert_int_equal(x.host, h);
+    assert_int_equal(fetch(f, h).n, 0); /* under way already */
+    assert_int_equal(ports_answered(f->c, h, x.id, &two), 0);
+    assert_int_equal(t.n_ports, 2);
+    x.at_once = true;
+    ask(f, "s", 2, &t);
+    assert_int_equal(t.n_ports, 2);
+    x.can = false;
+    ask(f, "s", 2, &t);
+    struct fetched y = fetch(f, h);
+    assert_int_equal(y.n, 1); /* it polls: it fetches it */
+    assert_int_equal(ports_answered(f->c, h, y.id, &two), 0);
+    ports_puller(f->c, "sigma", NULL, NULL);
+    x.can = true;
+    ask(f, "s", 2, &t);
+    assert_int_equal(t.n, 0);
+    pass(f, 36 * USEC_PER_SEC);
+    assert_int_equal(t.n, 1);
+}
+
+static void questions_still_out_end_with_the_server(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    int woken = 0;
+    uint64_t h = meet(f, "sigma", "s");
+    fetch(f, h);
+    ask(f, "s", 2, &t);
+    ports_wait(f->c, h, clock_mono(&f->clock) + USEC_PER_SEC, on_wake, &woken);
+    restart(f);
+    assert_int_equal(t.result, -ECANCELED);
+    assert_int_equal(woken, 0);
+}
+
+static size_t n_rows;
+static void on_audit(void *ctx, const struct audit_row *a)
+{
+    (void)ctx;
+    n_rows += str_is(a->verb, "ports.allocate") && str_is(a->outcome, "ok") && str_is(a->principal, "local:root");
+}
+static void what_was_given_is_audited(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    struct read_wait w = { .f = f };
+    ask(f, "web-1", 2, &t);
+    ports_link_answer(f->c, link_of(m), 1, &two);
+    n_rows = 0;
+    read_audit(f->c, 0, false, 10000, on_audit, read_finish, &w);
+    read_wait_for(&w);
+    assert_int_equal(n_rows, 1);
+    sim_free(m);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_question_goes_down_the_link_and_its_answer_comes_back),
+        T(a_refusal_is_an_answer),
+        T(an_answer_that_is_not_what_was_asked_for_is_none),
+        T(a_link_that_breaks_or_is_silent_ends_the_question),
+        T(a_dead_link_says_so_at_once),
+        T(wishes_out_of_range_and_hosts_that_cannot_are_refused),
+        T(who_fetches_nothing_is_offline),
+        T(a_question_waits_to_be_fetched_and_answered),
+        T(a_question_nobody_answers_ends_after_35_seconds),
+        T(a_long_poll_wakes_by_a_question_or_by_time),
+        T(a_forgotten_host_ends_its_questions),
+        T(a_dialect_whose_server_calls_is_asked_first),
+        T(questions_still_out_end_with_the_server),
+        T(what_was_given_is_audited),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
