@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/uuid.h"
+#include "control/accent.h"
 
 /* Fills @h with the host named by parameter 0; false: answered. */
 static bool find_host(struct call *c, struct host_view *h)
@@ -231,6 +232,33 @@ static void on_host_forget(struct call *c)
     reply_parked(c, 200);
 }
 
+/* -- POST /agents/{host}/link */
+
+struct link_body {
+    struct str other;
+};
+static const struct field link_body_fields[] = {
+    F_STR(struct link_body, other, "other", LIMIT_NAME, .flags = FIELD_REQUIRED,
+          .help = "The row that is the same machine, known through another accent: it goes, its names move here."),
+};
+static const struct record link_body_record = RECORD(link_body, link_body_fields);
+
+static void on_host_link(struct call *c)
+{
+    const struct link_body *b = c->body;
+    struct host_view h;
+    char uuid[UUID_TEXT_MAX];
+    struct err err = { 0 };
+
+    if (!find_host(c, &h))
+        return;
+    memcpy(uuid, h.uuid, sizeof(uuid));
+    if (host_link(c->control, &c->who, str_of(uuid), b->other, &err) < 0)
+        reply_error_parked(c, &err);
+    else
+        reply_host(c, str_of(uuid));
+}
+
 /* -- inventory */
 
 static void on_head(void *ctx, const struct fact_head *h, struct str body)
@@ -354,7 +382,8 @@ static void on_inventory_section(struct call *c)
     }
     if (!find_host(c, &h))
         return;
-    if (str_is(section, name_of(section_names, SECTION_CONNECTIONS)))
+    /* A host without a native link has reported its connections, if any: there is nobody to ask. */
+    if (str_is(section, name_of(section_names, SECTION_CONNECTIONS)) && (h.link.v || str_is(h.dialect, "native")))
         inventory_ask(c->control, &c->who, str_of(h.uuid), section, on_asked, call_ref(c));
     else
         read_facts(c->control, h.id.v, section, on_section, on_section_done, page_new(c, 1));
@@ -405,6 +434,9 @@ const struct route api_hosts_routes[] = {
     { HTTP_DELETE, A "/{host}", AUTH_OPERATOR, VERB_HOST_FORGET, .handler = on_host_forget,
       .response = &forgotten_record, .flags = ROUTE_MUTATES,
       .summary = "Forgets a host and its facts; its live link is cut." },
+    { HTTP_POST, A "/{host}/link", AUTH_OPERATOR, VERB_HOST_LINK, &link_body_record, 4 << 10, on_host_link,
+      .response = &agent_record, .flags = ROUTE_MUTATES,
+      .summary = "Says that another row is the same machine: its names in foreign accents move here, the row goes." },
     { HTTP_GET, A "/{host}/inventory", AUTH_OPERATOR, VERB_READ, .handler = on_inventory,
       .response = &inventory_record, .summary = "What is known of the host: one head per section." },
     { HTTP_GET, A "/{host}/inventory/{section}", AUTH_OPERATOR, VERB_READ, .handler = on_inventory_section,

@@ -1,4 +1,4 @@
-/* cli/cmd_hosts.c - the fleet: hosts, host, label, rename, forget. */
+/* cli/cmd_hosts.c - the fleet: hosts, host, label, rename, link, forget. */
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -153,6 +153,38 @@ const struct cmd cmd_rename = {
     .max_args = 2,
     .takes_host = true,
     .run = rename_run,
+};
+
+/* -- link */
+
+static int link_run(struct cli *cli, const void *options, const struct args *args)
+{
+    AUTO(buf_done) struct buf body = BUF(64 << 10);
+    AUTO(buf_done) struct buf target = BUF(8 << 10);
+    struct jw w = JW(&body);
+    (void)options;
+    jw_map(&w);
+    jw_key(&w, "other");
+    jw_cstr(&w, args->v[1]);
+    jw_end_map(&w);
+    if (jw_done(&w) < 0)
+        return cli_usage(cli, "the name is too long");
+    api_path(&target, "agents", args->v[0], "link", NULL);
+    return show_done(cli, "POST", buf_as_cstr(&target), buf_as_str(&body), "linked");
+}
+
+const struct cmd cmd_link = {
+    .name = "link",
+    .group = "Fleet",
+    .usage = "HOST OTHER",
+    .summary = "say that two rows are one machine",
+    .details = "OTHER, known through a foreign accent, goes; its names there, its keys and what was recorded under them move "
+               "to HOST. A host is never merged by its name or address: only you can know. A host with a key of its own "
+               "cannot be OTHER: link the other way round.",
+    .min_args = 2,
+    .max_args = 2,
+    .takes_host = true,
+    .run = link_run,
 };
 
 /* -- forget */

@@ -41,6 +41,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_inventory,
     &cmd_label,
     &cmd_rename,
+    &cmd_link,
     &cmd_forget,
     &cmd_run,
     &cmd_jobs,

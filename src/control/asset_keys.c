@@ -32,6 +32,11 @@ const struct credential *asset_key_create(struct control *c, const struct princi
                                        .bind_hostname = bind_hostname,
                                        .created_by = str_of(p->name) };
     cr = credential_make(c, &w, ret_text);
+    if (!cr) {
+        err_set(err, -EBUSY, "server.overloaded", "too many keys are alive: revoke some");
+        (void)audit__refused(c, p, VERB_FOREIGN_KEY, name, -EBUSY, err);
+        return NULL;
+    }
     details_str(details_str(details_str(&d, "did", STR("key.create")), "name", cr->name), "role", cr->scope);
     audit__ok(c, p, VERB_FOREIGN_KEY, cr->hint, details_u64(&d, "id", cr->id));
     return cr;
