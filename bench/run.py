@@ -2,7 +2,7 @@
 """`make bench`: every figure of docs/performance.md, measured on this machine. Server on core 0, simulator on core 1.
 
     bench/run.py [FIGURE...] [--agents 10000] [--runs 5] [--peers DIR] [--out FILE.md]
-    figures: start memory cpu burst storm checkin fanout command agent refused
+    figures: start memory cpu burst storm checkin fanout command agent refused sigma grapheon
 
 Each figure is measured --runs times; median, minimum and maximum are a table row. With --peers (see bench/peers.py fetch) the peers that do
 the same work are measured between our rounds, one round of ours, one of each of theirs. Nothing here is a test."""
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import accents
 from measure import cpu_s, markdown, pinned, private_kb, row, smaps
 from peers import WANTED, Agents, Peers
 
@@ -41,14 +42,15 @@ class Unix(http.client.HTTPConnection):
 
 
 class Server:
-    def __init__(self, dir, base=18120):
-        self.dir, self.base, self.p = pathlib.Path(dir), base, None
+    def __init__(self, dir, base=18120, one_core=True):
+        self.dir, self.base, self.p, self.one_core = pathlib.Path(dir), base, None, one_core
 
     def start(self):
         t0 = time.perf_counter()
         self.log = open(self.dir / "musterd.log", "ab")
         self.p = subprocess.Popen([BUILD / "musterd", "--dev", "--state-dir", self.dir / "state", "--listen", f"127.0.0.1:{self.base}",
-                                   "--log-level", "warn"], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, preexec_fn=pinned(0))
+                                   "--log-level", "warn"], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
+                                  preexec_fn=pinned(0) if self.one_core else None)
         while True:
             try:
                 c = http.client.HTTPConnection("127.0.0.1", self.base + 2, timeout=5)
@@ -327,7 +329,13 @@ def fig_refused(s, a):
 
 
 FIGURES = {"start": fig_start, "memory": fig_memory, "burst": fig_burst, "storm": fig_storm, "checkin": fig_checkin, "fanout": fig_fanout,
-           "command": fig_command, "agent": fig_agent, "refused": fig_refused}
+           "command": fig_command, "agent": fig_agent, "refused": fig_refused,
+           "sigma": lambda s, a: accents.fig_sigma(beside, BUILD, a), "grapheon": lambda s, a: accents.fig_grapheon(beside, BUILD, a)}
+
+
+def beside(dir, one_core):
+    """A server for the accents, beside the fleet's."""
+    return Server(dir, 18140, one_core)
 
 
 def main():
