@@ -5,10 +5,10 @@
 
 /* In the order of --help. Each file adds its line when it comes:
  *   sigma.c        &personality_sigma
- *   grapheon.c     &personality_grapheon
  *   argus.c        &personality_argus
  *   argus_report.c &personality_argus_report */
 const struct personality *const personality_table[] = {
+    &personality_grapheon,
     NULL,
 };
 
