@@ -58,6 +58,7 @@ void api_free(struct api *a)
 {
     if (!a)
         return;
+    sigma_stop(a);
     native_done(a);
     throttle_free(a->refusals);
     router_free(a->router);
@@ -72,6 +73,8 @@ int api_check(const struct api *a, struct err *err)
 void api_set_control(struct api *a, struct control *c)
 {
     a->control = c;
+    if (c)
+        sigma_start(a);
 }
 
 void api_reload(struct api *a, const struct api_conf *conf)

@@ -28,6 +28,7 @@ struct api {
     struct ws_conn *ws_conns;
     size_t n_ws;
     struct native *native;
+    struct pulled *sigma_pulls; /* questions about ports that were dialled (dialects/sigma_ports.c) */
     usec_t started_mono;
     const char *not_ready; /* static text or NULL */
     bool is_draining;

@@ -14,6 +14,15 @@ static int check_host(struct control *c, struct asset_entry *e, struct host **re
     return 0;
 }
 
+static int check_count(const struct asset_entry *e, const struct ports_wish *w, struct err *err)
+{
+    uint32_t max = e->state->ports_max ? e->state->ports_max : ASSET_PORTS_MAX;
+
+    if (w->count >= 1 && w->count <= max)
+        return 0;
+    return err_set(err, -EINVAL, "field.range", "count: must be between 1 and %u", max);
+}
+
 int asset_ports(struct control *c, const struct principal *p, struct str uuid, const struct ports_wish *w,
                 const struct asset_dial_rules *rules, ports_fn done, void *ctx, struct asset_dial *ret_dial, struct err *err)
 {
@@ -28,6 +37,8 @@ int asset_ports(struct control *c, const struct principal *p, struct str uuid, c
         r = err_set(err, -ENOENT, "asset.unknown", "Not found: no VPS %.*s", STR_FMT(str_sub(uuid, 0, 64)));
     if (r == 0)
         r = check_host(c, e, &h, err);
+    if (r == 0)
+        r = check_count(e, w, err);
     if (r == 0 && h && ports_reachable(c, h->id)) {
         ports_ask(c, p, str_of(h->uuid), w, done, ctx);
         return ASSET_PORTS_ASK;
@@ -46,13 +57,13 @@ void asset_ports_told(struct control *c, const struct principal *p, struct str u
     size_t n = 0;
     struct details d = { 0 };
 
-    details_str(details_u64(&d, "count", w->count), "owner", w->owner);
     if (err) {
         (void)audit__refused(c, p, VERB_PORTS, uuid, err->code, err);
         return;
     }
     for (uint32_t i = 0; i < a->n && n < sizeof(text) - 8; i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u", i ? " " : "", a->ports[i]);
+    details_str(details_u64(&d, "count", w->count), "owner", w->owner);
     details_str(details_str(&d, "ports", str_of(text)), "lease", a->lease);
     audit__ok(c, p, VERB_PORTS, uuid, details_str(&d, "by", STR("dialling")));
 }

@@ -203,6 +203,8 @@ int asset_create(struct control *c, const struct principal *p, const struct asse
     uuid_format(&u, uuid);
     next.uuid = str_of(uuid);
     next.created_at = next.updated_at = control__wall(c);
+    if (st.last_heartbeat > next.created_at) /* nobody was seen in the future */
+        st.last_heartbeat = next.created_at;
     e = asset__add(c, &next, &st);
     asset__put_history(c, e, &none, &e->asset->addresses, true);
     details_str(details_str(&d, "did", STR("asset.create")), "hostname", e->asset->hostname);

@@ -206,6 +206,16 @@ int asset_apply(struct asset *a, const struct asset_wish *w, struct err *err)
     return r;
 }
 
+void asset_wish_set_provider(struct asset_wish *w, struct str uuid)
+{
+    const struct field *f = field_named(&asset_wish_record, "provider_id");
+    uint64_t bit = (uint64_t)1 << (f - asset_wish_record.fields);
+
+    w->provider_id = uuid;
+    w->seen.present |= bit;
+    w->seen.null &= ~bit;
+}
+
 int provider_apply(struct provider *p, const struct provider_wish *w, struct err *err)
 {
     static const char *const nullable[] = { "rating", NULL };

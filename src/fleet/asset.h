@@ -12,6 +12,7 @@ enum {
     ASSET_ONLINE_S = 180,        /* the badge: a beat younger than this */
     ASSET_METRICS_PORT = 9102,   /* of an agent that never said one */
     ASSET_EXPIRING_DAYS = 14,
+    ASSET_PORTS_MAX = 100,       /* ports an agent that says nothing else gives at once */
 };
 
 /* -- a row */
@@ -21,6 +22,8 @@ void asset_defaults(struct asset *ret, enum asset_status status, const char *sou
  * addresses are asset_addresses_by_operator()'s business and left alone, so is extra. -EINVAL: "field.*" (a date, a decimal, a purpose
  * nobody knows, status deleted), "request.bad" (a blank host name). */
 int asset_apply(struct asset *a, const struct asset_wish *w, struct err *err);
+/* As if @w had said this provider. */
+void asset_wish_set_provider(struct asset_wish *w, struct str uuid);
 /* The same for a provider; its name must not be blank ("field.required"). */
 int provider_apply(struct provider *p, const struct provider_wish *w, struct err *err);
 /* Not empty after trimming, no longer than a name may be. 0; -EINVAL request.bad. */

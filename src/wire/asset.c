@@ -90,6 +90,7 @@ static const struct field asset_state_fields[] = {
     F_U64(struct asset_state, last_heartbeat, "last_heartbeat_us", .flags = FIELD_OMIT),
     F_U64(struct asset_state, updated_at, "updated_at_us", .flags = FIELD_OMIT),
     F_U32(struct asset_state, metrics_port, "metrics_port", .flags = FIELD_OMIT),
+    F_U32(struct asset_state, ports_max, "ports_max", .flags = FIELD_OMIT),
     F_STR(struct asset_state, public_ip, "public_ip", 64, .flags = FIELD_OMIT),
     F_U32(struct asset_state, cpu_cores, "cpu_cores", .flags = FIELD_OMIT),
     F_U64(struct asset_state, ram_mb, "ram_mb", .flags = FIELD_OMIT),

@@ -72,6 +72,7 @@ struct asset_state {
     struct json_text system_info;      /* as sent; empty: never */
     usec_t last_heartbeat, updated_at;
     uint32_t metrics_port;             /* 0: none reported */
+    uint32_t ports_max;                /* ports it gives at once at most; 0: not said */
     struct str public_ip;
     uint32_t cpu_cores;                /* measured; shown as the host's claims */
     uint64_t ram_mb, disk_gb;

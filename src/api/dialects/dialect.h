@@ -51,6 +51,10 @@ extern const struct route_table *const dialect_tables[]; /* NULL-terminated */
 
 extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
 
+/* Control is there / the api ends: what an accent asks of it on its own. */
+void sigma_start(struct api *a);
+void sigma_stop(struct api *a);
+
 /* The options of the accents. */
 const struct dialect_conf *dialect_conf(const struct call *c);
 

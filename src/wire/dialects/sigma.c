@@ -96,6 +96,7 @@ static const struct field port_request_fields[] = {
     F_U32(struct sigma_port_request, count, "count", .flags = FIELD_REQUIRED),
     F_U32(struct sigma_port_request, ttl_seconds, "ttl_seconds", .help = "0: nothing is reserved."),
     F_STR(struct sigma_port_request, owner, "owner", LIMIT_NAME),
+    F_BOOL(struct sigma_port_request, hold, "hold", .help = "Keep them bound while the lease lasts."),
 };
 const struct record sigma_port_request_record = RECORD(sigma_port_request, port_request_fields);
 

@@ -71,6 +71,7 @@ struct sigma_port_request {
     uint64_t id;
     uint32_t count, ttl_seconds;
     struct str owner;
+    bool hold;
 };
 extern const struct record sigma_port_request_record;
 struct sigma_port_requests {
