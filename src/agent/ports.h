@@ -24,8 +24,12 @@ struct ports_conf {
     usec_t every;                /* between the end of a scan and the next; 0: on request only */
     enum port_method method;
     uint32_t max_count;          /* of one allocation: 100, at most PORTS_MAX */
-    const struct port_source { const char *name, *pattern; } *sources; /* more than the six fixed ones */
+    const struct port_source { const char *name, *pattern; } *sources; /* more than the six fixed ones; a fixed name gets one more pattern */
     size_t n_sources;
+    const char *ss;              /* NULL: owners by sock_diag and /proc; else this program's `-tulnp` says them */
+    const struct clock *clock;   /* NULL: the machine's */
+    void (*scanned)(void *ctx);  /* a scan has ended, well or not; may be NULL */
+    void *ctx;
 };
 /* The result: sum(used) + available = total. Lent, replaced as a whole when a scan ends. */
 struct ports_result {
@@ -34,14 +38,19 @@ struct ports_result {
     uint32_t used[PORT_SOURCES_MAX];
     size_t n_sources;
 };
+/* Copies @conf. The first scan begins at once unless @every is 0. 0; -EINVAL "ports.range", "ports.count", "ports.sources". */
 int ports_new(const struct ports_conf *conf, struct ports **ret, struct err *err);
+/* Who waits for an answer is refused (ports.failed) before this returns; leases end. What the pool thread is at ends by itself: the loop has
+ * to run, or be freed, afterwards. Safe inside the callbacks. */
 void ports_free(struct ports *p);
+/* Why the last scan failed; NULL: it did not. */
+const struct err *ports_trouble(const struct ports *p);
 DEFINE_AUTO(struct ports *, ports_free)
 const struct ports_result *ports_result(const struct ports *p);
 /* Asks for a scan now (one at a time; a running one counts). */
 void ports_scan_now(struct ports *p);
 /* The first @w->count ports that are free now and not leased, ascending; @done later, with the answer lent. Scans and allocations run
- * in turns on one pool thread. */
+ * in turns on one pool thread. With @w->ttl_seconds they are leased, and with @w->hold also kept bound (not listening) until then. */
 void ports_allocate(struct ports *p, const struct ports_wish *w, void (*done)(void *ctx, const struct ports_answer *a), void *ctx);
 /* Leases: those alive (expired ones and those somebody binds are dropped), and giving one back (0, -ENOENT). */
 struct port_lease {
@@ -50,6 +59,7 @@ struct port_lease {
     const uint16_t *ports;
     uint32_t n;
     usec_t expires_at; /* wall */
+    bool is_held;      /* we keep them bound */
 };
 void ports_leases(struct ports *p, void (*fn)(void *ctx, const struct port_lease *l), void *ctx);
 int ports_release(struct ports *p, struct str lease);

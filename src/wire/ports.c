@@ -9,5 +9,7 @@ static const struct field ports_wish_fields[] = {
           .help = "Keep them for so long; 0 or absent: nothing is reserved."),
     F_STR(struct ports_wish, owner, "owner", LIMIT_NAME, .flags = FIELD_OMIT,
           .help = "Whom they are kept for, for people."),
+    F_BOOL(struct ports_wish, hold, "hold", .flags = FIELD_OMIT,
+           .help = "With ttl_seconds: the agent keeps them bound, so that nobody else can take them."),
 };
 const struct record ports_wish_record = RECORD(ports_wish, ports_wish_fields);

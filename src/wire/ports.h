@@ -11,8 +11,9 @@ struct ports_wish {
     uint32_t count;        /* 1..the agent's maximum */
     uint32_t ttl_seconds;  /* 0: nothing is reserved; else a lease */
     struct str owner;      /* of the lease, for people */
+    bool hold;             /* with a lease: the agent keeps them bound until it ends */
 };
-extern const struct record ports_wish_record; /* count, ttl_seconds, owner: as POST /ports/allocate has them */
+extern const struct record ports_wish_record; /* count, ttl_seconds, owner, hold: as POST /ports/allocate has them */
 
 /* Refusals by slug: "ports.disabled" (no scan on that host), "ports.count" (out of range), "ports.too_few" (fewer are free),
  * "ports.failed". */
