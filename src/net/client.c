@@ -407,6 +407,7 @@ void http_client_free(struct http_client *h)
 static void put_request(struct http_client *h, struct request *r, const struct http_client_req *req)
 {
     struct buf *b = &r->bytes;
+    bool names_agent = false; /* the caller says who it is; with an empty value: nobody */
 
     *b = BUF(SIZE_MAX / 2);
     buf_printf(b, "%s ", req->method);
@@ -424,9 +425,15 @@ static void put_request(struct http_client *h, struct request *r, const struct h
         put_host(h, b);
         buf_cstr(b, "\r\n");
     }
-    buf_cstr(b, "User-Agent: muster/" MUSTER_VERSION "\r\n");
-    for (size_t i = 0; i < req->n_headers; i++)
-        buf_printf(b, "%.*s: %.*s\r\n", STR_FMT(req->headers[i].key), STR_FMT(req->headers[i].value));
+    for (size_t i = 0; i < req->n_headers; i++) {
+        bool is_agent = str_eq_nocase(req->headers[i].key, STR("user-agent"));
+
+        names_agent = names_agent || is_agent;
+        if (!is_agent || req->headers[i].value.len)
+            buf_printf(b, "%.*s: %.*s\r\n", STR_FMT(req->headers[i].key), STR_FMT(req->headers[i].value));
+    }
+    if (!names_agent)
+        buf_cstr(b, "User-Agent: muster/" MUSTER_VERSION "\r\n");
     if (req->body.len > 0 || (strcmp(req->method, "GET") != 0 && strcmp(req->method, "HEAD") != 0))
         buf_printf(b, "Content-Length: %zu\r\n", req->body.len);
     buf_cstr(b, "\r\n");

@@ -24,7 +24,7 @@ struct http_client_conf {
 struct http_client_req {
     const char *method;
     const char *target;       /* path and query */
-    const struct kv *headers;
+    const struct kv *headers; /* a user-agent replaces ours; an empty one: none is sent */
     size_t n_headers;
     struct str body;          /* copied */
     /* The reply. @head once (status, headers lent). Then either @chunk for pieces as they come, or when @chunk is NULL the
