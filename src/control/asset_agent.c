@@ -121,13 +121,15 @@ static bool measures_differ(const struct asset_state *a, const struct asset_stat
 
 /* -- one check-in */
 
+/* Of the one check-in that is under way: too large to clear for each beat. */
+static struct asset_address told_room[ASSET_ADDRESSES], merged_room[ASSET_ADDRESSES];
+
 struct step {
     struct control *c;
     const struct principal *p;
     const struct asset_checkin *in;
     struct asset_entry *e; /* NULL: a new one */
     struct asset next;
-    struct asset_address told_room[ASSET_ADDRESSES], merged_room[ASSET_ADDRESSES];
     struct asset_addresses told;
     char uuid[UUID_TEXT_MAX];
 };
@@ -163,7 +165,7 @@ static int decide(struct step *st, struct err *err)
             a->alias = in->alias;
     }
     if (in->is_register || st->told.n)
-        asset_addresses_by_agent(st->e ? &st->e->asset->addresses : &none, &st->told, st->merged_room, &a->addresses);
+        asset_addresses_by_agent(st->e ? &st->e->asset->addresses : &none, &st->told, merged_room, &a->addresses);
     if (asset_is_unexpected((enum asset_status)a->status) && !a->seen_retired_at)
         a->seen_retired_at = now;
     return 0;
@@ -187,33 +189,48 @@ static int see(struct step *st, bool is_changed, uint64_t *ret_host, struct err 
 
 static void audit(const struct step *st, struct details *d)
 {
-    struct principal p = *st->p;
+    audit_emit(st->c, st->p, st->in->peer, VERB_ASSET, str_of(st->e->uuid), "ok", NULL, &d->list);
+}
 
-    audit_emit(st->c, &p, st->in->peer, VERB_ASSET, str_of(st->e->uuid), "ok", NULL, &d->list);
+static struct str what(const struct step *st)
+{
+    return st->in->is_register ? STR("asset.register") : STR("asset.heartbeat");
+}
+
+static void record_new(struct step *st, const struct asset_state *state)
+{
+    static const struct asset_addresses none = { 0 };
+    struct details d = { 0 };
+
+    st->next.updated_at = state->updated_at;
+    st->e = asset__add(st->c, &st->next, state);
+    asset__put_history(st->c, st->e, &none, &st->e->asset->addresses, false);
+    audit(st, details_str(details_str(&d, "did", what(st)), "hostname", st->e->asset->hostname));
+}
+
+static void record_change(struct step *st, usec_t now)
+{
+    AUTO(arena_free) struct arena *a = arena_new(256 << 10);
+    struct details d = { 0 };
+
+    st->next.updated_at = now;
+    details_str(&d, "did", what(st));
+    (void)asset__diff(a, &asset_record, st->e->asset, &st->next, &d);
+    asset__put_history(st->c, st->e, &st->e->asset->addresses, &st->next.addresses, false);
+    audit(st, &d);
+    asset__set(st->c, st->e, &st->next);
 }
 
 static void record(struct step *st, bool is_changed, uint64_t host_id)
 {
-    AUTO(arena_free) struct arena *a = arena_new(64 << 10);
-    static const struct asset_addresses none = { 0 };
     struct asset_state state = st->in->state;
-    struct details d = { 0 };
 
     state.last_heartbeat = state.updated_at = control__wall(st->c);
-    details_str(&d, "did", st->in->is_register ? STR("asset.register") : STR("asset.heartbeat"));
     if (!st->e) {
-        st->next.updated_at = state.updated_at;
-        st->e = asset__add(st->c, &st->next, &state);
-        asset__put_history(st->c, st->e, &none, &st->e->asset->addresses, false);
-        audit(st, details_str(&d, "hostname", st->e->asset->hostname));
+        record_new(st, &state);
     } else {
-        if (is_changed) {
-            st->next.updated_at = state.updated_at;
-            (void)asset__diff(a, &asset_record, st->e->asset, &st->next, &d);
-            asset__put_history(st->c, st->e, &st->e->asset->addresses, &st->next.addresses, false);
-            audit(st, &d);
-            asset__set(st->c, st->e, &st->next);
-        }
+        if (is_changed)
+            record_change(st, state.updated_at);
         asset__set_state(st->c, st->e, &state);
     }
     st->e->host_id = host_id;
@@ -221,13 +238,13 @@ static void record(struct step *st, bool is_changed, uint64_t host_id)
 
 int asset_checkin(struct control *c, const struct principal *p, const struct asset_checkin *in, struct asset_view *ret, struct err *err)
 {
-    struct step st; /* large: only what is read is set */
+    struct step st;
     uint64_t host_id = 0;
     bool is_changed;
     int r = asset_check_hostname(in->hostname, err);
 
     if (r == 0)
-        r = asset_addresses_clean(&in->addresses, st.told_room, &st.told, err);
+        r = asset_addresses_clean(&in->addresses, told_room, &st.told, err);
     if (r == 0)
         r = asset_may_speak(c, p, in->hostname, in->peer, err);
     if (r < 0)

@@ -196,7 +196,7 @@ int asset_dial(const struct asset *a, const struct asset_state *st, const struct
 
     *ret = (struct asset_dial){ 0 };
     /* An agent with its metrics switched off leaves the port out; one that never spoke is dialled where agents usually are. */
-    if (port == 0 && st->system_info.text.len > 0)
+    if (port == 0 && st->last_heartbeat > 0)
         return err_set(err, -EINVAL, "asset.no_metrics", "the agent of %.*s reports no metrics port", STR_FMT(a->hostname));
     if (port == 0)
         port = ASSET_METRICS_PORT;

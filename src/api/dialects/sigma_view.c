@@ -67,7 +67,11 @@ void sigma_view(struct call *c, const struct asset_view *v)
 {
     AUTO(buf_done) struct buf extra = BUF(4 * ASSET_EXTRA_BYTES);
     struct sigma_vps vps;
+    uint8_t *room;
 
+    /* Room at once for what a row usually is: most calls here are heartbeats. */
+    (void)buf_reserve(&extra, 512, &room);
+    (void)buf_reserve(&c->out, 1536, &room);
     sigma_vps_of(v, &extra, &vps);
     record_write(&sigma_vps_record, &vps, call_json(c));
 }
