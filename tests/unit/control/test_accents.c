@@ -190,6 +190,28 @@ static void operators_rename_label_and_select_them(void **state)
 }
 
 /* -- waiting */
+static void only_so_many_wait_and_a_key_still_gets_in(void **state)
+{
+    struct fixture *f = *state;
+    char id[16];
+    uint64_t host;
+    bool is_new;
+    for (int i = 0; i < LIMIT_PENDING_HOSTS; i++) {
+        snprintf(id, sizeof(id), "h%d", i);
+        const struct sighting s = sight(id, NULL);
+        assert_int_equal(accent_meet(f->c, &s, &host, &is_new, &f->err), 0);
+        if (i % 1000 == 0)
+            settle(f);
+    }
+    struct sighting s = sight("one more", NULL);
+    assert_int_equal(meet_as(f, &s, &host, &is_new), -EBUSY);
+    assert_slug(f, "enroll.full");
+    s.approved_by = "key";
+    assert_int_equal(meet_as(f, &s, &host, &is_new), 0);
+    s = sight("h7", NULL);
+    assert_int_equal(meet_as(f, &s, &host, &is_new), 0); /* who waits already is no news */
+}
+
 static void one_that_waits_expires_unless_it_registers_again(void **state)
 {
     struct fixture *f = *state;
@@ -519,6 +541,7 @@ int main(void)
         T(a_forgotten_host_begins_anew),
         T(names_and_intervals_last),
         T(operators_rename_label_and_select_them),
+        T(only_so_many_wait_and_a_key_still_gets_in),
         T(one_that_waits_expires_unless_it_registers_again),
         T(presence_goes_by_the_hosts_own_interval),
         T(a_short_interval_still_gives_half_a_minute),
