@@ -9,6 +9,7 @@
 #ifndef MUSTER_CONTROL_RUNS_H
 #define MUSTER_CONTROL_RUNS_H
 
+#include "base/limits.h"
 #include "control/accent.h"
 #include "fleet/run.h"
 #include "wire/run.h"

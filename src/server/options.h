@@ -22,7 +22,7 @@ struct options {
     uint32_t max_connections;
     /* foreign accents */
     struct conf_map http_listen;
-    bool http_plain, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict;
+    bool http_plain, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict, argus_sign_up;
     uint64_t grapheon_max_report;
     char *grapheon_key_header;
 };

@@ -1,0 +1,213 @@
+/* api/dialects/argus.c - Argus's accent: Bearer tokens by their prefix, {"detail": ...} for every refusal. See docs/wire/argus.md. */
+#include "api/dialects/argus.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "api/auth.h"
+#include "api/state.h"
+
+/* -- over what */
+static bool is_trusted_proxy(const struct call *c)
+{
+    for (size_t i = 0; i < c->api->conf.n_trusted_proxies; i++)
+        if (strcmp(c->api->conf.trusted_proxies[i], c->req->peer->addr) == 0)
+            return true;
+    return false;
+}
+
+bool argus_is_safe(struct call *c)
+{
+    const struct net_peer *peer = c->req->peer;
+    struct err err = { 0 };
+    bool is_proxied = !peer->is_unix && is_trusted_proxy(c) &&
+                      (http_header(c->req, "x-forwarded-for").ptr || http_header(c->req, "x-forwarded-proto").ptr);
+    bool is_https = is_proxied ? str_eq_nocase(str_trim(http_header(c->req, "x-forwarded-proto")), STR("https")) : peer->is_tls;
+
+    if (is_https)
+        call_header(c, "strict-transport-security", "max-age=31536000");
+    if (is_https || !dialect_conf(c)->require_https || peer->is_unix || (peer->is_loopback && !is_proxied))
+        return true;
+    (void)err_set(&err, -EACCES, "auth.https", "credentials are taken over https only");
+    reply_error(c, &err);
+    return false;
+}
+
+/* -- who */
+static bool has_credential(const struct call *c)
+{
+    return http_header(c->req, "authorization").ptr != NULL;
+}
+
+static int identify(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
+{
+    struct str bearer = auth_bearer(c->req);
+    char text[64];
+    int r;
+
+    *ret_wait = 0;
+    if (!str_starts(bearer, STR("em_")))
+        return auth_operator(c->api, c->req, ret, ret_wait, err);
+    r = run_key_check(c->control, bearer, &c->peer, ret, err);
+    if (r == -ENOENT) { /* of the same shape: an API token */
+        err_reset(err);
+        return auth_operator(c->api, c->req, ret, ret_wait, err);
+    }
+    if (r == 0)
+        return 0;
+    /* As in auth_operator(): refusals of one address are answered only so often. */
+    *ret_wait = throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
+    if (*ret_wait == 0)
+        return r;
+    c->api->n.rate_limited++;
+    return err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", c->peer_addr);
+}
+
+/* Of AUTH_OPERATOR rows. */
+static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
+{
+    if (has_credential(c) && !argus_is_safe(c)) /* answered already: the refusal that follows finds the call over */
+        return err_set(err, -EACCES, "auth.https", "credentials are taken over https only");
+    return identify(c, ret, ret_wait, err);
+}
+
+bool argus_prove(struct call *c)
+{
+    struct err err = { 0 };
+    usec_t wait = 0;
+
+    if (has_credential(c) && !argus_is_safe(c))
+        return false;
+    if (identify(c, &c->who, &wait, &err) == 0)
+        return true;
+    if (wait > 0)
+        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
+    reply_error(c, &err);
+    return false;
+}
+
+bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
+{
+    struct err err = { 0 };
+    char text[64];
+
+    if (has_credential(c) && !argus_is_safe(c))
+        return false;
+    if (run_agent_check(c->control, call_param(c, 0), auth_bearer(c->req), c->peer_addr, ret, &err) == 0)
+        return true;
+    usec_t wait = strcmp(err.slug, "auth.required") == 0 ? 0 : throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
+    if (wait > 0) {
+        c->api->n.rate_limited++;
+        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
+        (void)err_set(&err, -EBUSY, "rate.limited", "too many refused requests from %s", c->peer_addr);
+    }
+    reply_error(c, &err);
+    return false;
+}
+
+bool argus_claims_agent(const struct http_req *req)
+{
+    return str_starts(req->path, STR("/api/agents/agent-")) || claim_bearer_argus(req);
+}
+
+/* -- refusals */
+static void write_loc(struct jw *w, const char *where, const char *path)
+{
+    struct str rest = str_of(path), part;
+
+    jw_key(w, "loc");
+    jw_list(w);
+    jw_cstr(w, where);
+    while (*path && str_cut(&rest, '.', &part))
+        jw_str(w, part);
+    jw_end_list(w);
+}
+
+static void write_field(struct jw *w, const char *where, const char *path, const char *slug, const char *text)
+{
+    const char *dot = strrchr(slug, '.');
+
+    jw_map(w);
+    jw_key(w, "type");
+    jw_cstr(w, strcmp(slug, "field.required") == 0 ? "missing" : dot ? dot + 1 : slug);
+    write_loc(w, where, path);
+    jw_key(w, "msg");
+    jw_cstr(w, text);
+    jw_end_map(w);
+}
+
+static bool is_shape(const struct err *err, const struct record_errors *errs)
+{
+    struct str slug = str_of(err->slug);
+
+    return (errs && errs->n_total > 0) || str_starts(slug, STR("field.")) || (str_starts(slug, STR("json.")) && !str_is(slug, "json.too_large"));
+}
+
+static int error(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out)
+{
+    const char *text = err->text[0] ? err->text : "the request failed";
+    const char *where = c->query && !c->body && errs ? "query" : "body";
+    struct jw w = JW(out);
+
+    if (!is_shape(err, errs)) {
+        dialect_error_json(err, out);
+        return str_is(str_of(err->slug), "auth.revoked") ? 401 : reply_status_of(err);
+    }
+    jw_map(&w);
+    jw_key(&w, "detail");
+    jw_list(&w);
+    for (size_t i = 0; errs && i < errs->n; i++)
+        write_field(&w, where, errs->v[i].path, errs->v[i].slug, errs->v[i].text);
+    if (!errs || errs->n == 0)
+        write_field(&w, where, err->path, err->slug, text);
+    jw_end_list(&w);
+    jw_key(&w, "error");
+    jw_cstr(&w, text);
+    jw_end_map(&w);
+    if (jw_done(&w) < 0) {
+        buf_reset(out);
+        dialect_error_json(err, out);
+    }
+    return 422;
+}
+
+const struct dialect dialect_argus = { .name = "argus", .prove = prove, .error = error };
+
+/* -- bodies and answers */
+void *argus_body(struct call *c, const struct record *rec, size_t cap)
+{
+    struct record_errors errs = { 0 };
+    struct err err = { 0 };
+
+    c->body = arena_alloc(c->arena, rec->size);
+    if (c->body && record_decode_json(rec, c->arena, c->req->body, cap, c->body, &errs, &err) == 0)
+        return c->body;
+    if (!c->body)
+        (void)err_set(&err, -ENOBUFS, "request.too_large", "the request is too large");
+    else if (!err_is(&err))
+        (void)err_set(&err, -EINVAL, "field.invalid", "the body is not understood");
+    reply_errors(c, &err, &errs);
+    return NULL;
+}
+
+void argus_time(struct jw *w, const char *key, usec_t t)
+{
+    char text[CLOCK_TEXT_MAX];
+
+    jw_key(w, key);
+    if (!t) {
+        jw_null(w);
+        return;
+    }
+    clock_format(t, 0, text);
+    jw_cstr(w, text);
+}
+
+void argus_text(struct jw *w, const char *key, struct str s)
+{
+    jw_key(w, key);
+    if (s.len)
+        jw_str(w, s);
+    else
+        jw_null(w);
+}

@@ -1,0 +1,32 @@
+/* api/dialects/argus.h - what Argus's files share (private to api/dialects/argus*.c). Core loop's thread. */
+#ifndef MUSTER_API_ARGUS_H
+#define MUSTER_API_ARGUS_H
+
+#include "api/dialects/dialect.h"
+#include "control/runs.h"
+#include "wire/dialects/argus.h"
+
+/* -- argus.c: who speaks, over what, how refusals read */
+/* Rows whose handler proves: events and reruns, whose bodies may be larger than what is taken in unproven. Sets c->who. False: answered. */
+bool argus_prove(struct call *c);
+/* AUTH_AGENT rows of agents: path parameter 0 is the agent, the Bearer its token. False: answered. */
+bool argus_prove_agent(struct call *c, struct run_agent_ref *ret);
+/* --require-https, and the header that keeps browsers at it. False: answered 403. argus_prove*() and the proof of other rows do it
+ * themselves; rows without proof call it. */
+bool argus_is_safe(struct call *c);
+/* Decodes the body by @rec into the request's arena. NULL: answered 422. */
+void *argus_body(struct call *c, const struct record *rec, size_t cap);
+/* Whole seconds; 0: null. */
+void argus_time(struct jw *w, const char *key, usec_t t);
+/* Null when empty. */
+void argus_text(struct jw *w, const char *key, struct str s);
+/* A path that begins with /api/agents/agent-, or argus's own credential. */
+bool argus_claims_agent(const struct http_req *req);
+
+/* -- argus_batches.c */
+void argus_view_batch(struct jw *w, const struct run_view *v);
+
+extern const struct route_table argus_agent_table, argus_people_table, argus_event_table, argus_batch_table, argus_action_table,
+    argus_share_table;
+
+#endif
