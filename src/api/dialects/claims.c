@@ -62,7 +62,7 @@ bool claim_body_key(const struct http_req *req, const char *key)
             i += b.ptr[i] == '\\' ? 2 : 1;
         if (i >= b.len)
             return false;
-        if (depth == 1 && str_eq(str_sub(b, start, i), want)) {
+        if (depth == 1 && str_eq(str_sub(b, start, i - start), want)) {
             size_t j = i + 1;
 
             while (j < b.len && (b.ptr[j] == ' ' || b.ptr[j] == '\t' || b.ptr[j] == '\n' || b.ptr[j] == '\r'))
