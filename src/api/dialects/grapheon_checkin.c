@@ -1,0 +1,407 @@
+/* api/dialects/grapheon_checkin.c - what agents send: registrations and check-ins.
+ *
+ * The body of a check-in is inflated and read on a pool thread; the loop only looks at the key before and hands the report to control
+ * behind. Reports of one agent keep their order: one that was read earlier than its predecessor waits for it.
+ *
+ *   loop: key -> bytes copied ── pool: inflate, read ── loop: in order -> control -> reply when it is on disk
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include <utlist.h>
+
+#include "api/dialects/grapheon.h"
+#include "api/state.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "codec/gzip.h"
+
+enum {
+    JOBS_MAX = 256,           /* check-ins being read; beyond it 503 */
+    JOBS_BYTES_MAX = 64 << 20, /* and what they may inflate to together */
+    ARENA_FACTOR = 24,        /* what reading takes, in bytes per byte of text: rows of 21 bytes become 400 */
+    ARENA_BASE = 256 << 10,
+};
+
+/* -- registering */
+static void answer_register(struct call *c, const struct register_answer *a)
+{
+    struct reporter_view v;
+    struct err err = { 0 };
+    struct jw *w = call_json(c);
+    char now[32];
+
+    if (reporter_find(c->control, a->reporter_id, &v, &err) < 0) {
+        grapheon_error(c, &err);
+        return;
+    }
+    grapheon_format_time(clock_wall(c->api->conf.clock), now);
+    grapheon_begin(c);
+    jw_map(w);
+    jw_key(w, "status");
+    jw_cstr(w, a->is_active ? "active" : "pending");
+    jw_key(w, "approval_required");
+    jw_bool(w, !a->is_active);
+    jw_key(w, "message");
+    jw_cstr(w, !a->is_active    ? "waiting for an operator to approve this agent"
+               : a->is_reissue  ? "here is a new API key: the one before was never used"
+               : a->api_key[0]  ? "here is the API key: it is shown once"
+                                : "this agent has its API key");
+    jw_key(w, "api_key");
+    if (a->api_key[0])
+        jw_cstr(w, a->api_key);
+    else
+        jw_null(w);
+    jw_key(w, "server_time");
+    jw_cstr(w, now);
+    jw_key(w, "agent");
+    grapheon_agent(w, c->control, &v);
+    jw_key(w, "policy");
+    grapheon_policy(w, v.policy, -1);
+    jw_end_map(w);
+    reply_parked(c, 200);
+}
+
+/* Characters, and forms no table knows. */
+static bool register_is_valid(struct call *c, const struct grapheon_register *b)
+{
+    const struct record *rec = &grapheon_register_record;
+    struct str hash = b->claim_sha256;
+    bool is_hash = hash.len == 0 || hash.len == 2 * SHA256_LEN;
+
+    for (size_t i = 0; i < hash.len; i++)
+        is_hash &= (hash.ptr[i] >= '0' && hash.ptr[i] <= '9') || (hash.ptr[i] >= 'a' && hash.ptr[i] <= 'f');
+    if (!is_hash)
+        return grapheon_refuse_field(c, "claim_sha256", "value_error", "must be 64 lower-case hex digits"), false;
+    if (b->claim.len && b->claim.len < GRAPHEON_CLAIM_MIN)
+        return grapheon_refuse_field(c, "claim", "string_too_short", "has at least 16 characters"), false;
+    if (field_is_null(rec, b, "addresses"))
+        return grapheon_refuse_field(c, "addresses", "list_type", "must be a list"), false;
+    if (b->metadata.text.len && b->metadata.text.ptr[0] != '{' && !str_is(b->metadata.text, "null"))
+        return grapheon_refuse_field(c, "metadata", "dict_type", "must be an object"), false;
+    return grapheon_fits(c, "display_name", b->display_name, REPORT_TEXT_MAX) &&
+           grapheon_fits(c, "hostname", b->hostname, REPORT_TEXT_MAX) && grapheon_fits(c, "site_name", b->site_name, REPORT_TEXT_MAX) &&
+           grapheon_fits(c, "platform", b->platform, REPORT_TEXT_MAX) &&
+           grapheon_fits(c, "platform_release", b->platform_release, REPORT_TEXT_MAX) &&
+           grapheon_fits(c, "agent_version", b->agent_version, REPORT_VERSION_MAX);
+}
+
+static void refuse_report(struct call *c, const struct report *r)
+{
+    struct jw *w = call_json(c);
+
+    if (call_is_gone(c))
+        return;
+    grapheon_begin(c);
+    jw_map(w);
+    jw_key(w, "detail");
+    jw_cstr(w, "the request is not valid");
+    jw_key(w, "errors");
+    jw_list(w);
+    for (size_t i = 0; i < r->n_refusals; i++) {
+        jw_map(w);
+        jw_key(w, "field");
+        jw_cstr(w, r->refusals[i].field[0] ? r->refusals[i].field : "unknown");
+        jw_key(w, "message");
+        jw_cstr(w, r->refusals[i].message);
+        jw_key(w, "type");
+        jw_cstr(w, r->refusals[i].type);
+        jw_end_map(w);
+    }
+    jw_end_list(w);
+    jw_end_map(w);
+    reply_now(c, 422);
+}
+
+void grapheon_on_register(struct call *c)
+{
+    const struct grapheon_register *b = c->body;
+    struct report *rows = arena_new0(c->arena, struct report);
+    struct register_answer a;
+    struct err err = { 0 };
+
+    if (!rows) {
+        (void)err_set(&err, -EMSGSIZE, "request.too_large", "the request is too large");
+        reply_error(c, &err);
+        return;
+    }
+    if (!register_is_valid(c, b))
+        return;
+    if (b->addresses.text.len) {
+        enum grapheon_read got = grapheon_read_addresses(c->arena, b->addresses.text, rows);
+
+        if (got == GRAPHEON_READ_FIELDS || got == GRAPHEON_READ_JSON) {
+            grapheon_refuse_field(c, "addresses", "list_type", "must be a list");
+            return;
+        }
+        if (rows->n_rejected && dialect_conf(c)->grapheon_strict) {
+            refuse_report(c, rows);
+            return;
+        }
+    }
+    const struct register_ask ask = {
+        .enroll_key = b->enrollment_key,
+        .uuid = b->agent_uuid,
+        .display_name = b->display_name,
+        .hostname = b->hostname,
+        .site_name = b->site_name,
+        .version = b->agent_version,
+        .platform = b->platform,
+        .release = b->platform_release,
+        .claim_sha256 = b->claim_sha256,
+        .claim = b->claim,
+        .metadata = { str_is(b->metadata.text, "null") ? STR_NONE : b->metadata.text },
+        .ips = rows->ips,
+        .macs = rows->macs,
+        .n_ips = rows->n_ips,
+        .n_macs = rows->n_macs,
+        .n_addresses = rows->n_addresses,
+        .peer = c->peer_addr,
+    };
+    if (report_register(c->control, &ask, &a, &err) < 0) {
+        if (a.retry_after)
+            call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(a.retry_after));
+        grapheon_error(c, &err);
+        return;
+    }
+    answer_register(c, &a);
+    secret_wipe(a.api_key, sizeof(a.api_key));
+}
+
+/* -- check-ins: a job is one on its way through the pool */
+struct job {
+    struct call *c; /* held */
+    struct report_pass pass;
+    char peer[64];
+    bool is_gzip, is_strict, is_read, is_handed;
+    struct buf raw, text;
+    struct arena *arena;
+    struct report report;
+    enum grapheon_read got;
+    int inflated; /* of gzip_inflate() */
+    struct job *prev, *next;
+};
+static struct job *jobs; /* in the order they came; the core loop's */
+static size_t n_jobs, jobs_bytes;
+
+static void job_free(struct job *j)
+{
+    DL_DELETE(jobs, j);
+    n_jobs--;
+    jobs_bytes -= j->pass.max_report_bytes;
+    buf_done(&j->raw);
+    buf_done(&j->text);
+    arena_free(j->arena);
+    call_unref(j->c);
+    free(j);
+}
+
+/* On a pool thread. */
+static void read_body(void *ctx)
+{
+    struct job *j = ctx;
+    struct str text = buf_as_str(&j->raw);
+
+    if (j->is_gzip && text.len) {
+        bool is_gzip = text.len > 2 && (unsigned char)text.ptr[0] == 0x1f && (unsigned char)text.ptr[1] == 0x8b;
+
+        j->inflated = is_gzip ? gzip_inflate(text, &j->text) : -EBADMSG;
+        text = buf_as_str(&j->text);
+    } else if (text.len > j->pass.max_report_bytes) {
+        j->inflated = -EMSGSIZE;
+    }
+    if (j->inflated < 0)
+        return;
+    j->arena = arena_new(ARENA_BASE + ARENA_FACTOR * text.len);
+    j->got = grapheon_read_report(j->arena, text, j->is_strict, &j->report);
+    j->report.is_gzip = j->is_gzip;
+}
+
+static void write_rejected(struct jw *w, const struct report *r)
+{
+    jw_key(w, "rows_rejected");
+    jw_u64(w, r->n_rejected);
+    jw_key(w, "rejected");
+    jw_list(w);
+    for (size_t i = 0; i < r->n_refusals; i++) {
+        jw_map(w);
+        jw_key(w, "field");
+        jw_cstr(w, r->refusals[i].field);
+        jw_key(w, "message");
+        jw_cstr(w, r->refusals[i].message);
+        jw_key(w, "type");
+        jw_cstr(w, r->refusals[i].type);
+        jw_end_map(w);
+    }
+    jw_end_list(w);
+}
+
+static void answer_checkin(struct call *c, const struct job *j, const struct report_answer *a)
+{
+    const struct report *r = &j->report;
+    const struct grapheon_seen_lists all = { r->ips, r->macs, r->n_ips, r->n_macs };
+    struct jw *w = call_json(c);
+    struct reporter_view v;
+    struct err err = { 0 };
+    char now[32];
+
+    if (reporter_find(c->control, a->reporter_id, &v, &err) < 0) {
+        grapheon_error(c, &err);
+        return;
+    }
+    grapheon_format_time(a->received_at, now);
+    grapheon_begin(c);
+    jw_map(w);
+    jw_key(w, "status");
+    jw_cstr(w, "accepted");
+    jw_key(w, "server_time");
+    jw_cstr(w, now);
+    jw_key(w, "agent");
+    grapheon_agent(w, c->control, &v);
+    jw_key(w, "policy");
+    grapheon_policy(w, v.policy, -1);
+    jw_key(w, "checkin");
+    grapheon_checkin(w, a->checkin, a->checkin_id, a->received_at, a->is_repeat ? NULL : &all);
+    jw_key(w, "summary");
+    grapheon_summary(w, a->checkin, a->checkin_id, a->is_repeat ? NULL : &all);
+    write_rejected(w, r);
+    if (a->is_resync) {
+        jw_key(w, "resync");
+        jw_bool(w, true);
+    }
+    if (a->is_repeat) {
+        jw_key(w, "repeat");
+        jw_bool(w, true);
+    }
+    jw_end_map(w);
+    reply_parked(c, 200);
+}
+
+static void on_taken(void *ctx, int result, const struct err *err, const struct report_answer *a)
+{
+    struct job *j = ctx;
+
+    if (!call_is_gone(j->c)) {
+        if (result < 0)
+            grapheon_error(j->c, err);
+        else
+            answer_checkin(j->c, j, a);
+    }
+    job_free(j);
+}
+
+/* What the reading found wrong with the whole; true when nothing. */
+static bool is_readable(struct job *j)
+{
+    struct call *c = j->c;
+    struct err err = { 0 };
+
+    if (j->inflated == -EMSGSIZE || (j->inflated == 0 && j->got == GRAPHEON_READ_TOO_LARGE))
+        (void)err_set(&err, -EMSGSIZE, "request.too_large", "the report is larger than the %u bytes the policy allows",
+                      j->pass.max_report_bytes);
+    else if (j->inflated < 0)
+        (void)err_set(&err, -EBADMSG, "report.gzip", "the body is not gzip, or was cut off");
+    else if (j->got == GRAPHEON_READ_JSON)
+        (void)err_set(&err, -EINVAL, "json.syntax", "the body is not JSON");
+    else if (j->got == GRAPHEON_READ_FIELDS)
+        (void)err_set(&err, -EINVAL, "field.invalid", "%s: %s", j->report.refusals[0].field, j->report.refusals[0].message);
+    else
+        return true;
+    (void)report_refused(c->control, &j->pass, j->peer, &err);
+    if (j->inflated == 0 && j->got == GRAPHEON_READ_FIELDS)
+        refuse_report(c, &j->report);
+    else
+        grapheon_error(c, &err);
+    return false;
+}
+
+static void hand_in(struct job *j)
+{
+    j->is_handed = true;
+    if (call_is_gone(j->c) || !is_readable(j)) {
+        job_free(j); /* who left gets no answer and sends it again: nothing was promised */
+        return;
+    }
+    report_checkin(j->c->control, &j->pass, &j->report, j->peer, on_taken, j);
+}
+
+/* The oldest of this agent that is still to be handed in, if it has been read. */
+static struct job *next_of(uint64_t reporter_id)
+{
+    struct job *j;
+
+    DL_FOREACH(jobs, j)
+    if (j->pass.reporter_id == reporter_id && !j->is_handed)
+        return j->is_read ? j : NULL;
+    return NULL;
+}
+
+static void on_read(void *ctx)
+{
+    struct job *j = ctx;
+    uint64_t reporter_id = j->pass.reporter_id;
+
+    j->is_read = true;
+    while ((j = next_of(reporter_id)))
+        hand_in(j);
+}
+
+static bool has_room(struct call *c, const struct report_pass *pass)
+{
+    struct err err = { 0 };
+
+    if (n_jobs < JOBS_MAX && jobs_bytes + pass->max_report_bytes <= JOBS_BYTES_MAX)
+        return true;
+    call_header(c, "retry-after", "1");
+    (void)err_set(&err, -EAGAIN, "report.overloaded", "too many reports at once: send it again in a moment");
+    reply_error(c, &err);
+    return false;
+}
+
+static int check_head(struct call *c, struct report_pass *pass, bool *ret_gzip, struct err *err)
+{
+    const struct dialect_conf *conf = dialect_conf(c);
+    struct str key = http_header(c->req, conf->grapheon_key_header), encoding = http_header(c->req, "content-encoding");
+
+    if (!key.len) {
+        (void)err_set(err, -EACCES, "auth.required", "%s is missing", conf->grapheon_key_header);
+        return credential_refused(c->control, "", c->peer_addr, err);
+    }
+    int r = report_authenticate(c->control, key, c->peer_addr, pass, err);
+    if (r < 0)
+        return r;
+    if (c->req->body.len > conf->grapheon_max_report)
+        r = err_set(err, -EMSGSIZE, "request.too_large", "the body is larger than %u bytes", conf->grapheon_max_report);
+    else if (encoding.ptr && !str_eq_nocase(encoding, STR("gzip")))
+        r = err_set(err, -EINVAL, "request.encoding", "Content-Encoding is gzip or absent");
+    *ret_gzip = encoding.ptr != NULL;
+    return r < 0 ? report_refused(c->control, pass, c->peer_addr, err) : 0;
+}
+
+void grapheon_on_checkin(struct call *c)
+{
+    struct report_pass pass;
+    struct err err = { 0 };
+    bool is_gzip = false;
+
+    if (check_head(c, &pass, &is_gzip, &err) < 0) {
+        grapheon_error(c, &err);
+        return;
+    }
+    if (!has_room(c, &pass))
+        return;
+    struct job *j = xnew0(struct job);
+
+    *j = (struct job){ .c = call_ref(c),
+                       .pass = pass,
+                       .is_gzip = is_gzip,
+                       .is_strict = dialect_conf(c)->grapheon_strict,
+                       .raw = BUF(c->req->body.len),
+                       .text = BUF(pass.max_report_bytes) };
+    (void)snprintf(j->peer, sizeof(j->peer), "%s", c->peer_addr);
+    (void)buf_str(&j->raw, c->req->body); /* the request may be gone before it was read */
+    DL_APPEND(jobs, j);
+    n_jobs++;
+    jobs_bytes += pass.max_report_bytes;
+    loop_work(c->api->conf.loop, read_body, on_read, j);
+}

@@ -1,0 +1,421 @@
+/* api/dialects/grapheon_report.c - the body of a check-in, read in one walk over its text. Runs on a pool thread: nothing here is
+ * shared.
+ *
+ * First the members are found, because what comes last (digest, removed) decides how rows that came first are keyed. */
+#include <stdlib.h>
+
+#include "api/dialects/grapheon.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "codec/json_scan.h"
+#include "fleet/inventory.h"
+
+enum {
+    ROW_LEAST = 21, /* {"ip_address":"::1"} and a comma: rows that are kept are no shorter */
+    SECTION_BYTES = LIMIT_SECTION_BYTES - (256 << 10),
+};
+
+struct reader {
+    struct arena *a;
+    struct report *out;
+    struct buf room, canonical;
+    struct mark_set ips, macs;
+    bool is_full_up, is_refused;
+    const uint8_t *mark_key;
+};
+
+static void note(struct reader *rd, const struct report_refusal *why)
+{
+    if (rd->out->n_refusals < REPORT_REFUSALS)
+        rd->out->refusals[rd->out->n_refusals++] = *why;
+}
+
+/* A field of the report itself: the whole is refused. */
+static bool refuse(struct reader *rd, const char *field, const char *type, const char *text)
+{
+    struct report_refusal why = { .type = type };
+
+    (void)snprintf(why.field, sizeof(why.field), "%s", field);
+    (void)snprintf(why.message, sizeof(why.message), "%s", text);
+    note(rd, &why);
+    rd->is_refused = true;
+    return false;
+}
+
+static void refuse_row(struct reader *rd, enum report_section s, size_t index, const struct report_refusal *in)
+{
+    struct report_refusal why = *in;
+
+    rd->out->n_rejected++;
+    (void)snprintf(why.field, sizeof(why.field), "%s.%zu%s%.40s", name_of(report_section_names, (int)s), index, in->field[0] ? "." : "",
+                   in->field);
+    note(rd, &why);
+}
+
+/* -- addresses seen */
+static void see_ips(struct reader *rd, const struct grapheon_row *row)
+{
+    struct report *out = rd->out;
+
+    for (size_t i = 0; i < row->n_ips; i++) {
+        uint64_t mark = siphash(rd->mark_key, row->ips[i]);
+
+        if (!mark_set_add(&rd->ips, mark))
+            continue;
+        out->ips[out->n_ips++] = row->ips[i];
+        out->ip_marks[out->n_ip_marks++] = mark;
+    }
+    if (row->mac.len && mark_set_add(&rd->macs, siphash(rd->mark_key, row->mac)))
+        out->macs[out->n_macs++] = row->mac;
+}
+
+static int text_order(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* -- digests: over what was told, row by row as it was told */
+static void add_digest(struct reader *rd, enum report_section s, const struct json_item *row, struct mark_set *told,
+                       struct report_digest *sum)
+{
+    struct fact_digest h;
+    uint64_t mark;
+
+    buf_reset(&rd->canonical);
+    if (json_item_canonical(row, rd->a, &rd->canonical) < 0) {
+        rd->is_full_up = true;
+        return;
+    }
+    fact_row_hash(&(struct fact_row){ str_of(name_of(report_section_names, (int)s)), buf_as_str(&rd->canonical) }, &h);
+    memcpy(&mark, h.b, sizeof(mark));
+    if (!mark_set_add(told, mark))
+        return;
+    fact_digest_add(&sum->sum, &h);
+    sum->count++;
+}
+
+/* -- rows */
+static void keep_row(struct reader *rd, struct report_rows *in, struct mark_set *keys, const struct grapheon_row *row, size_t *bytes)
+{
+    uint64_t mark = siphash(rd->mark_key, row->key);
+    size_t at = in->n_rows;
+
+    if (!mark_set_add(keys, mark)) { /* told twice: the later word counts */
+        for (at = 0; at < in->n_rows && in->marks[at] != mark; at++)
+            ;
+    } else if (in->n_rows == LIMIT_SECTION_ROWS || *bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
+        in->n_dropped++;
+        return;
+    } else {
+        in->n_rows++;
+        *bytes += row->key.len + row->json.len + 8;
+    }
+    in->rows[at] = (struct fact_row){ row->key, row->json };
+    in->marks[at] = mark;
+    in->macs[at] = row->mac;
+}
+
+static size_t read_rows(struct reader *rd, enum report_section s, const struct json_item *list)
+{
+    struct report_rows *in = &rd->out->sections[s];
+    struct json_scan walk = json_scan_into(list);
+    size_t room = list->raw.len / ROW_LEAST + 2, n_told = 0, bytes = 0;
+    struct mark_set keys = { 0 }, told = { 0 };
+    struct report_refusal why;
+    struct grapheon_row row;
+
+    in->is_told = true;
+    in->rows = arena_array(rd->a, room, sizeof(*in->rows));
+    in->marks = arena_array(rd->a, room, sizeof(*in->marks));
+    in->macs = arena_array(rd->a, room, sizeof(*in->macs));
+    if (!in->rows || !in->marks || !in->macs) {
+        rd->is_full_up = true;
+        return 0;
+    }
+    for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up; n_told++) {
+        if (in->has_digest)
+            add_digest(rd, s, &m, &told, &in->added);
+        if (grapheon_read_row(rd->a, &rd->room, s, &m, rd->out->tells_removals, &row, &why)) {
+            keep_row(rd, in, &keys, &row, &bytes);
+            see_ips(rd, &row);
+        } else {
+            refuse_row(rd, s, m.index, &why);
+        }
+    }
+    mark_set_done(&keys);
+    mark_set_done(&told);
+    rd->is_full_up |= arena_left(rd->a) < 64;
+    return n_told;
+}
+
+static void read_removed(struct reader *rd, enum report_section s, const struct json_item *list)
+{
+    struct report_rows *in = &rd->out->sections[s];
+    struct json_scan walk = json_scan_into(list);
+    size_t room = list->raw.len / ROW_LEAST + 2;
+    struct mark_set told = { 0 };
+    struct report_refusal why;
+    struct grapheon_row row;
+
+    in->removed = arena_array(rd->a, room, sizeof(*in->removed));
+    in->removed_marks = arena_array(rd->a, room, sizeof(*in->removed_marks));
+    rd->is_full_up |= !in->removed || !in->removed_marks;
+    for (struct json_item m; !rd->is_full_up && json_scan_next(&walk, &m);) {
+        if (in->has_digest)
+            add_digest(rd, s, &m, &told, &in->gone);
+        /* what was refused when it came is not here to be removed */
+        if (!grapheon_read_row(rd->a, &rd->room, s, &m, true, &row, &why) || in->n_removed == LIMIT_SECTION_ROWS)
+            continue;
+        in->removed[in->n_removed] = row.key;
+        in->removed_marks[in->n_removed++] = siphash(rd->mark_key, row.key);
+    }
+    mark_set_done(&told);
+}
+
+/* -- fields of the report itself */
+static size_t n_chars(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return n;
+}
+
+static bool get_text(struct reader *rd, const struct json_item *m, const char *field, size_t max_chars, struct str *ret)
+{
+    if (m->kind == JSON_NULL)
+        return true;
+    if (m->kind != JSON_STR)
+        return refuse(rd, field, "string_type", "must be a string");
+    *ret = json_item_text(m, rd->a);
+    return n_chars(*ret) <= max_chars || refuse(rd, field, "string_too_long", "is too long");
+}
+
+static bool get_uuid(struct reader *rd, const struct json_item *m)
+{
+    if (m->kind == JSON_NULL)
+        return refuse(rd, "agent_uuid", "string_type", "must be a string");
+    if (!get_text(rd, m, "agent_uuid", REPORT_UUID_MAX, &rd->out->uuid))
+        return false;
+    return rd->out->uuid.len || refuse(rd, "agent_uuid", "string_too_short", "must not be empty");
+}
+
+static bool get_observed(struct reader *rd, const struct json_item *m)
+{
+    struct str s = m->kind == JSON_STR ? json_item_text(m, rd->a) : m->raw;
+
+    if (m->kind != JSON_STR && m->kind != JSON_INT && m->kind != JSON_REAL)
+        return refuse(rd, "observed_at", "datetime_type", "must be a date and time");
+    return grapheon_parse_time(s, &rd->out->observed_at) || refuse(rd, "observed_at", "datetime_parsing", "is no date and time");
+}
+
+static bool get_sequence(struct reader *rd, const struct json_item *m)
+{
+    int64_t v;
+
+    rd->out->has_sequence = m->kind != JSON_NULL;
+    if (m->kind == JSON_NULL)
+        return true;
+    if (!json_item_int(m, &v))
+        return refuse(rd, "sequence_number", "int_parsing", "must be a whole number");
+    rd->out->sequence = (uint64_t)v;
+    return v >= 0 || refuse(rd, "sequence_number", "greater_than_equal", "must be 0 or more");
+}
+
+static bool get_full(struct reader *rd, const struct json_item *m)
+{
+    return json_item_bool(m, &rd->out->is_full) || refuse(rd, "full_snapshot", "bool_parsing", "must be true or false");
+}
+
+/* {"section": ...} of our own keys: what is not understood is left alone. */
+static void each_section(const struct json_item *m, void (*fn)(struct reader *rd, enum report_section s, const struct json_item *v),
+                         struct reader *rd)
+{
+    struct json_scan walk = json_scan_into(m);
+
+    for (struct json_item v; m->kind == JSON_MAP && json_scan_next(&walk, &v);) {
+        int s = name_value(report_section_names, v.key);
+
+        if (s >= 0)
+            fn(rd, (enum report_section)s, &v);
+    }
+}
+
+static void on_status(struct reader *rd, enum report_section s, const struct json_item *v)
+{
+    int status = name_value(section_status_names, json_item_text(v, rd->a));
+
+    if (status > 0)
+        rd->out->sections[s].status = (enum section_status)status;
+}
+
+static void on_truncated(struct reader *rd, enum report_section s, const struct json_item *v)
+{
+    int64_t n;
+
+    if (json_item_int(v, &n) && n > 0)
+        rd->out->sections[s].n_truncated = (uint64_t)n;
+}
+
+static void on_digest(struct reader *rd, enum report_section s, const struct json_item *v)
+{
+    struct report_rows *in = &rd->out->sections[s];
+    struct json_scan walk = json_scan_into(v);
+    int64_t count = -1;
+    bool has_sum = false;
+
+    for (struct json_item m; v->kind == JSON_MAP && json_scan_next(&walk, &m);)
+        if (json_item_is(&m, "count"))
+            (void)json_item_int(&m, &count);
+        else if (json_item_is(&m, "sha256"))
+            has_sum = hex_decode(json_item_text(&m, rd->a), in->digest.sum.b, SHA256_LEN) == 0;
+    in->has_digest = has_sum && count >= 0;
+    in->digest.count = (uint64_t)count;
+}
+
+static void on_removed(struct reader *rd, enum report_section s, const struct json_item *v)
+{
+    if (v->kind == JSON_LIST)
+        read_removed(rd, s, v);
+}
+
+/* -- the whole */
+struct members {
+    struct json_item lists[REPORT_SECTIONS], removed, status, digest, truncated;
+    bool has_uuid, has_observed;
+};
+
+static bool read_member(struct reader *rd, const struct json_item *m, struct members *ms)
+{
+    struct report *out = rd->out;
+    int s = name_value(report_section_names, m->key);
+
+    if (s >= 0) {
+        ms->lists[s] = *m;
+        return m->kind == JSON_LIST || refuse(rd, name_of(report_section_names, s), "list_type", "must be a list");
+    }
+    if (json_item_is(m, "agent_uuid"))
+        return ms->has_uuid = true, get_uuid(rd, m);
+    if (json_item_is(m, "observed_at"))
+        return ms->has_observed = true, get_observed(rd, m);
+    if (json_item_is(m, "sequence_number"))
+        return get_sequence(rd, m);
+    if (json_item_is(m, "full_snapshot"))
+        return get_full(rd, m);
+    if (json_item_is(m, "hostname"))
+        return get_text(rd, m, "hostname", REPORT_TEXT_MAX, &out->hostname);
+    if (json_item_is(m, "fqdn"))
+        return get_text(rd, m, "fqdn", REPORT_TEXT_MAX, &out->fqdn);
+    if (json_item_is(m, "platform"))
+        return get_text(rd, m, "platform", REPORT_TEXT_MAX, &out->platform);
+    if (json_item_is(m, "platform_release"))
+        return get_text(rd, m, "platform_release", REPORT_TEXT_MAX, &out->release);
+    if (json_item_is(m, "agent_version"))
+        return get_text(rd, m, "agent_version", REPORT_VERSION_MAX, &out->version);
+    if (json_item_is(m, "metadata"))
+        return m->kind == JSON_MAP || m->kind == JSON_NULL || refuse(rd, "metadata", "dict_type", "must be an object");
+    if (json_item_is(m, "state_epoch"))
+        return get_text(rd, m, "state_epoch", GRAPHEON_EPOCH_MAX, &out->epoch);
+    if (json_item_is(m, "removed"))
+        ms->removed = *m;
+    else if (json_item_is(m, "section_status"))
+        ms->status = *m;
+    else if (json_item_is(m, "digest"))
+        ms->digest = *m;
+    else if (json_item_is(m, "truncated"))
+        ms->truncated = *m;
+    return true;
+}
+
+static bool begin(struct reader *rd, struct arena *a, struct str text, struct report *ret)
+{
+    size_t room = text.len / 10 + 8; /* no row of 21 bytes has more than two */
+
+    *rd = (struct reader){ .a = a, .out = ret, .room = BUF(LIMIT_ROW_BYTES), .canonical = BUF(64 << 10), .mark_key = report_mark_key() };
+    ret->ips = arena_array(a, room, sizeof(*ret->ips));
+    ret->ip_marks = arena_array(a, room, sizeof(*ret->ip_marks));
+    ret->macs = arena_array(a, room / 2 + 1, sizeof(*ret->macs));
+    return ret->ips && ret->ip_marks && ret->macs;
+}
+
+static void end(struct reader *rd)
+{
+    struct report *out = rd->out;
+
+    if (out->n_ips)
+        qsort(out->ips, out->n_ips, sizeof(*out->ips), text_order);
+    if (out->n_macs)
+        qsort(out->macs, out->n_macs, sizeof(*out->macs), text_order);
+    mark_set_done(&rd->ips);
+    mark_set_done(&rd->macs);
+    buf_done(&rd->room);
+    buf_done(&rd->canonical);
+}
+
+static void read_all(struct reader *rd, struct json_scan *walk)
+{
+    struct report *out = rd->out;
+    struct members ms = { 0 };
+    size_t *counts[REPORT_SECTIONS] = { &out->n_addresses, &out->n_neighbors, &out->n_connections, &out->n_routes };
+
+    for (struct json_item m; json_scan_next(walk, &m);)
+        (void)read_member(rd, &m, &ms);
+    if (!ms.has_uuid)
+        (void)refuse(rd, "agent_uuid", "missing", "is required");
+    if (!ms.has_observed)
+        (void)refuse(rd, "observed_at", "missing", "is required");
+    if (rd->is_refused)
+        return;
+    out->tells_removals = ms.removed.kind == JSON_MAP || ms.digest.kind == JSON_MAP;
+    each_section(&ms.status, on_status, rd);
+    each_section(&ms.truncated, on_truncated, rd);
+    each_section(&ms.digest, on_digest, rd);
+    each_section(&ms.removed, on_removed, rd);
+    for (enum report_section s = 0; s < REPORT_SECTIONS && !rd->is_full_up; s++)
+        if (ms.lists[s].kind == JSON_LIST)
+            *counts[s] = read_rows(rd, s, &ms.lists[s]);
+}
+
+enum grapheon_read grapheon_read_report(struct arena *a, struct str text, bool strict, struct report *ret)
+{
+    struct json_scan walk;
+    struct reader rd;
+    enum json_kind kind = json_scan_open(text, &walk);
+
+    *ret = (struct report){ 0 };
+    if (kind == JSON_BAD)
+        return GRAPHEON_READ_JSON;
+    if (!begin(&rd, a, text, ret)) {
+        end(&rd);
+        return GRAPHEON_READ_TOO_LARGE;
+    }
+    if (kind == JSON_MAP)
+        read_all(&rd, &walk);
+    else
+        (void)refuse(&rd, "", "model_attributes_type", "must be an object");
+    end(&rd);
+    if (rd.is_refused || (strict && ret->n_rejected))
+        return GRAPHEON_READ_FIELDS;
+    return rd.is_full_up ? GRAPHEON_READ_TOO_LARGE : GRAPHEON_READ_OK;
+}
+
+enum grapheon_read grapheon_read_addresses(struct arena *a, struct str list, struct report *ret)
+{
+    struct json_scan walk;
+    struct reader rd;
+    enum json_kind kind = json_scan_open(list, &walk);
+    const struct json_item whole = { .kind = JSON_LIST, .raw = list };
+
+    *ret = (struct report){ 0 };
+    if (kind != JSON_LIST)
+        return kind == JSON_BAD ? GRAPHEON_READ_JSON : GRAPHEON_READ_FIELDS;
+    if (!begin(&rd, a, list, ret)) {
+        end(&rd);
+        return GRAPHEON_READ_TOO_LARGE;
+    }
+    ret->n_addresses = read_rows(&rd, REPORT_ADDRESSES, &whole);
+    end(&rd);
+    return rd.is_full_up ? GRAPHEON_READ_TOO_LARGE : GRAPHEON_READ_OK;
+}
