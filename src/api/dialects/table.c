@@ -1,9 +1,11 @@
 /* api/dialects/table.c - the foreign accents' rows, in the order they are registered. An array: it can be read. */
 #include "api/dialects/dialect.h"
+#include "api/dialects/grapheon.h"
 #include "api/dialects/sigma.h"
 
 const struct route_table *const dialect_tables[] = {
     &sigma_agent_table,  &sigma_vps_table, &sigma_ports_table, &sigma_provider_table, &sigma_reader_table, &sigma_key_table,
     &sigma_transfer_table,
+    &grapheon_agent_routes, &grapheon_admin_routes, &grapheon_routes,
     NULL,
 };
