@@ -64,7 +64,7 @@ class Server:
 
     def call(self, method, path, body=None):
         c = Unix(self.dir / "state/musterd.sock")
-        c.request(method, path, json.dumps(body) if body is not None else None)
+        c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
         r = c.getresponse()
         data = r.read()
         assert r.status < 300, (path, r.status, data[:300])
