@@ -34,6 +34,7 @@ struct api *api_new(const struct api_conf *conf)
     a->router = router_new();
     router_add(a->router, api_health_routes, api_health_routes_n);
     router_add(a->router, api_hosts_routes, api_hosts_routes_n);
+    router_add(a->router, api_ports_routes, api_ports_routes_n);
     router_add(a->router, api_enroll_routes, api_enroll_routes_n);
     router_add(a->router, api_jobs_routes, api_jobs_routes_n);
     router_add(a->router, api_events_routes, api_events_routes_n);

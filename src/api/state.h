@@ -46,8 +46,8 @@ static inline usec_t api_now(const struct api *a)
 }
 /* The rows of each surface file. */
 extern const struct route api_health_routes[], api_hosts_routes[], api_enroll_routes[], api_jobs_routes[],
-    api_events_routes[], api_admin_routes[];
+    api_events_routes[], api_admin_routes[], api_ports_routes[];
 extern const size_t api_health_routes_n, api_hosts_routes_n, api_enroll_routes_n, api_jobs_routes_n,
-    api_events_routes_n, api_admin_routes_n;
+    api_events_routes_n, api_admin_routes_n, api_ports_routes_n;
 
 #endif

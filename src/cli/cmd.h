@@ -108,7 +108,7 @@ extern const struct cmd cmd_inventory;
 extern const struct cmd cmd_token_create, cmd_token_list, cmd_token_revoke;
 extern const struct cmd cmd_pending, cmd_approve, cmd_reject, cmd_revoke;
 extern const struct cmd cmd_run;
-extern const struct cmd cmd_jobs, cmd_job, cmd_cancel;
+extern const struct cmd cmd_jobs, cmd_job, cmd_cancel, cmd_ports;
 extern const struct cmd cmd_events, cmd_audit, cmd_backup;
 extern const struct cmd cmd_user_add, cmd_user_list, cmd_user_passwd, cmd_user_disable, cmd_user_enable,
     cmd_user_role;

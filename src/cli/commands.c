@@ -47,6 +47,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_jobs,
     &cmd_job,
     &cmd_cancel,
+    &cmd_ports,
     &cmd_token_create,
     &cmd_token_list,
     &cmd_token_revoke,
