@@ -65,6 +65,8 @@ void ports_leases(struct ports *p, void (*fn)(void *ctx, const struct port_lease
 int ports_release(struct ports *p, struct str lease);
 /* The four sigma families and ours, Prometheus text 0.0.4, label values escaped (sigma 2.7). @p NULL: all zero. */
 int ports_metrics(const struct ports *p, struct str hostname, struct buf *out);
+/* A label's value, escaped. 0 or -ENOBUFS. */
+int ports_label(struct buf *out, struct str s);
 
 /* Blocking, any thread: what a scan does (bench, tests). @bitmap: one bit a port of the range, set = used. 0 or -errno. */
 int port_scan_run(enum port_method m, const char *root, uint16_t first, uint16_t last, uint8_t *bitmap, struct err *err);

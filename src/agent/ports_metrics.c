@@ -3,8 +3,8 @@
 
 #include "agent/ports_priv.h"
 
-/* RFC-less but exact: backslash, quote and newline are escaped, other bytes stand (the format is UTF-8). */
-static int put_value(struct buf *out, struct str s)
+/* Backslash, quote and newline; other bytes stand as they are (the format is UTF-8). */
+int ports_label(struct buf *out, struct str s)
 {
     int r = 0;
 
@@ -26,13 +26,13 @@ static int put_sample(struct buf *out, const char *name, struct str hostname, co
     int r = buf_printf(out, "%s{hostname=\"", name);
 
     if (r == 0)
-        r = put_value(out, hostname);
+        r = ports_label(out, hostname);
     if (r == 0)
         r = buf_char(out, '"');
     if (r == 0 && source) {
         r = buf_cstr(out, ",source=\"");
         if (r == 0)
-            r = put_value(out, str_of(source));
+            r = ports_label(out, str_of(source));
         if (r == 0)
             r = buf_char(out, '"');
     }

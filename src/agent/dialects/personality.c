@@ -4,11 +4,11 @@
 #include "base/str.h"
 
 /* In the order of --help. Each file adds its line when it comes:
- *   sigma.c        &personality_sigma
  *   argus.c        &personality_argus
  *   argus_report.c &personality_argus_report */
 const struct personality *const personality_table[] = {
     &personality_grapheon,
+    &personality_sigma,
     NULL,
 };
 
