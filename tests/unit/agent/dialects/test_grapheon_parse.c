@@ -1,0 +1,194 @@
+/* Promises of grapheon_parse.c: the upstream agent's tests 1-4 and the tables of its spec, losses included. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "agent/dialects/grapheon.h"
+
+static struct rows rows;
+
+static int up(void **state)
+{
+    (void)state;
+    rows = (struct rows){ .arena = arena_new(16 << 20) };
+    return 0;
+}
+
+static int down(void **state)
+{
+    (void)state;
+    arena_free(rows.arena);
+    rows__done(&rows);
+    return 0;
+}
+
+static void expect(const char *const *want)
+{
+    size_t n = 0;
+
+    rows__sort(&rows);
+    for (; want[n]; n++) {
+        if (n >= rows.n)
+            fail_msg("missing: %s", want[n]);
+        assert_string_equal(rows.v[n].ptr, want[n]);
+    }
+    assert_int_equal(rows.n, n);
+}
+#define EXPECT(...) expect((const char *const[]){ __VA_ARGS__, NULL })
+
+static void addresses_skip_lo_and_take_v4_and_v6_with_the_interfaces_mac(void **state)
+{
+    (void)state;
+    assert_int_equal(grapheon__parse_addresses(STR(
+        "[{\"ifname\":\"lo\",\"address\":\"00:00:00:00:00:00\",\"addr_info\":[{\"local\":\"127.0.0.1\",\"prefixlen\":8}]},"
+        "{\"ifname\":\"eth0\",\"address\":\"02:00:00:00:00:05\",\"addr_info\":[{\"local\":\"fe80::5\",\"prefixlen\":64},{\"local\":\"192.0.2.5\",\"prefixlen\":24}]},"
+        "{\"ifname\":\"gre1\",\"address\":\"192.0.2.5\",\"addr_info\":[{\"local\":\"198.51.100.9\",\"prefixlen\":32}]},"
+        "{\"ifname\":\"d0\",\"addr_info\":[]},{\"ifname\":\"d1\",\"addr_info\":null},{\"ifname\":\"d2\"},{},7]"), &rows, NULL), 0);
+    EXPECT("{\"interface\":\"eth0\",\"ip_address\":\"192.0.2.5\",\"mac_address\":\"02:00:00:00:00:05\",\"prefix_length\":24}",
+           "{\"interface\":\"eth0\",\"ip_address\":\"fe80::5\",\"mac_address\":\"02:00:00:00:00:05\",\"prefix_length\":64}",
+           "{\"interface\":\"gre1\",\"ip_address\":\"198.51.100.9\",\"mac_address\":null,\"prefix_length\":32}");
+}
+
+static void neighbours_take_their_state_as_list_or_string(void **state)
+{
+    (void)state;
+    assert_int_equal(grapheon__parse_neighbors(STR("[{\"dst\":\"192.0.2.1\",\"dev\":\"e\",\"lladdr\":\"02:00:00:00:00:01\",\"state\":[\"STALE\",\"NOARP\"]},"
+                                                   "{\"dst\":\"192.0.2.2\",\"dev\":\"e\",\"state\":\"FAILED\"},{\"dst\":\"192.0.2.3\",\"dev\":\"e\"},{\"dev\":\"e\"}]"),
+                                               &rows, NULL), 0);
+    EXPECT("{\"interface\":\"e\",\"ip_address\":\"192.0.2.1\",\"mac_address\":\"02:00:00:00:00:01\",\"state\":\"stale,noarp\"}",
+           "{\"interface\":\"e\",\"ip_address\":\"192.0.2.2\",\"mac_address\":null,\"state\":\"failed\"}",
+           "{\"interface\":\"e\",\"ip_address\":\"192.0.2.3\",\"mac_address\":null,\"state\":null}");
+}
+
+static void routes_without_a_destination_are_the_default(void **state)
+{
+    (void)state;
+    assert_int_equal(grapheon__parse_routes(STR("[{\"gateway\":\"192.0.2.1\",\"dev\":\"e\"},{\"dst\":\"default\",\"nexthops\":[{}]},"
+                                                "{\"type\":\"unreachable\",\"dst\":\"10.0.0.0/8\",\"metric\":7}]"), &rows, NULL), 0);
+    EXPECT("{\"destination\":\"10.0.0.0/8\",\"gateway\":null,\"interface\":null,\"source_ip\":null}",
+           "{\"destination\":\"default\",\"gateway\":\"192.0.2.1\",\"interface\":\"e\",\"source_ip\":null}",
+           "{\"destination\":\"default\",\"gateway\":null,\"interface\":null,\"source_ip\":null}");
+}
+
+static void what_is_no_list_is_refused_and_nothing_is_nothing(void **state)
+{
+    static const char *const bad[] = { "{}", "7", "[", "nonsense", "[1,]", "[\"\xff\"]" };
+    struct err err = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_int_equal(grapheon__parse_addresses(str_of(bad[i]), &rows, &err), -EINVAL);
+        assert_int_equal(grapheon__parse_routes(str_of(bad[i]), &rows, &err), -EINVAL);
+    }
+    assert_int_equal(grapheon__parse_neighbors(STR(" \n"), &rows, &err), 0);
+    assert_int_equal(grapheon__parse_neighbors(STR("[]"), &rows, &err), 0);
+    assert_int_equal(rows.n, 0);
+}
+
+static void ss_lines_become_tcp_and_udp_rows(void **state)
+{
+    (void)state;
+    assert_int_equal(grapheon__parse_ss(STR(
+        "tcp   ESTAB  0 0  192.0.2.5:22  198.51.100.7:50000 users:((\"sshd\",pid=900,fd=3),(\"sshd\",pid=901,fd=4))\n"
+        "udp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:* users:((\"systemd-resolve\",pid=620,fd=12))\n"
+        "icmp6 UNCONN 0 0 *:58 *:*\n"
+        "tcp LISTEN 0 128 *:80 *:* users:((\"odd (name)\",pid=7,fd=1))\n"
+        "u_str ESTAB 0 0 /run/x 1 * 2\n"
+        "tcp SYN-SENT 0 1\n"
+        "\n"
+        "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\n"), &rows), 0);
+    EXPECT("{\"local_ip\":\"0.0.0.0\",\"local_port\":80,\"pid\":7,\"process_name\":\"odd (name)\",\"protocol\":\"tcp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"listen\"}",
+           "{\"local_ip\":\"127.0.0.53\",\"local_port\":53,\"pid\":620,\"process_name\":\"systemd-resolve\",\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}",
+           "{\"local_ip\":\"192.0.2.5\",\"local_port\":22,\"pid\":900,\"process_name\":\"sshd\",\"protocol\":\"tcp\",\"remote_ip\":\"198.51.100.7\",\"remote_port\":50000,\"state\":\"established\"}");
+}
+
+static void netstat_loses_what_it_loses_upstream(void **state)
+{
+    (void)state;
+    assert_int_equal(grapheon__parse_netstat(STR(
+        "Active Internet connections (servers and established)\n"
+        "Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name\n"
+        "tcp        0      0 0.0.0.0:22              0.0.0.0:*               LISTEN      900/sshd: /usr/sbin\n"
+        "tcp        0      0 192.0.2.5:22            198.51.100.7:50000      CLOSE       -\n"
+        "tcp6       0      0 :::80                   :::*                    LISTEN      7/nginx\n"
+        "udp        0      0 0.0.0.0:68              0.0.0.0:*                           620/dhclient\n"
+        "udp        0      0 192.0.2.5:48000         198.51.100.1:53         ESTABLISHED 777/dig\n"), &rows), 0);
+    EXPECT("{\"local_ip\":\"0.0.0.0\",\"local_port\":22,\"pid\":900,\"process_name\":\"sshd:\",\"protocol\":\"tcp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"listen\"}",
+           "{\"local_ip\":\"0.0.0.0\",\"local_port\":68,\"pid\":620,\"process_name\":\"dhclient\",\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}",
+           "{\"local_ip\":\"192.0.2.5\",\"local_port\":22,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"198.51.100.7\",\"remote_port\":50000,\"state\":\"closed\"}",
+           "{\"local_ip\":\"192.0.2.5\",\"local_port\":48000,\"pid\":null,\"process_name\":null,\"protocol\":\"udp\",\"remote_ip\":\"198.51.100.1\",\"remote_port\":53,\"state\":\"unknown\"}");
+}
+
+/* The table of spec 2.6. */
+static void endpoints_are_cut_as_upstream_cuts_them(void **state)
+{
+    static const struct {
+        const char *in, *host;
+        int port; /* -1: none */
+    } table[] = {
+        { "*", "0.0.0.0", -1 },
+        { "*:*", "0.0.0.0", -1 },
+        { "0.0.0.0:*", "0.0.0.0", -1 },
+        { "[::]:*", "::", -1 },
+        { ":::*", "::", -1 },
+        { "*:22", "0.0.0.0", 22 },
+        { "[::ffff:192.0.2.5]:8080", "::ffff:c000:205", 8080 },
+        { "127.0.0.53%lo:53", "127.0.0.53", 53 },
+        { "fe80::1%eth0:546", "fe80::1", 546 },
+        { "[fe80::1]%eth0:546", "fe80::1", -1 },
+        { ":::22", "::", 22 },
+        { "192.0.2.1:65535", "192.0.2.1", 65535 },
+        { "192.0.2.1:65536", "192.0.2.1", -1 },
+        { "192.0.2.1:http", "192.0.2.1", -1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct str host;
+        uint32_t port;
+        bool has, any;
+        char text[46];
+
+        if (!grapheon__endpoint(str_of(table[i].in), &host, &port, &has) || !grapheon__ip(host, text, &any))
+            fail_msg("%s has no host", table[i].in);
+        assert_string_equal(text, table[i].host);
+        assert_int_equal(has, table[i].port >= 0);
+        if (has)
+            assert_int_equal(port, table[i].port);
+    }
+}
+
+static void an_owner_that_makes_no_sense_is_none(void **state)
+{
+    static const char *const rests[] = { "users:((\"x\"", "users:((\"x\",pid=,fd=1))", "users:((\"x\",pid=99999999999,fd=1))", "timer:(\"x\",pid=1)", "users:((\"\",pid=1))" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rests); i++) {
+        AUTO_FREE char *line = xasprintf("tcp ESTAB 0 0 192.0.2.1:1 192.0.2.2:2 %s\n", rests[i]);
+
+        rows.n = 0;
+        assert_int_equal(grapheon__parse_ss(str_of(line), &rows), 0);
+        assert_int_equal(rows.n, 1);
+        assert_true(str_find(rows.v[0], STR("\"pid\":null,\"process_name\":null")) > 0);
+    }
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
+    const struct CMUnitTest tests[] = {
+        T(addresses_skip_lo_and_take_v4_and_v6_with_the_interfaces_mac),
+        T(neighbours_take_their_state_as_list_or_string),
+        T(routes_without_a_destination_are_the_default),
+        T(what_is_no_list_is_refused_and_nothing_is_nothing),
+        T(ss_lines_become_tcp_and_udp_rows),
+        T(netstat_loses_what_it_loses_upstream),
+        T(endpoints_are_cut_as_upstream_cuts_them),
+        T(an_owner_that_makes_no_sense_is_none),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
