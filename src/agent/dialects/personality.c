@@ -3,12 +3,12 @@
 
 #include "base/str.h"
 
-/* In the order of --help. Each file adds its line when it comes:
- *   argus.c        &personality_argus
- *   argus_report.c &personality_argus_report */
+/* In the order of --help. */
 const struct personality *const personality_table[] = {
     &personality_grapheon,
     &personality_sigma,
+    &personality_argus,
+    &personality_argus_report,
     NULL,
 };
 
