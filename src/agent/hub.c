@@ -29,6 +29,7 @@ struct hub {
     struct spool *spool;
     struct seat *seats;
     size_t n_seats;
+    struct role_shared shared;
 };
 
 static const char *const status_text[] = { "", "ok", "disabled", "failed", "missing" };
@@ -135,6 +136,8 @@ static void seat_start(struct seat *s)
         .hold_path = h->conf.hold_path,
         .root = h->conf.root ? h->conf.root : "",
         .policy = h->conf.policy,
+        .settings = &h->conf.settings,
+        .shared = &h->shared,
         .host = s,
         .is_up = env_is_up,
         .send = env_send,

@@ -20,6 +20,7 @@ struct hub_conf {
     const char *state_dir, *hold_path, *root;
     const struct policy *policy; /* lent; see hub_policy_changed() */
     uint64_t spool_max_bytes;
+    struct role_settings settings; /* its strings are lent */
 };
 /* Opens the spool; roles come with hub_start(). 0 or -errno and @err. */
 int hub_new(const struct hub_conf *conf, struct hub **ret, struct err *err);

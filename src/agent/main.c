@@ -18,12 +18,13 @@
 #include "agent/link.h"
 #include "agent/options.h"
 #include "agent/policy.h"
+#include "agent/ports.h"
 #include "agent/state.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { EXIT_USAGE = 2, EXIT_DENIED = 5, EXIT_CONFIG = 78, DEFAULT_PORT = 8120 };
+enum { EXIT_USAGE = 2, EXIT_DENIED = 5, EXIT_CONFIG = 78, DEFAULT_PORT = 8120, DEFAULT_METRICS_PORT = 9102 };
 
 struct agent {
     int argc;
@@ -33,12 +34,13 @@ struct agent {
     struct policy policy;
     struct join_token token;
     bool has_token;
-    char *ca_pem, *host, *hold_path;
+    char *ca_pem, *host, *hold_path, *metrics_addr;
     uint16_t port;
     struct loop *loop;
     struct state *state;
     struct hub *hub;
     struct link *link;
+    struct role_settings settings;
     bool enroll_only;
     int exit_code;
 };
@@ -197,6 +199,22 @@ static int check_token(struct agent *a, struct err *err)
                    a->state->fleet ? a->state->fleet : "(unknown)", a->state->dir);
 }
 
+/* What the roles port_scan and exporter are told. */
+static int read_settings(struct agent *a, struct err *err)
+{
+    struct role_settings *s = &a->settings;
+    int r = 0;
+
+    *s = (struct role_settings){ .scan_every = a->opt.port_scan_interval, .scan_method = a->opt.port_scan_method,
+                                 .scan_max_count = a->opt.port_scan_max, .metrics_token = a->opt.metrics_token };
+    if (a->opt.port_scan)
+        r = port_range_parse(str_of(a->opt.port_scan), &s->scan_first, &s->scan_last, err);
+    if (r == 0 && a->opt.metrics_listen)
+        r = address_parse(str_of(a->opt.metrics_listen), DEFAULT_METRICS_PORT, &a->metrics_addr, &s->metrics_port, err);
+    s->metrics_addr = a->metrics_addr;
+    return r;
+}
+
 static int prepare(struct agent *a, struct err *err)
 {
     const char *server;
@@ -221,6 +239,9 @@ static int prepare(struct agent *a, struct err *err)
     if (!a->state->cert_pem && !a->has_token && !a->ca_pem && !a->state->ca_pem)
         return err_set(err, -EINVAL, "config.token", "this host is not enrolled, and without --token or --ca there is no way to know the "
                                                      "server. Make a token on the server with: muster token create");
+    r = read_settings(a, err);
+    if (r < 0)
+        return r;
     merge_labels(&a->opt);
     a->hold_path = find_hold(&a->opt);
     return state_make_key(a->state, err);
@@ -299,7 +320,8 @@ static void on_over(void *ctx, int code, const struct err *err)
 
 static int run(struct agent *a, struct err *err)
 {
-    struct hub_conf hub = { .state_dir = a->state->dir, .hold_path = a->hold_path, .policy = &a->policy, .spool_max_bytes = a->opt.spool_max };
+    struct hub_conf hub = { .state_dir = a->state->dir, .hold_path = a->hold_path, .policy = &a->policy, .spool_max_bytes = a->opt.spool_max,
+                            .settings = a->settings };
     struct link_conf link = { .state = a->state, .host = a->host, .port = a->port, .ca_pem = a->ca_pem, .labels = &a->opt.labels };
     struct link_ops ops = { on_enrolled, on_up, on_over, a };
     int r;
@@ -342,6 +364,7 @@ static void agent_done(struct agent *a)
     free(a->ca_pem);
     free(a->host);
     free(a->hold_path);
+    free(a->metrics_addr);
 }
 
 static int cmd_run(struct agent *a, bool enroll_only)

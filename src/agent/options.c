@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "agent/ports.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -43,6 +44,20 @@ static const struct conf_row rows[] = {
       .arg = "FILE", .help = "Writes the log there instead of to stderr.", .group = "Log" },
     { .name = "spool-max", .type = CONF_SIZE, .offset = AT(spool_max), .env = "MUSTER_SPOOL_MAX", .value = "8MiB", .min = 4 << 20,
       .max = 1 << 30, .arg = "SIZE", .help = "How much is kept on disk for a server that is away.", .group = "Limits" },
+    { .name = "port-scan", .type = CONF_STR, .offset = AT(port_scan), .env = "MUSTER_PORT_SCAN", .arg = "START-END",
+      .help = "Scans these ports for free ones, and hands some out when the server asks; unset: off.", .group = "Ports" },
+    { .name = "port-scan-interval", .type = CONF_DURATION, .offset = AT(port_scan_interval), .env = "MUSTER_PORT_SCAN_INTERVAL",
+      .value = "60s", .min = USEC_PER_SEC, .max = USEC_PER_DAY, .arg = "TIME", .help = "Between the end of a scan and the next.",
+      .group = "Ports" },
+    { .name = "port-scan-method", .type = CONF_ENUM, .offset = AT(port_scan_method), .env = "MUSTER_PORT_SCAN_METHOD", .value = "netlink",
+      .names = port_method_names, .arg = "HOW",
+      .help = "netlink: asks the kernel, no port is touched. strict: tries each. bind: tries each with SO_REUSEADDR.", .group = "Ports" },
+    { .name = "port-scan-max", .type = CONF_U32, .offset = AT(port_scan_max), .env = "MUSTER_PORT_SCAN_MAX", .value = "100", .min = 1,
+      .max = PORTS_MAX, .arg = "N", .help = "Most ports that are handed out at once.", .group = "Ports" },
+    { .name = "metrics-listen", .type = CONF_STR, .offset = AT(metrics_listen), .env = "MUSTER_METRICS_LISTEN", .arg = "ADDR[:PORT]",
+      .help = "Serves the port metrics to Prometheus there, and allocations; port 9102 when not said; unset: off.", .group = "Ports" },
+    { .name = "metrics-token", .type = CONF_STR, .offset = AT(metrics_token), .env = "MUSTER_METRICS_TOKEN", .arg = "TOKEN",
+      .flags = CONF_IS_SECRET, .help = "Bearer token that allocations there have to show; unset: none.", .group = "Ports" },
     { .name = "hold", .type = CONF_STR, .offset = AT(hold), .env = "MUSTER_HOLD", .arg = "FILE", .flags = CONF_HIDDEN,
       .help = "The muster-hold program; default: beside muster-agent, then in its libexec directory.", .group = "Limits" },
     { .name = "man", .type = CONF_BOOL, .offset = AT(man), .flags = CONF_FLAG_ONLY | CONF_HIDDEN, .help = "Prints the manual page.",

@@ -11,6 +11,10 @@ struct options {
     int log_level, log_format;
     char *log_file;
     uint64_t spool_max;
+    char *port_scan, *metrics_listen, *metrics_token;
+    usec_t port_scan_interval;
+    int port_scan_method;
+    uint32_t port_scan_max;
     bool man;
 };
 extern const struct conf_table options_table;

@@ -68,6 +68,8 @@ int ports_metrics(const struct ports *p, struct str hostname, struct buf *out);
 /* A label's value, escaped. 0 or -ENOBUFS. */
 int ports_label(struct buf *out, struct str s);
 
+/* "START-END" -> the two, 1 <= START <= END. 0 or -EINVAL and @err ("config.range"). */
+int port_range_parse(struct str s, uint16_t *ret_first, uint16_t *ret_last, struct err *err);
 /* Blocking, any thread: what a scan does (bench, tests). @bitmap: one bit a port of the range, set = used. 0 or -errno. */
 int port_scan_run(enum port_method m, const char *root, uint16_t first, uint16_t last, uint8_t *bitmap, struct err *err);
 /* One line of `ss -tulnp` (sigma 2.6, section 5): 1 and port and process ("" unknown), 0 no listener. */

@@ -132,3 +132,17 @@ int port_scan_run(enum port_method m, const char *root, uint16_t first, uint16_t
     vec_done(&d.listeners);
     return r;
 }
+
+int port_range_parse(struct str s, uint16_t *ret_first, uint16_t *ret_last, struct err *err)
+{
+    struct str rest = s, low;
+    uint64_t first, last;
+
+    if (!str_cut(&rest, '-', &low) || str_to_u64(str_trim(low), &first) < 0 || str_to_u64(str_trim(rest), &last) < 0 || first < 1 ||
+        last > UINT16_MAX || first > last)
+        return err_set(err, -EINVAL, "config.range", "port range \"%.*s\": must be START-END with 1 <= START <= END <= 65535",
+                       STR_FMT(str_sub(s, 0, 64)));
+    *ret_first = (uint16_t)first;
+    *ret_last = (uint16_t)last;
+    return 0;
+}

@@ -50,6 +50,21 @@ struct role_msg {
     };
 };
 
+/* What the command line says to roles. */
+struct role_settings {
+    uint16_t scan_first, scan_last; /* 0: no port scan */
+    usec_t scan_every;
+    int scan_method;                /* enum port_method */
+    uint32_t scan_max_count;
+    const char *metrics_addr;       /* NULL: no metrics endpoint */
+    uint16_t metrics_port;
+    const char *metrics_token;      /* NULL: none asked for */
+};
+/* What one role lends to others while it runs. */
+struct role_shared {
+    struct ports *ports;            /* of port_scan; NULL: it does not scan */
+};
+
 /* Services. All pointers live as long as the role. */
 struct role_env {
     uint32_t abi;
@@ -57,6 +72,8 @@ struct role_env {
     const char *state_dir, *hold_path;
     const char *root;             /* "" or a fake tree in tests */
     const struct policy *policy;
+    const struct role_settings *settings;
+    struct role_shared *shared;
     void *host;                   /* first argument of the calls below */
     /* Between Welcome and the break. */
     bool (*is_up)(void *host);
@@ -86,6 +103,6 @@ struct role {
 };
 
 extern const struct role *const role_table[]; /* NULL-terminated */
-extern const struct role role_inventory, role_command, role_metrics;
+extern const struct role role_inventory, role_command, role_metrics, role_port_scan, role_exporter;
 
 #endif

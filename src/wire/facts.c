@@ -28,5 +28,6 @@ const struct name section_names[] = {
     { SECTION_USERS, "users" },
     { SECTION_LOGINS, "logins" },
     { SECTION_GPUS, "gpus" },
+    { SECTION_PORTS, "ports" },
     NAMES_END,
 };

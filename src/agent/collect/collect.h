@@ -12,7 +12,7 @@
 #include "wire/checkin.h"
 #include "wire/facts.h"
 
-enum { COLLECT_MESSAGE_MAX = 160 };
+enum { COLLECT_MESSAGE_MAX = 160, COLLECT_PORTS_USED_MAX = 2048 };
 
 /* Where rows go while a collector runs; owns their bytes. Caps: LIMIT_SECTION_ROWS, LIMIT_ROW_BYTES, LIMIT_SECTION_BYTES. */
 struct collect_out {
@@ -62,6 +62,14 @@ int collect_section(enum section s, const char *root, struct buf *body, enum sec
 /* The rows as one JSON object for `muster-agent facts`: {"os":{"status":"ok","rows":{key:{...}}}}. Sections on request only are
  * left out. 0 or -ENOBUFS. */
 int collect_facts_json(const char *root, struct buf *out);
+
+/* What the section "ports" says from now on (copied); NULL: there is no scan. @method is static text, @used a JSON object. */
+struct collect_ports {
+    uint32_t start, end, available, reserved;
+    const char *method;
+    struct str used;
+};
+void collect_ports_tell(const struct collect_ports *p);
 
 /* Who the host says it is; agent_version and labels are the caller's to fill. Strings live in @a. What cannot be read is left
  * empty: 0, or -ENOBUFS when @a is full. */

@@ -103,6 +103,8 @@ int users__run(struct collect_out *out, const char *root);
 bool users__is_changed(void *state);
 int logins__run(struct collect_out *out, const char *root);
 int gpus__run(struct collect_out *out, const char *root);
+int ports__run(struct collect_out *out, const char *root);
+bool ports__is_changed(void *state);
 
 /* -- parsers shared between files */
 /* os-release(5): fields by fixed copies. */

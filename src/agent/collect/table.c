@@ -35,6 +35,7 @@ const struct collector collectors[] = {
     { SECTION_USERS,        MINUTES(5),           false,      users__is_changed,      users__run },
     { SECTION_LOGINS,       MINUTES(5),           false,      NULL,                   logins__run },
     { SECTION_GPUS,         USEC_PER_DAY,         false,      NULL,                   gpus__run },
+    { SECTION_PORTS,        MINUTES(1),           true,       ports__is_changed,      ports__run },
     { SECTION_N,            0,                    false,      NULL,                   NULL },
 };
 /* clang-format on */

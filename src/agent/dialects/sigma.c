@@ -107,7 +107,8 @@ static void put_info(struct sigma *s, struct jw *w)
     const struct port_scan *scan = s->ports ? &ports_result(s->ports)->scan : NULL;
 
     jw_key(w, "system_info");
-    sigma_info_write(s->opt.root, s->http ? ports_http_port(s->http) : 0, scan && scan->at ? scan : NULL, w);
+    sigma_info_write(s->opt.root, s->http ? ports_http_port(s->http) : 0, scan && scan->at ? scan : NULL,
+                     s->opt.max_allocate, w);
 }
 
 /* Keys in the order of the seed's agent. */
@@ -402,7 +403,7 @@ static int run(struct sigma *s)
     struct err err = { 0 };
     int code = 0;
 
-    if (s->opt.port_scan && sigma_range_parse(str_of(s->opt.port_scan_range), &s->opt.first, &s->opt.last, &err) < 0)
+    if (s->opt.port_scan && port_range_parse(str_of(s->opt.port_scan_range), &s->opt.first, &s->opt.last, &err) < 0)
         return fail(EXIT_RANGE, &err);
     (void)log_open(&log, NULL);
     (void)signal(SIGPIPE, SIG_IGN);

@@ -24,8 +24,6 @@ struct sigma_options {
 extern const struct conf_table sigma_options_table;
 /* Flags, then environment. Outcomes as conf_flags(); -EINVAL and @err: exit code 2. Release with conf_done(), also after a failure. */
 int sigma_options_load(struct conf *c, struct sigma_options *o, int argc, char **argv, struct err *err);
-/* "START-END" -> the two; 0 or -EINVAL and @err: exit code 1. */
-int sigma_range_parse(struct str s, uint16_t *ret_first, uint16_t *ret_last, struct err *err);
 /* The level an env_logger-like filter asks for ("warn", "sigma_agent=debug,info"); info when it asks for none. */
 int sigma_log_level(const char *filter);
 /* What this host is called: the option, the file a container mounts, the kernel. Malloced. */
@@ -64,9 +62,9 @@ struct sigma_lookup *sigma_lookup_new(struct loop *l, const char *urls, const ch
 void sigma_lookup_free(struct sigma_lookup *k); /* without a call of done(); safe inside it */
 
 /* -- sigma_info.c */
-/* The object system_info; @scan NULL: no port scan. 0 or -ENOBUFS. */
+/* The object system_info; @scan NULL: no port scan, else @max_count is the most one allocation may ask for. */
 struct jw;
-void sigma_info_write(const char *root, uint16_t metrics_port, const struct port_scan *scan, struct jw *w);
+void sigma_info_write(const char *root, uint16_t metrics_port, const struct port_scan *scan, uint32_t max_count, struct jw *w);
 
 /* -- sigma_talk.c: requests to the server, same-origin redirects followed with the key, others not */
 struct sigma_talk;

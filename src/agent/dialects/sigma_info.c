@@ -58,13 +58,14 @@ static void put_load(const char *root, struct jw *w)
     jw_end_list(w);
 }
 
-static void put_scan(const struct port_scan *s, struct jw *w)
+static void put_scan(const struct port_scan *s, uint32_t max_count, struct jw *w)
 {
     const struct {
         const char *key;
         uint64_t v;
     } rows[] = { { "available", s->available }, { "duration_ms", (s->duration_us + 500) / 1000 }, { "end", s->last },
-                 { "reserved", s->reserved },   { "start", s->first },                            { "total", s->total } };
+                 { "max_count", max_count },    { "reserved", s->reserved },                      { "start", s->first },
+                 { "total", s->total } };
 
     jw_map(w);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -74,7 +75,7 @@ static void put_scan(const struct port_scan *s, struct jw *w)
     jw_end_map(w);
 }
 
-void sigma_info_write(const char *root, uint16_t metrics_port, const struct port_scan *scan, struct jw *w)
+void sigma_info_write(const char *root, uint16_t metrics_port, const struct port_scan *scan, uint32_t max_count, struct jw *w)
 {
     AUTO(arena_free) struct arena *a = arena_new(16 << 10);
     uint64_t cores = 0, kib = 0, uptime = 0;
@@ -97,7 +98,7 @@ void sigma_info_write(const char *root, uint16_t metrics_port, const struct port
     }
     if (scan) { /* ours */
         jw_key(w, "port_scan");
-        put_scan(scan, w);
+        put_scan(scan, max_count, w);
     }
     jw_key(w, "ram_mb");
     jw_u64(w, kib / 1024);

@@ -120,20 +120,6 @@ int sigma_options_load(struct conf *c, struct sigma_options *o, int argc, char *
     return 0;
 }
 
-int sigma_range_parse(struct str s, uint16_t *ret_first, uint16_t *ret_last, struct err *err)
-{
-    struct str rest = s, low;
-    uint64_t first, last;
-
-    if (!str_cut(&rest, '-', &low) || str_to_u64(str_trim(low), &first) < 0 || str_to_u64(str_trim(rest), &last) < 0 || first < 1 ||
-        last > UINT16_MAX || first > last)
-        return err_set(err, -EINVAL, "config.range", "port range \"%.*s\": must be START-END with 1 <= START <= END <= 65535",
-                       STR_FMT(str_sub(s, 0, 64)));
-    *ret_first = (uint16_t)first;
-    *ret_last = (uint16_t)last;
-    return 0;
-}
-
 int sigma_log_level(const char *filter)
 {
     struct str rest = str_of(filter), part, value;
