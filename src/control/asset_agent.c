@@ -144,7 +144,8 @@ static int decide(struct step *st, struct err *err)
 
     if (st->e) {
         *a = *st->e->asset;
-        a->status = (int)asset_status_when_seen((enum asset_status)a->status);
+        if (in->is_register)
+            a->status = (int)asset_status_when_seen((enum asset_status)a->status);
     } else {
         struct uuid u = uuid_v7(now);
 
