@@ -1,0 +1,553 @@
+/* tests/unit/control/test_runs.c - agents of runs: registered, rotated, revoked; reruns and stops as they are fetched, acknowledged,
+ * cancelled, lost; what time does to all of it. */
+#include "run_fixture.h"
+
+static int setup(void **state)
+{
+    fixture_setup(state);
+    user_make(*state, "alice", ROLE_VIEWER);
+    user_make(*state, "eve", ROLE_VIEWER);
+    return 0;
+}
+
+/* -- agents */
+static void registering_again_keeps_the_id_and_kills_the_old_token(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), b = agent_make(f, &p, "web-1");
+    assert_string_equal(a.got.agent_id, b.got.agent_id);
+    assert_string_not_equal(a.got.token, b.got.token);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    restart(f);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    assert_int_equal(agent_proves(f, &b), 0);
+}
+
+static void labels_and_owners_tell_agents_of_one_host_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), b = { 0 }, d = agent_make(f, &q, "web-1");
+    assert_int_equal(agent_try(f, &p, "web-1", "bob", &b), 0);
+    assert_string_equal(b.got.label, "bob");
+    assert_string_not_equal(a.got.agent_id, b.got.agent_id);
+    assert_string_not_equal(a.got.agent_id, d.got.agent_id);
+    assert_int_equal(agent_proves(f, &a), 0);
+}
+
+static void an_agent_is_a_host_of_the_fleet(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    agent_make(f, &p, "web-1");
+    struct host_view h;
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_true(str_is(h.dialect, "argus"));
+    assert_int_equal(h.state, HOST_APPROVED);
+    assert_int_equal(h.presence, PRESENCE_ONLINE);
+}
+
+static void a_viewer_s_token_and_a_bad_name_register_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct principal v = script(f, "alice", "viewer", NULL), p = script(f, "alice", "reporter", NULL);
+    struct agent a;
+    char name[260];
+    assert_refused(f, agent_try(f, &v, "web-1", NULL, &a), -EACCES, "run.read_only");
+    assert_refused(f, agent_try(f, &p, "", NULL, &a), -EINVAL, "field.invalid");
+    assert_refused(f, agent_try(f, &p, "a\nb", NULL, &a), -EINVAL, "field.invalid");
+    assert_refused(f, agent_try(f, &p, "web-1", "two words", &a), -EINVAL, "field.invalid");
+    memset(name, 'x', sizeof(name));
+    name[254] = '\0';
+    assert_refused(f, agent_try(f, &p, name, NULL, &a), -EINVAL, "field.invalid");
+    name[253] = '\0';
+    assert_int_equal(agent_try(f, &p, name, NULL, &a), 0);
+}
+
+static void another_agent_s_token_is_refused_apart_from_an_unknown_one(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), b = agent_make(f, &p, "web-2");
+    struct run_agent_ref ref;
+    assert_refused(f, run_agent_check(f->c, str_of(b.got.agent_id), str_of(a.got.token), "x", &ref, &f->err), -EACCES, "run_agent.denied");
+    assert_refused(f, run_agent_check(f->c, str_of(a.got.agent_id), STR("ag_live_nonsense"), "x", &ref, &f->err), -EACCES, "auth.bad_credential");
+    assert_refused(f, run_agent_check(f->c, str_of(a.got.agent_id), STR_NONE, "x", &ref, &f->err), -EACCES, "auth.required");
+}
+
+static void revoking_or_forgetting_the_host_kills_the_token(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), b = agent_make(f, &p, "web-2");
+    assert_int_equal(enroll_revoke(f->c, &f->admin, STR("web-1"), STR_NONE, &f->err), 0);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    assert_refused(f, agent_try(f, &p, "web-1", NULL, &a), -EACCES, "host.revoked");
+    assert_int_equal(host_forget(f->c, &f->admin, STR("web-2"), &f->err), 0);
+    assert_refused(f, agent_proves(f, &b), -EACCES, "auth.bad_credential");
+    struct run_agent_view v;
+    assert_refused(f, run_agent_get(f->c, &f->admin, str_of(b.got.agent_id), &v, &f->err), -ENOENT, "run_agent.unknown");
+    assert_int_equal(host_forget(f->c, &f->admin, STR("web-1"), &f->err), 0);
+    struct agent c = agent_make(f, &p, "web-1"); /* forgotten: it may come anew */
+    assert_string_not_equal(c.got.agent_id, a.got.agent_id);
+}
+
+static void revoking_the_agent_revokes_the_host_and_is_its_owner_s(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), eve = person(f, "eve"), alice = person(f, "alice");
+    struct agent a = agent_make(f, &p, "web-1");
+    struct host_view h;
+    assert_refused(f, run_agent_revoke(f->c, &eve, str_of(a.got.agent_id), &f->err), -ENOENT, "run_agent.unknown");
+    assert_int_equal(run_agent_revoke(f->c, &alice, str_of(a.got.agent_id), &f->err), 0);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.state, HOST_REVOKED);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    assert_int_equal(run_agent_delete(f->c, &alice, str_of(a.got.agent_id), &f->err), 0);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), -ENOENT);
+}
+
+static void revoking_the_parent_revokes_its_agents_unless_asked_not_to(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), alice = person(f, "alice"), eve = person(f, "eve");
+    struct agent a = agent_make(f, &p, "web-1");
+    bool was;
+    assert_refused(f, run_token_revoke(f->c, &eve, p.token_id, true, &was, &f->err), -ENOENT, "run_token.unknown");
+    assert_int_equal(run_token_revoke(f->c, &alice, p.token_id, false, &was, &f->err), 0);
+    assert_false(was);
+    assert_int_equal(agent_proves(f, &a), 0);
+    assert_int_equal(run_token_revoke(f->c, &alice, p.token_id, true, &was, &f->err), 0);
+    assert_true(was);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+}
+
+static void agents_of_a_disabled_user_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    char text[SECRET_TEXT_MAX];
+    struct principal p = script(f, "alice", "reporter", text), key;
+    struct agent a = agent_make(f, &p, "web-1");
+    int result = 1;
+    user_change(f->c, &f->admin, STR("alice"), &(struct user_change){ .has_disabled = true, .disabled = true }, on_user_made, &result);
+    settle(f);
+    assert_int_equal(result, 0);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.disabled");
+    assert_refused(f, run_key_check(f->c, str_of(text), &script_peer, &key, &f->err), -EACCES, "auth.disabled");
+}
+
+/* -- the badge */
+static void the_badge_follows_the_server_s_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct run_view v;
+    batch_done(f, &p, "b1");
+    look(f, &p, "b1", &v);
+    assert_false(v.has_agents || v.is_agent_online || v.is_rerun_allowed);
+    struct agent a = agent_make(f, &p, "web-1");
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online && v.is_rerun_allowed);
+    clock_turn(&f->clock, 90 * USEC_PER_SEC);
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online);
+    clock_turn(&f->clock, USEC_PER_SEC);
+    look(f, &p, "b1", &v);
+    assert_true(v.has_agents && !v.is_agent_online && !v.is_rerun_allowed);
+    assert_int_equal(agent_proves(f, &a), 0); /* any call is a sign of life */
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online && v.is_rerun_allowed);
+}
+
+/* -- rerun */
+static void a_rerun_is_fetched_until_it_is_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    assert_int_equal(fetch(f, &a).n, 0);
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    struct orders one = fetch(f, &a), two = fetch(f, &a);
+    assert_int_equal(one.n, 1);
+    assert_int_equal(two.n, 1);
+    assert_string_equal(one.v[0].uuid, two.v[0].uuid);
+    assert_string_equal(one.v[0].batch, child);
+    assert_string_equal(one.v[0].command, "python train.py");
+    assert_int_equal(state_of(f, child), RUN_REQUESTED);
+    restart(f); /* in the middle of a poll */
+    assert_string_equal(fetch(f, &a).v[0].uuid, one.v[0].uuid);
+    assert_int_equal(ack(f, &a, one.v[0].uuid, true), 0);
+    assert_int_equal(state_of(f, child), RUN_RUNNING);
+    assert_int_equal(fetch(f, &a).n, 0);
+    assert_refused(f, ack(f, &a, one.v[0].uuid, true), -EEXIST, "run_command.state");
+    assert_refused(f, ack(f, &a, "00000000-0000-4000-8000-000000000000", true), -ENOENT, "run_command.unknown");
+}
+
+static void two_clicks_are_one_command_even_ten_minutes_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char one[RUN_ID_MAX + 1], two[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    assert_int_equal(rerun(f, &p, "b1", one), 0);
+    pass(f, 10 * USEC_PER_MIN);
+    assert_int_equal(rerun(f, &p, "b1", two), 0);
+    assert_string_equal(one, two);
+    assert_int_equal(fetch(f, &a).n, 1);
+    assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, true), 0);
+    assert_int_equal(rerun(f, &p, "b1", two), 0); /* that one runs: this is another */
+    assert_string_not_equal(one, two);
+}
+
+static void a_refused_rerun_leaves_the_batch_requested(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1], next[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, false), 0);
+    assert_int_equal(state_of(f, child), RUN_REQUESTED);
+    assert_int_equal(rerun(f, &p, "b1", next), 0);
+    assert_string_not_equal(child, next);
+    assert_int_equal(stop(f, &p, child), RUN_CANCELLED); /* nothing can be running */
+}
+
+static void only_what_is_over_and_has_a_command_is_started_again(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    char child[RUN_ID_MAX + 1];
+    tell(f, &p, "b1", RUN_EVENT_BATCH_START);
+    assert_refused(f, rerun(f, &p, "b1", child), -EEXIST, "run.state");
+    tell(f, &p, "b1", RUN_EVENT_BATCH_FAILED);
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    struct run_event e = event_of("b2", RUN_EVENT_BATCH_DONE);
+    e.command = STR_NONE;
+    assert_int_equal(tell_event(f, &p, &e).result, 0);
+    assert_refused(f, rerun(f, &p, "b2", child), -EEXIST, "run.no_command");
+    assert_refused(f, rerun(f, &p, "b3", child), -ENOENT, "run.unknown");
+}
+
+static void without_an_agent_a_rerun_waits_a_day_for_one(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    const struct run_rerun w = { .require_agent = true };
+    struct run_view v;
+    char child[RUN_ID_MAX + 1], late[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    assert_refused(f, run_rerun(f->c, &p, STR("b1"), &w, &v, &f->err), -EEXIST, "run.no_agent");
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    pass(f, 23 * USEC_PER_HOUR);
+    restart(f);
+    struct agent a = agent_make(f, &p, "web-1");
+    assert_string_equal(fetch(f, &a).v[0].batch, child);
+
+    batch_done(f, &p, "b2");
+    assert_int_equal(run_agent_delete(f->c, &f->admin, str_of(a.got.agent_id), &f->err), 0);
+    settle(f);
+    assert_int_equal(rerun(f, &p, "b2", late), 0);
+    pass(f, 25 * USEC_PER_HOUR);
+    assert_int_equal(state_of(f, late), RUN_CANCELLED);
+    a = agent_make(f, &p, "web-1");
+    assert_int_equal(fetch(f, &a).n, 0);
+}
+
+static void a_name_taken_by_another_user_s_agent_gets_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    struct agent thief = agent_make(f, &q, "web-1");
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    assert_int_equal(fetch(f, &thief).n, 0);
+    assert_int_equal(run_agent_share(f->c, &q, str_of(thief.got.agent_id), true, &f->err), -EACCES);
+    assert_int_equal(run_agent_share(f->c, &f->admin, str_of(thief.got.agent_id), true, &f->err), 0);
+    settle(f);
+    assert_int_equal(fetch(f, &thief).n, 1); /* an admin says so */
+}
+
+static void the_label_that_is_the_os_user_is_chosen(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent plain = agent_make(f, &p, "web-1"), bob = { 0 }, carl = { 0 };
+    char child[RUN_ID_MAX + 1];
+    assert_int_equal(agent_try(f, &p, "web-1", "bob", &bob), 0);
+    assert_int_equal(agent_try(f, &p, "web-1", "carl", &carl), 0);
+    batch_done(f, &p, "b1"); /* source.user bob */
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    assert_int_equal(fetch(f, &plain).n, 0);
+    assert_int_equal(fetch(f, &carl).n, 0);
+    assert_int_equal(fetch(f, &bob).n, 1);
+}
+
+/* -- exits */
+static void an_exit_ends_a_run_whose_script_said_nothing(void **state)
+{
+    static const struct {
+        int code, signal;
+        enum run_state want;
+        const char *reason;
+    } t[] = { { 0, 0, RUN_DONE, "" }, { 3, 0, RUN_FAILED, "exit code 3: last words" }, { -1, 9, RUN_FAILED, "killed by SIGKILL: last words" } };
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    batch_done(f, &p, "b1");
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+        char child[RUN_ID_MAX + 1];
+        struct run_view v;
+        assert_int_equal(rerun(f, &p, "b1", child), 0);
+        struct orders os = fetch(f, &a);
+        ack(f, &a, os.v[0].uuid, true);
+        assert_int_equal(ended(f, &a, os.v[0].uuid, t[i].code, t[i].signal, "first\nlast words\n"), 0);
+        look(f, &p, child, &v);
+        assert_int_equal(v.row->state, t[i].want);
+        assert_true(str_is(v.row->failure_reason, t[i].reason));
+        assert_int_equal(ended(f, &a, os.v[0].uuid, 1, 0, ""), 0); /* told twice */
+        assert_int_equal(state_of(f, child), t[i].want);
+    }
+}
+
+static void what_the_script_said_wins_over_the_exit(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    struct orders os = fetch(f, &a);
+    ack(f, &a, os.v[0].uuid, true);
+    tell(f, &p, child, RUN_EVENT_BATCH_DONE);
+    assert_int_equal(ended(f, &a, os.v[0].uuid, 1, 0, ""), 0);
+    assert_int_equal(state_of(f, child), RUN_DONE);
+}
+
+/* -- stop */
+static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    struct run_view v;
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    struct orders os = fetch(f, &a);
+    ack(f, &a, os.v[0].uuid, true);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING); /* twice is once */
+    struct orders stops = fetch(f, &a);
+    assert_int_equal(stops.n, 1);
+    assert_int_equal(stops.v[0].kind, RUN_COMMAND_STOP);
+    assert_int_equal(stops.v[0].pid, 4711);
+    assert_int_equal(ack(f, &a, stops.v[0].uuid, true), 0);
+    assert_int_equal(state_of(f, child), RUN_STOPPING);
+    tell(f, &p, child, RUN_EVENT_BATCH_START); /* does not clear the stop */
+    assert_int_equal(state_of(f, child), RUN_STOPPING);
+    assert_int_equal(ended(f, &a, os.v[0].uuid, -1, 15, ""), 0);
+    look(f, &p, child, &v);
+    assert_int_equal(v.row->state, RUN_STOPPED);
+    assert_true(v.row->stop_at && str_is(v.row->stop_by, "alice"));
+    assert_int_equal(stop(f, &p, child), RUN_STOPPED); /* of what is over: nothing */
+}
+
+static void a_stop_cancels_the_rerun_that_nobody_fetched(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    assert_int_equal(stop(f, &p, child), RUN_CANCELLED);
+    struct orders os = fetch(f, &a);
+    assert_int_equal(os.n, 1);
+    assert_int_equal(os.v[0].kind, RUN_COMMAND_STOP);
+    assert_int_equal(ack(f, &a, os.v[0].uuid, false), 0);
+    assert_int_equal(state_of(f, child), RUN_CANCELLED);
+}
+
+static void a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    struct orders os = fetch(f, &a);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING);
+    assert_refused(f, ack(f, &a, os.v[0].uuid, true), -EEXIST, "run_command.state");
+    struct orders stops = fetch(f, &a);
+    assert_int_equal(stops.n, 1);
+    assert_int_equal(ack(f, &a, stops.v[0].uuid, false), 0); /* nothing of it runs here */
+    assert_int_equal(state_of(f, child), RUN_STOPPED);
+}
+
+static void without_an_agent_a_stop_is_the_script_s_to_hear(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    tell(f, &p, "b1", RUN_EVENT_BATCH_START);
+    assert_int_equal(stop(f, &p, "b1"), RUN_STOPPING);
+    tell(f, &p, "b1", RUN_EVENT_BATCH_DONE);
+    assert_int_equal(state_of(f, "b1"), RUN_STOPPED);
+}
+
+/* -- the fleet's own verbs */
+static void on_cancelled(void *ctx, int result, const struct err *err, const struct job_row *j, bool is_repeat)
+{
+    (void)err;
+    (void)j;
+    (void)is_repeat;
+    *(int *)ctx = result;
+}
+
+static void cancelling_the_job_is_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char one[RUN_ID_MAX + 1], two[RUN_ID_MAX + 1];
+    int result = 1;
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", one); /* job 1: nobody fetched it */
+    job_cancel(f->c, &f->admin, 1, 0, on_cancelled, &result);
+    settle(f);
+    assert_int_equal(result, 0);
+    assert_int_equal(state_of(f, one), RUN_CANCELLED);
+    assert_int_equal(fetch(f, &a).n, 0);
+    rerun(f, &p, "b1", two); /* job 2: it runs */
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    job_cancel(f->c, &f->admin, 2, 0, on_cancelled, &result);
+    settle(f);
+    struct orders os = fetch(f, &a);
+    assert_int_equal(os.n, 1);
+    assert_int_equal(os.v[0].kind, RUN_COMMAND_STOP);
+    assert_int_equal(state_of(f, two), RUN_STOPPING);
+}
+
+static void a_rerun_of_a_host_that_is_forgotten_waits_for_another(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    assert_int_equal(host_forget(f->c, &f->admin, STR("web-1"), &f->err), 0);
+    settle(f);
+    assert_int_equal(state_of(f, child), RUN_REQUESTED);
+    struct agent b = agent_make(f, &p, "web-1");
+    assert_string_equal(fetch(f, &b).v[0].batch, child);
+}
+
+static void a_rerun_s_job_ends_even_if_the_agent_tells_no_exits(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct fleet_counts n;
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    tell(f, &p, child, RUN_EVENT_BATCH_DONE);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 1);
+    pass(f, 3 * USEC_PER_MIN);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 0);
+}
+
+/* -- silence */
+static void a_silent_run_stalls_and_speaks_up_again(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    tell(f, &p, "b1", RUN_EVENT_BATCH_START);
+    pass(f, RUN_SILENCE - 10 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, "b1"), RUN_RUNNING);
+    pass(f, 20 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, "b1"), RUN_STALLED);
+    tell(f, &p, "b1", RUN_EVENT_LOG);
+    assert_int_equal(state_of(f, "b1"), RUN_RUNNING);
+    assert_int_equal(stop(f, &p, "b1"), RUN_STOPPING);
+    pass(f, RUN_SILENCE + 10 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, "b1"), RUN_STOPPED);
+}
+
+/* -- long polls */
+static void on_wake(void *ctx)
+{
+    ++*(int *)ctx;
+}
+
+static void a_long_poll_wakes_for_work_for_its_time_and_for_the_next_one(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    int one = 0, two = 0;
+    batch_done(f, &p, "b1");
+    run_poll_wait(f->c, &a.ref, 30 * USEC_PER_SEC, on_wake, &one);
+    run_poll_wait(f->c, &a.ref, 30 * USEC_PER_SEC, on_wake, &two);
+    settle(f);
+    assert_int_equal(one, 1);
+    pass(f, 29 * USEC_PER_SEC);
+    assert_int_equal(two, 0);
+    pass(f, 2 * USEC_PER_SEC);
+    assert_int_equal(two, 1);
+    run_poll_wait(f->c, &a.ref, 30 * USEC_PER_SEC, on_wake, &one);
+    rerun(f, &p, "b1", child);
+    assert_int_equal(one, 2);
+    run_poll_wait(f->c, &a.ref, 30 * USEC_PER_SEC, on_wake, &two); /* left waiting: told when control ends */
+    restart(f);
+    assert_int_equal(two, 2);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(registering_again_keeps_the_id_and_kills_the_old_token),
+        T(labels_and_owners_tell_agents_of_one_host_apart),
+        T(an_agent_is_a_host_of_the_fleet),
+        T(a_viewer_s_token_and_a_bad_name_register_nothing),
+        T(another_agent_s_token_is_refused_apart_from_an_unknown_one),
+        T(revoking_or_forgetting_the_host_kills_the_token),
+        T(revoking_the_agent_revokes_the_host_and_is_its_owner_s),
+        T(revoking_the_parent_revokes_its_agents_unless_asked_not_to),
+        T(agents_of_a_disabled_user_are_refused),
+        T(the_badge_follows_the_server_s_clock),
+        T(a_rerun_is_fetched_until_it_is_acknowledged),
+        T(two_clicks_are_one_command_even_ten_minutes_apart),
+        T(a_refused_rerun_leaves_the_batch_requested),
+        T(only_what_is_over_and_has_a_command_is_started_again),
+        T(without_an_agent_a_rerun_waits_a_day_for_one),
+        T(a_name_taken_by_another_user_s_agent_gets_nothing),
+        T(the_label_that_is_the_os_user_is_chosen),
+        T(an_exit_ends_a_run_whose_script_said_nothing),
+        T(what_the_script_said_wins_over_the_exit),
+        T(a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped),
+        T(a_stop_cancels_the_rerun_that_nobody_fetched),
+        T(a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word),
+        T(without_an_agent_a_stop_is_the_script_s_to_hear),
+        T(cancelling_the_job_is_a_stop),
+        T(a_rerun_of_a_host_that_is_forgotten_waits_for_another),
+        T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
+        T(a_silent_run_stalls_and_speaks_up_again),
+        T(a_long_poll_wakes_for_work_for_its_time_and_for_the_next_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
