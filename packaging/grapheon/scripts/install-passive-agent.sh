@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs this release beside older ones and points `current` at it. Enables nothing.
+#   install-passive-agent.sh [prefix] [state dir] [env file] [systemd dir]
+# SYSTEMCTL_BIN: another systemctl.
+set -eu
+prefix=${1:-/opt/grapheon}
+state=${2:-/var/lib/grapheon-agent}
+env=${3:-/etc/grapheon-agent.env}
+systemd=${4:-/etc/systemd/system}
+systemctl=${SYSTEMCTL_BIN:-systemctl}
+root=$(cd "$(dirname "$0")/.." && pwd)
+version=$(tr -d ' \n' <"$root/agent/VERSION")
+release=$prefix/agent/releases/$version
+
+case $version in '' | */* | .*) echo "install: agent/VERSION is not a version" >&2; exit 1 ;; esac
+install -d -m 0755 "$prefix" "$prefix/agent" "$prefix/agent/releases" "$release" "$(dirname "$env")" "$systemd"
+install -d -m 0700 "$state"
+# A running program keeps its file: replaced by rename, never written into.
+install -m 0755 "$root/agent/grapheon-agent" "$release/.grapheon-agent.new"
+mv -f "$release/.grapheon-agent.new" "$release/grapheon-agent"
+install -m 0644 "$root/agent/VERSION" "$release/VERSION"
+ln -sfn "releases/$version" "$prefix/agent/.current.new"
+mv -Tf "$prefix/agent/.current.new" "$prefix/agent/current"
+for unit in grapheon-agent.service grapheon-agent.timer; do
+    sed -e "s|@PREFIX@|$prefix|g" -e "s|@STATE@|$state|g" -e "s|@ENV@|$env|g" "$root/deploy/$unit" >"$systemd/.$unit.new"
+    chmod 0644 "$systemd/.$unit.new"
+    mv -f "$systemd/.$unit.new" "$systemd/$unit"
+done
+if [ ! -e "$env" ]; then
+    (umask 077; sed "s|^GRAPHEON_AGENT_STATE_DIR=.*|GRAPHEON_AGENT_STATE_DIR=$state|" "$root/deploy/grapheon-agent.env.example" >"$env")
+fi
+if command -v "$systemctl" >/dev/null 2>&1; then
+    "$systemctl" daemon-reload
+else
+    echo "install: no $systemctl here: units are in place, but nobody was told" >&2
+fi
+cat <<EOF
+grapheon-agent $version is in $release
+Next:
+  1. put server and enrollment key into $env
+  2. $prefix/agent/current/grapheon-agent --config $env --check-config
+  3. $prefix/agent/current/grapheon-agent --config $env --register-only
+  4. $systemctl enable --now grapheon-agent.timer
+EOF

@@ -1,0 +1,158 @@
+"""The release of grapheon-agent: tarball, install, upgrade, rollback, uninstall with a systemctl that only takes notes (spec: Graphēon 3.3, 5)."""
+import hashlib
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import tarfile
+
+import pytest
+from conftest import BUILD, ROOT
+
+pytestmark = pytest.mark.skipif("asan" in BUILD.name, reason="tests scripts, with the release build")
+BUILDER = ROOT / "packaging/grapheon/build-release.sh"
+
+
+def sh(*argv, expect=0, **env):
+    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, env={"PATH": os.environ["PATH"], "BUILD": str(BUILD), **env}, timeout=60)
+    assert r.returncode == expect, f"{argv}: {r.returncode}\n{r.stdout}\n{r.stderr}"
+    return r
+
+
+def release(tmp, version):
+    """An unpacked release of this build that calls itself @version."""
+    out = tmp / f"{version}.tar.gz"
+    sh(BUILDER, version, out)
+    with tarfile.open(out) as t:
+        t.extractall(tmp)
+    return tmp / f"grapheon-agent-v{version}"
+
+
+class Box:
+    def __init__(self, tmp):
+        self.prefix, self.state, self.env, self.systemd = tmp / "opt", tmp / "var/state", tmp / "etc/agent.env", tmp / "systemd"
+        self.log = tmp / "systemctl.log"
+        self.systemctl = tmp / "systemctl"
+        self.systemctl.write_text(f'#!/bin/sh\necho "$@" >>"{self.log}"\n')
+        self.systemctl.chmod(0o755)
+        self.paths = (self.prefix, self.state, self.env, self.systemd)
+
+    def run(self, script, *args, expect=0, **env):
+        return sh(script, *args, expect=expect, SYSTEMCTL_BIN=str(self.systemctl), **env)
+
+    def calls(self):
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return lines
+
+    def current(self):
+        return os.readlink(self.prefix / "agent/current")
+
+
+def mode(p):
+    return stat.S_IMODE(p.stat().st_mode)
+
+
+def test_the_tarball_has_the_upstream_shape_and_is_the_same_twice(tmp_path):
+    one, two = tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"
+    sh(BUILDER, "1.2.3", one)
+    sh(BUILDER, "1.2.3", two)
+    assert one.read_bytes() == two.read_bytes()
+    assert (tmp_path / "one.tar.gz.sha256").read_text().split() == [hashlib.sha256(one.read_bytes()).hexdigest(), "one.tar.gz"]
+    with tarfile.open(one) as t:
+        files = {m.name: m for m in t.getmembers()}
+    root = "grapheon-agent-v1.2.3"
+    for name in ("agent/README.md", "agent/VERSION", "agent/CHANGELOG.md", "agent/grapheon-agent", "deploy/grapheon-agent.env.example", "deploy/grapheon-agent.service",
+                 "deploy/grapheon-agent.timer", "docs/agent_quickstart.md", *(f"scripts/{s}-passive-agent.sh" for s in ("install", "upgrade", "rollback", "uninstall"))):
+        assert f"{root}/{name}" in files, name
+    assert all(m.name.split("/")[0] == root and m.uid == 0 and m.mtime == 0 for m in files.values())
+    assert files[f"{root}/agent/grapheon-agent"].mode == files[f"{root}/scripts/install-passive-agent.sh"].mode == 0o755
+
+
+def test_a_release_can_be_signed(tmp_path):
+    key, pub, out = tmp_path / "key.pem", tmp_path / "pub.pem", tmp_path / "a.tar.gz"
+    sh("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+    sh("openssl", "pkey", "-in", key, "-pubout", "-out", pub)
+    sh(BUILDER, "1.0.0", out, SIGN_KEY=str(key))
+    sh("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pub, "-rawin", "-in", out, "-sigfile", f"{out}.sig")
+
+
+def test_install_makes_a_release_and_enables_nothing(tmp_path):
+    box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
+    out = box.run(rel / "scripts/install-passive-agent.sh", *box.paths).stdout
+    dir = box.prefix / "agent/releases/0.1.0"
+    assert (dir / "VERSION").read_text().strip() == "0.1.0" and mode(dir / "VERSION") == 0o644 and mode(dir / "grapheon-agent") == 0o755
+    assert (box.prefix / "agent/current").resolve() == dir.resolve()
+    assert mode(box.state) == 0o700 and mode(box.env) == 0o600 and "gaek_replace_me" in box.env.read_text()
+    assert box.calls() == ["daemon-reload"] and "--register-only" in out
+    unit = (box.systemd / "grapheon-agent.service").read_text()
+    assert f"ExecStart={box.prefix}/agent/current/grapheon-agent --config {box.env}" in unit and f"ReadWritePaths={box.state}" in unit and "@" not in unit.replace("@system-service", "")
+    assert mode(box.systemd / "grapheon-agent.timer") == 0o644
+    assert sh(box.prefix / "agent/current/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
+    box.env.write_text("GRAPHEON_AGENT_SERVER_URL=http://127.0.0.1:1\n")
+    box.run(rel / "scripts/install-passive-agent.sh", *box.paths)
+    assert box.env.read_text() == "GRAPHEON_AGENT_SERVER_URL=http://127.0.0.1:1\n"  # never overwritten
+    box.systemctl.unlink()
+    assert "nobody was told" in box.run(rel / "scripts/install-passive-agent.sh", *box.paths).stderr
+
+
+def test_upgrade_and_rollback_move_the_link(tmp_path):
+    box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
+    box.run(old / "scripts/install-passive-agent.sh", *box.paths)
+    box.calls()
+    out = box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths).stdout
+    assert box.current() == "releases/0.2.0" and "previous version: 0.1.0" in out and "current version:  0.2.0" in out
+    assert box.calls() == ["daemon-reload", "try-restart grapheon-agent.timer"]
+    box.run(new / "scripts/rollback-passive-agent.sh", "0.1.0", box.prefix, box.systemd)
+    assert box.current() == "releases/0.1.0" and box.calls() == ["daemon-reload"]
+    assert "not installed" in box.run(new / "scripts/rollback-passive-agent.sh", "9.9.9", box.prefix, expect=1).stderr
+    assert box.current() == "releases/0.1.0"
+
+
+def test_an_upgrade_that_does_not_start_goes_back(tmp_path):
+    box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
+    box.run(old / "scripts/install-passive-agent.sh", *box.paths)
+    (new / "agent/grapheon-agent").write_text("#!/bin/sh\nexit 1\n")
+    box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1)
+    assert box.current() == "releases/0.1.0"
+
+
+def test_old_releases_go_but_never_the_last_two(tmp_path):
+    box = Box(tmp_path)
+    for i in range(1, 5):
+        rel = release(tmp_path, f"0.{i}.0")
+        box.run(rel / "scripts/upgrade-passive-agent.sh", *box.paths, KEEP_RELEASES="2")
+        os.utime(box.prefix / f"agent/releases/0.{i}.0", (i, i))
+        shutil.rmtree(rel)
+    assert sorted(p.name for p in (box.prefix / "agent/releases").iterdir()) == ["0.3.0", "0.4.0"]
+
+
+def test_uninstall_keeps_the_state_unless_told(tmp_path):
+    box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
+    for purge in ([], ["--purge-state"]):
+        box.run(rel / "scripts/install-passive-agent.sh", *box.paths)
+        (box.state / "agent_uuid").write_text("x")
+        box.calls()
+        box.run(rel / "scripts/uninstall-passive-agent.sh", *purge, *box.paths)
+        assert box.calls() == ["disable --now grapheon-agent.timer grapheon-agent.service", "daemon-reload"]
+        assert not (box.prefix / "agent").exists() and not box.env.exists() and not list(box.systemd.iterdir())
+        assert box.state.exists() == (not purge)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_takes_the_units(tmp_path):
+    box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
+    box.run(rel / "scripts/install-passive-agent.sh", *box.paths)
+    r = subprocess.run(["systemd-analyze", "verify", "--man=no", str(box.systemd / "grapheon-agent.service"), str(box.systemd / "grapheon-agent.timer")],
+                       capture_output=True, text=True, timeout=60)
+    bad = [line for line in r.stderr.splitlines() if "grapheon-agent" in line]
+    assert not bad, bad
+
+
+def test_make_install_links_the_foreign_names(tmp_path):
+    sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX="/usr/local")
+    bin = pathlib.Path(tmp_path / "usr/local/bin")
+    for name in ("sigma-agent", "grapheon-agent", "argus-agent", "argus-report"):
+        assert os.readlink(bin / name) == "muster-agent"
+    assert sh(bin / "grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
