@@ -127,6 +127,8 @@ static int put_text(struct buf *b, const char *key, struct str s, size_t max)
     if (r < 0)
         return r;
     s = str_sub(s, 0, max);
+    if (str_has_nul(s)) /* no parser of ours reads it back, state.json included */
+        s = str_sub(s, 0, (size_t)str_find_char(s, '\0'));
     return s.len > 0 ? grapheon__json_str(b, s) : buf_cstr(b, "null");
 }
 

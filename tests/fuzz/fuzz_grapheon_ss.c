@@ -1,0 +1,28 @@
+/* fuzz: dialects
+ * What ss and netstat print: the first byte says which. Every row that comes out is JSON the server's schema knows. */
+#include <assert.h>
+
+#include "agent/dialects/grapheon.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct arena *a = arena_new(64 << 20);
+    struct rows rows = { .arena = a };
+
+    if (n > 0) {
+        struct str text = str_bytes(data + 1, n - 1);
+
+        (void)(data[0] % 2 ? grapheon__parse_ss(text, &rows) : grapheon__parse_netstat(text, &rows));
+    }
+    rows__sort(&rows);
+    for (size_t i = 0; i < rows.n; i++) {
+        struct node *tree;
+
+        assert(json_parse(a, rows.v[i], 64 << 10, &tree, NULL) == 0 && tree->type == NODE_MAP && tree->n == 8);
+    }
+    rows__done(&rows);
+    arena_free(a);
+    return 0;
+}
