@@ -1,0 +1,58 @@
+"""Netlink and the tools say the same of a network of our own: every kind of interface, neighbour, route and socket, row for row."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import BUILD, SLOW, unsanitized
+
+from grapheon_mock import canonical
+
+HERE = pathlib.Path(__file__).parent
+
+
+def can_unshare():
+    return os.geteuid() == 0 and shutil.which("ss") and subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not can_unshare(), reason="needs root, for a network namespace")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    r = subprocess.run(["unshare", "-n", sys.executable, str(HERE / "grapheon_netns.py"), str(BUILD / "muster-agent")], capture_output=True, text=True, timeout=120 * SLOW)
+    assert r.returncode == 0, r.stderr
+    return json.loads(r.stdout)
+
+
+@pytest.mark.parametrize("section", ["addresses", "neighbors", "connections", "routes"])
+def test_both_ways_of_collecting_give_the_same_rows(seen, section):
+    by_netlink, by_tools = ([canonical(r) for r in seen[how][section]] for how in ("netlink", "commands"))
+    only_tools = [r for r in by_tools if r not in by_netlink]
+    only_netlink = [r for r in by_netlink if r not in by_tools]
+    assert not only_tools and not only_netlink and by_netlink == by_tools, f"{only_netlink}\n{only_tools}\n{seen['tools']}"
+    assert by_netlink == sorted(by_netlink)
+
+
+def test_the_kinds_the_spec_names_are_there(seen):
+    n = seen["netlink"]
+    assert {"interface": "veth1", "ip_address": "198.51.100.7", "prefix_length": 32} in [{k: v for k, v in a.items() if k != "mac_address"} for a in n["addresses"]]
+    assert not any(a["interface"] in ("lo", "bare0") for a in n["addresses"])
+    assert {a["state"] for a in n["neighbors"]} >= {"stale", "failed", "permanent"} and not any(a["ip_address"] == "192.0.2.80" for a in n["neighbors"])
+    assert {r["destination"] for r in n["routes"]} >= {"default", "203.0.113.0/25", "203.0.113.200", "10.0.0.0/8", "10.1.2.3", "172.16.0.0/12"}
+    assert not any(r["destination"] == "100.64.0.0/10" for r in n["routes"])
+    assert next(r for r in n["routes"] if r["destination"] == "172.16.0.0/12") == {"destination": "172.16.0.0/12", "gateway": None, "interface": None, "source_ip": None}
+    states = {c["state"] for c in n["connections"]}
+    assert states >= {"listen", "established", "time_wait", "close_wait", "fin_wait2", "unknown"}
+    assert any(c["local_ip"] == "::ffff:7f00:1" for c in n["connections"]) and any(c["local_ip"] == "::" for c in n["connections"])
+    shared = next(c for c in n["connections"] if c["local_port"] == seen["shared_port"] and c["state"] == "listen")
+    assert shared["pid"] == max(seen["pids"])
+
+
+@unsanitized
+def test_a_run_costs_less_than_15_ms(seen):
+    print(f"{seen['cpu'] * 1000:.1f} ms")
+    assert seen["cpu"] < 0.015
