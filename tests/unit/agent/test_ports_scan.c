@@ -8,13 +8,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -24,6 +21,7 @@
 #include "agent/ports.h"
 #include "agent/ports_priv.h"
 #include "base/fd.h"
+#include "netns.h"
 
 static struct {
     bool is_alone;      /* our own namespace */
@@ -33,19 +31,6 @@ static struct {
     size_t n;
     uint16_t next;
 } T;
-
-static bool go_alone(void)
-{
-    struct ifreq ifr = { .ifr_flags = IFF_UP | IFF_RUNNING };
-    AUTO_FD int fd = -1;
-
-    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-        return false;
-    (void)snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "lo");
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
-    return true;
-}
 
 static int set_up_all(void **state)
 {
@@ -401,6 +386,28 @@ static void privileged_ports_are_used_without_the_privilege(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void a_range_is_two_ports_in_order(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_good;
+    } rows[] = { { "10000-30000", true }, { "1-65535", true }, { "80-80", true }, { " 5 - 6 ", true }, { "0-5", false }, { "5-0", false },
+                 { "6-5", false }, { "1-65536", false }, { "5", false }, { "", false }, { "-", false }, { "a-b", false }, { "5-", false },
+                 { "-5", false }, { "1-2-3", false }, { "1..2", false } };
+    uint16_t first, last;
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        err_reset(&err);
+        assert_int_equal(port_range_parse(str_of(rows[i].text), &first, &last, &err) == 0, rows[i].is_good);
+        assert_int_equal(err_is(&err), !rows[i].is_good);
+    }
+    assert_int_equal(port_range_parse(STR("10000-30000"), &first, &last, &err), 0);
+    assert_int_equal(first, 10000);
+    assert_int_equal(last, 30000);
+}
+
 static void a_whole_range_gets_one_bit_a_port(void **state)
 {
     uint8_t by[3][3];
@@ -438,6 +445,7 @@ int main(void)
         cmocka_unit_test_teardown(netlink_agrees_with_strict_on_connections_over_ipv6, tear_down),
         cmocka_unit_test_teardown(netlink_agrees_with_strict_on_a_mapped_connection, tear_down),
         cmocka_unit_test_teardown(privileged_ports_are_used_without_the_privilege, tear_down),
+        cmocka_unit_test(a_range_is_two_ports_in_order),
         cmocka_unit_test_teardown(a_whole_range_gets_one_bit_a_port, tear_down),
     };
 
