@@ -3,24 +3,30 @@
 
 #include "api/dialects/sigma.h"
 
-/* A quoted field from behind its opening quote; *@text is left behind the closing one. */
+/* A quoted field from behind its opening quote; *@text is left behind the closing one. Without doubled quotes it borrows. */
 static int quoted(struct arena *a, struct str *text, struct str *ret)
 {
-    char *out = arena_alloc(a, text->len + 1);
-    size_t n = 0, i = 0;
+    size_t end = 0, n = 0, n_doubled = 0;
+    char *out;
 
-    if (!out)
-        return -ENOBUFS;
-    for (;; i++) {
-        if (i == text->len)
-            return -EINVAL; /* never closed */
-        if (text->ptr[i] == '"' && (i + 1 == text->len || text->ptr[i + 1] != '"'))
-            break;
-        i += text->ptr[i] == '"';
-        out[n++] = text->ptr[i];
+    while (end < text->len && (text->ptr[end] != '"' || (end + 1 < text->len && text->ptr[end + 1] == '"'))) {
+        n_doubled += text->ptr[end] == '"';
+        end += text->ptr[end] == '"' ? 2 : 1;
     }
-    *text = str_sub(*text, i + 1, text->len);
-    *ret = str_bytes(out, n);
+    if (end >= text->len)
+        return -EINVAL; /* never closed */
+    *ret = str_sub(*text, 0, end);
+    if (n_doubled > 0) {
+        out = arena_alloc(a, end - n_doubled);
+        if (!out)
+            return -ENOBUFS;
+        for (size_t i = 0; i < end; i++) {
+            i += text->ptr[i] == '"';
+            out[n++] = text->ptr[i];
+        }
+        *ret = str_bytes(out, n);
+    }
+    *text = str_sub(*text, end + 1, text->len);
     return 0;
 }
 
