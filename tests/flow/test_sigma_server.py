@@ -330,3 +330,18 @@ def test_csv_out_is_csv_in(fleet):
         assert a[k] == b[k], k
     assert b["extra"]["k"] == [1, {"n": None}]
     assert [x["ip"] for x in b["ip_addresses"]] == ["192.0.2.1"] and b["provider_id"] == two.get("/api/providers")["data"][0]["id"]
+
+
+def test_a_csv_of_nearly_two_megabytes_comes_in(fleet):
+    s = fleet.server()
+    note = "x" * 380
+    rows = ["hostname,notes,ip_addresses"] + [f'big-{n},"{note}","[{{""ip"":""192.0.2.1""}}]"' for n in range(4400)]
+    body = json.dumps({"format": "csv", "data": "\n".join(rows)})
+    assert 1_800_000 < len(body) < 2 << 20
+    k = key(s, "operator")
+    r = requests.post(s.url + "/api/vps/import", data=body, headers={**J, "X-Api-Key": k}, timeout=60)
+    assert r.json() == {"imported": 4400, "errors": []}
+    assert s.get("/api/vps?hostname=big-4399")["total"] == 1
+    body = json.dumps({"format": "csv", "data": "hostname\n" + "\n".join(f"n-{n}" for n in range(5001))})
+    r = requests.post(s.url + "/api/vps/import", data=body, headers={**J, "X-Api-Key": k}, timeout=60)
+    assert r.json()["imported"] == 5000 and "5000 rows" in r.json()["errors"][0]
