@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+from grapheon_mock import Mock
+
 agent = sys.argv[1]
 
 
@@ -72,12 +74,19 @@ def report(how, state):
     return json.loads(r.stdout)
 
 
-def cpu():
+def cpu(state):
+    """Of a whole run: rows, delta, report, state."""
+    mock = Mock()
+    mock.refuse_wildcards = False
+    api = lambda path, body: mock.console("POST", path, {}, body)[1]  # noqa: E731
+    policy = api("/policies", {"name": "p", "jitter_seconds": 0})["id"]
+    key = api("/enrollment-keys", {"name": "k", "default_policy_id": policy, "auto_approve": True})["enrollment_key"]
+    run = [agent, "grapheon", "--config", "/nonexistent", "--state-dir", state, "--server-url", mock.url]
+    subprocess.run([*run, "--enrollment-key", key, "--register-only"], check=True, stderr=subprocess.DEVNULL)
     best = 9.0
     for _ in range(15):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        with tempfile.TemporaryDirectory() as d:
-            report("netlink", d)
+        subprocess.run([*run, "--force"], check=True, stderr=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return best
@@ -85,7 +94,7 @@ def cpu():
 
 try:
     with tempfile.TemporaryDirectory() as d:
-        print(json.dumps({"netlink": report("netlink", d), "commands": report("commands", d), "cpu": cpu(), "pids": [os.getpid(), shared.pid],
+        print(json.dumps({"netlink": report("netlink", d), "commands": report("commands", d), "cpu": cpu(d), "pids": [os.getpid(), shared.pid],
                           "shared_port": keep[0].getsockname()[1], "tools": subprocess.run(["ss", "-tunapH"], capture_output=True, text=True).stdout}))
 finally:
     shared.kill()

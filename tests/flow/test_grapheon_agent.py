@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-from conftest import BUILD, SLOW, unsanitized, until
+from conftest import BUILD, SLOW, until
 from grapheon_mock import ADMIN, Mock, canonical
 
 SECTIONS = ("addresses", "neighbors", "connections", "routes")
@@ -450,7 +450,7 @@ def test_a_report_whose_answer_was_lost_is_not_taken_for_this_one(mock, ready):
     mock.answers(200, json.dumps({"status": "accepted", "repeat": True}).encode())
     ready.run("--force")
     last = mock.reports()[-1]
-    assert last["sequence_number"] == 3 and last["state_epoch"] == epoch and len(last["removed"]["neighbors"]) == 2
+    assert last["sequence_number"] == 3 and last["state_epoch"] == epoch and last["full_snapshot"] is True and last["neighbors"] == []
 
 
 def test_a_resync_makes_the_next_report_full(mock, ready):
@@ -681,19 +681,3 @@ def test_a_refused_key_can_be_replaced_by_registering_again(mock, ready):
     agent["enrollment_key_id"] = None
     assert "registering again" in ready.run("--force", "--reregister", "--enrollment-key", key).stderr
     assert mock.reports()[-1]["sequence_number"] == 2
-
-
-@unsanitized
-def test_a_run_is_small_and_quick(mock, ready):
-    ready.collector = "netlink"
-    ready.run("--force")
-    best = min(cpu_of(ready) for _ in range(7))
-    assert best < 0.015, f"{best * 1000:.1f} ms of CPU"
-
-
-def cpu_of(host):
-    import resource
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    host.run("--force")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

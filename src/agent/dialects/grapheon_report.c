@@ -10,7 +10,8 @@
 #include "base/text.h"
 #include "codec/gzip.h"
 
-enum { FRAME_BYTES = 2400 }; /* all of a check-in but rows and names */
+enum { FRAME_BYTES = 2400, /* all of a check-in but rows and names */
+       NAME_BYTES = 255 /* of a name, at every server */ };
 
 static int put_cstr(struct buf *b, const char *before, const char *s)
 {
@@ -18,7 +19,7 @@ static int put_cstr(struct buf *b, const char *before, const char *s)
 
     if (r < 0)
         return r;
-    return s && *s ? grapheon__json_str(b, str_of(s)) : buf_cstr(b, "null");
+    return s && *s ? grapheon__json_str(b, str_sub(str_of(s), 0, NAME_BYTES)) : buf_cstr(b, "null");
 }
 
 static int put_rows(struct buf *b, const struct str *v, size_t n)

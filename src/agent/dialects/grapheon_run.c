@@ -260,10 +260,10 @@ static int taken(struct run *run, const struct answer *a, uint64_t sequence, con
     return grapheon__state_save(s, err);
 }
 
-static void plan_again(struct run *run)
+static void plan_again(struct run *run, bool full)
 {
     plan__done(&run->plan);
-    grapheon__plan(run->s, &run->sample, run->full && run->n_told == 0, &run->plan);
+    grapheon__plan(run->s, &run->sample, full, &run->plan);
 }
 
 /* What can be mended after a refusal: true when it is worth another try. */
@@ -277,7 +277,7 @@ static bool mend(struct run *run, const struct answer *a, size_t n_bytes)
     if (grapheon__is_wildcard_refusal(a->status, a->json) && run->o->wildcard_mode == GW_AUTO && !run->dropped_wildcards &&
         rows__drop_wildcards(&run->sample.rows[GS_CONNECTIONS]) > 0) {
         run->dropped_wildcards = true;
-        plan_again(run);
+        plan_again(run, run->full && run->n_told == 0);
         grapheon__say(SAY_WARNING, "The server refuses listeners on every address: sending the report without them");
         return true;
     }
@@ -317,9 +317,11 @@ static int tell(struct run *run)
             return failed(run, &a);
         }
         if (is_true(a.json, "repeat") && !a.maybe_delivered && run->n_repeats++ < REPEATS_MAX) {
-            /* an earlier run's report of this number was taken, and its answer lost: this one has not been told yet */
+            /* an earlier run's report of this number was taken, and its answer lost: what the server has now is not what we
+             * remember, and this report has not been told yet */
             run->s->sequence = sequence;
-            grapheon__say(SAY_INFO, "The server has a report %llu already: numbering on", (unsigned long long)sequence);
+            plan_again(run, true);
+            grapheon__say(SAY_INFO, "The server has a report %llu already: sending a full one under the next number", (unsigned long long)sequence);
             continue;
         }
         if (run->dropped_wildcards)

@@ -111,6 +111,7 @@ static int down(void **state)
     (void)state;
     outbound_free(TAKE(out));
     listener_free(TAKE(li));
+    TURN_SOME(l); /* a dial that was given up before its first turn goes in that turn */
     loop_free(l);
     buf_done(&got);
     if (certs)
