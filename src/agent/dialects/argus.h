@@ -143,7 +143,7 @@ void argus__cmd_answer(struct argus_cmd *c, enum argus_answer answer, const char
 /* -- argus_logs.c */
 /* Makes DIR/logs/ID.log (0600), removing the oldest beyond ARGUS_LOGS_KEPT that @b does not run. Malloced path, or NULL and errno. */
 char *argus__log_make(const char *dir, struct str id, const struct argus_book *b);
-/* The end of it, at most ARGUS_LOG_TAIL_MAX bytes of valid UTF-8 without NUL; nothing when there is none. */
+/* The end of it, at most ARGUS_LOG_TAIL_MAX bytes of valid UTF-8, controls blanked; nothing when there is none. */
 void argus__log_tail(const char *dir, const char *id, struct buf *out);
 /* Moves the content of a log above @max bytes to ID.log.1 (copies, then empties: its writers append). Any thread. */
 int argus__log_rotate(const char *dir, const char *id, uint64_t max);

@@ -103,8 +103,9 @@ void argus__log_tail(const char *dir, const char *id, struct buf *out)
     n = pread(fd, raw, ARGUS_LOG_TAIL_MAX, st.st_size > ARGUS_LOG_TAIL_MAX ? st.st_size - ARGUS_LOG_TAIL_MAX : 0);
     if (n <= 0)
         return;
+    /* Control characters (colours, bells) are six bytes each in JSON and nothing to read. */
     for (ssize_t i = 0; i < n; i++)
-        if (raw[i] == '\0')
+        if (((uint8_t)raw[i] < ' ' && raw[i] != '\n' && raw[i] != '\t') || raw[i] == 0x7f)
             raw[i] = ' ';
     (void)utf8_lossy(&clean, str_bytes(raw, (size_t)n));
     tail = buf_as_str(&clean);
