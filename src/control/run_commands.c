@@ -324,7 +324,7 @@ void run_poll(struct control *c, const struct run_agent_ref *a, void (*fn)(void 
     poll_tasks(c, a->host_id, on_task, &x);
     if (x.has_stops) { /* `muster cancel` of a running rerun: the agent learns of it as of any stop */
         x.v.n = 0;
-        run__commands_tick(c, 0);
+        run__commands_tick(c, control__mono(c));
         poll_tasks(c, a->host_id, on_task, &x);
     }
     for (size_t i = 0; i < x.v.n; i++) {

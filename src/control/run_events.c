@@ -6,7 +6,8 @@
 
 #include "control/run_priv.h"
 
-enum { EVENT_ARENA_MAX = 1 << 20, SNAPSHOT_JSON_MAX = 240 << 10, COMMAND_JSON_MAX = 160 << 10, METRICS_MAX = 4096, LINE_MAX = 32 << 10, DATA_MAX = 128 << 10 };
+enum { EVENT_ARENA_MAX = 1 << 20, SNAPSHOT_JSON_MAX = 240 << 10, COMMAND_JSON_MAX = 160 << 10, METRICS_MAX = 4096, LINE_MAX = 32 << 10, DATA_MAX = 128 << 10,
+       ENV_EACH_MAX = 64 << 10 };
 
 struct ingest {
     struct life *life;
@@ -150,12 +151,21 @@ static bool may_snapshot(const struct ingest *x, const struct run *r)
     return run__is_owner(&x->p, r->row.owner_id) && r->row.route_owner_id == r->row.owner_id && !r->snapshot;
 }
 
+/* As long as its record says, and small enough as JSON. */
+static bool is_command_kept(struct str command)
+{
+    return command.len <= RUN_COMMAND_MAX && run__json_len(command) <= COMMAND_JSON_MAX;
+}
+
 static int check_snapshot(const struct run_event *e, struct err *err)
 {
     size_t bytes = run__json_len(e->data_command) + run__json_len(e->cwd) + e->meta.len;
-    for (size_t i = 0; i < e->env.n; i++)
+    bool fits = is_command_kept(e->data_command) && e->cwd.len <= 4096 && e->env.n <= 1024;
+    for (size_t i = 0; i < e->env.n; i++) {
         bytes += run__json_len(e->env.v[i].key) + run__json_len(e->env.v[i].value) + 6;
-    if (bytes > SNAPSHOT_JSON_MAX || run__json_len(e->data_command) > COMMAND_JSON_MAX || e->cwd.len > 4096 || e->env.n > 1024)
+        fits &= e->env.v[i].key.len <= ENV_EACH_MAX && e->env.v[i].value.len <= ENV_EACH_MAX;
+    }
+    if (bytes > SNAPSHOT_JSON_MAX || !fits)
         return err_set(err, -EMSGSIZE, "run.too_large", "a snapshot is at most %d bytes", SNAPSHOT_JSON_MAX);
     return 0;
 }
@@ -182,7 +192,7 @@ static void take_source(struct control *c, struct run *r, const struct run_event
     set_if_empty(c, &r->row.commit, e->commit, 128);
     /* Of a copy the command is what it was started with. Commands stay as they are: line feeds and all. */
     struct str command = e->type == RUN_EVENT_BATCH_START && e->data_command.len ? e->data_command : e->command;
-    if (!r->row.source_batch_id.len && !r->row.command.len && command.len && run__json_len(command) <= COMMAND_JSON_MAX)
+    if (!r->row.source_batch_id.len && !r->row.command.len && command.len && is_command_kept(command))
         run__set_raw(&r->row.command, command);
 }
 

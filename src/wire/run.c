@@ -127,7 +127,7 @@ static const struct field event_fields[] = {
 const struct record run_event_record = RECORD(run_event_row, event_fields);
 
 static const struct field log_fields[] = {
-    F_STR(struct run_log_row, level, "level", 32, .flags = FIELD_OMIT),
+    F_STR(struct run_log_row, level, "level", 128, .flags = FIELD_OMIT),
     F_STR(struct run_log_row, line, "line", 32 << 10, .flags = FIELD_OMIT),
     F_STR(struct run_log_row, item_id, "item_id", 256, .flags = FIELD_OMIT),
     F_U64(struct run_log_row, at, "at_us", .flags = FIELD_OMIT),

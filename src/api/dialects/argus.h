@@ -23,6 +23,11 @@ void argus_text(struct jw *w, const char *key, struct str s);
 /* A path that begins with /api/agents/agent-, or argus's own credential. */
 bool argus_claims_agent(const struct http_req *req);
 
+/* -- argus_events.c */
+/* One event out of its tree: 0 and *@e, whose strings live in @a; -EINVAL run.schema (another schema version), field.* with @errs or the
+ * path in @err. Pure. */
+int argus_read_event(struct arena *a, const struct node *n, struct run_event *e, struct record_errors *errs, struct err *err);
+
 /* -- argus_batches.c */
 void argus_view_batch(struct jw *w, const struct run_view *v);
 

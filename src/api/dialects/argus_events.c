@@ -126,7 +126,7 @@ static int bad_field(struct err *err, const char *path, const char *slug, const 
     return -EINVAL;
 }
 
-static int read_event(struct arena *a, const struct node *n, struct run_event *e, struct record_errors *errs, struct err *err)
+int argus_read_event(struct arena *a, const struct node *n, struct run_event *e, struct record_errors *errs, struct err *err)
 {
     struct str schema = n->type == NODE_MAP ? text_in(n, "schema_version") : STR_NONE;
     struct argus_event b;
@@ -240,7 +240,7 @@ static void on_event(struct call *c)
     if (!root)
         return;
     c->body = root; /* for the refusal: it is about the body */
-    if (read_event(c->arena, root, &e, &errs, &err) == 0)
+    if (argus_read_event(c->arena, root, &e, &errs, &err) == 0)
         run_ingest(c->control, &c->who, &e, on_taken, call_ref(c));
     else if (strcmp(err.slug, "run.schema") == 0)
         reply_schema(c, root, &err);
@@ -320,7 +320,7 @@ static void take_one(struct call *c, const struct node *n, struct one *o)
     struct run_event e;
 
     (void)str_copy(str_sub(n->type == NODE_MAP ? text_in(n, "event_id") : STR_NONE, 0, 36), o->event_id, sizeof(o->event_id));
-    if (read_event(c->arena, n, &e, &errs, &err) == 0)
+    if (argus_read_event(c->arena, n, &e, &errs, &err) == 0)
         run_ingest(c->control, &c->who, &e, on_one_taken, o);
     else
         on_one_taken(o, -EINVAL, &err, 0, false);

@@ -200,8 +200,22 @@ static void a_snapshot_that_is_too_large_is_refused(void **state)
     text[40000] = '\0';
     struct run_event e = snapshot_of("b1", text);
     assert_string_equal(tell_event(f, &p, &e).slug, "run.too_large");
+    memset(text, 'x', RUN_COMMAND_MAX + 1);
+    text[RUN_COMMAND_MAX + 1] = '\0';
+    e = snapshot_of("b1", text);
+    assert_string_equal(tell_event(f, &p, &e).slug, "run.too_large");
+    e = event_of("b2", RUN_EVENT_BATCH_DONE); /* as the batch's own it is not kept */
+    e.command = str_of(text);
+    assert_int_equal(tell_event(f, &p, &e).result, 0);
+    struct kv big = { STR("A"), str_bytes(text, (64 << 10) + 1) };
+    e = snapshot_of("b1", "true");
+    e.env = (struct kv_list){ &big, 1 };
+    assert_string_equal(tell_event(f, &p, &e).slug, "run.too_large");
+    restart(f); /* what was kept can be read */
+    struct run_view v;
+    look(f, &p, "b2", &v);
+    assert_int_equal(v.row->command.len, 0);
     text[64 << 10] = '\0';
-    memset(text, 'x', 64 << 10);
     e = snapshot_of("b1", text);
     assert_int_equal(tell_event(f, &p, &e).result, 0);
 }

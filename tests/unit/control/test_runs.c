@@ -436,6 +436,30 @@ static void cancelling_the_job_is_a_stop(void **state)
     assert_int_equal(state_of(f, two), RUN_STOPPING);
 }
 
+static void a_cancel_that_is_fetched_ends_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct fleet_counts n;
+    char one[RUN_ID_MAX + 1], two[RUN_ID_MAX + 1];
+    int result = 1;
+    batch_done(f, &p, "b1");
+    batch_done(f, &p, "b2");
+    rerun(f, &p, "b1", one); /* job 1 */
+    rerun(f, &p, "b2", two); /* job 2 */
+    struct orders os = fetch(f, &a);
+    ack(f, &a, os.v[0].uuid, true);
+    ack(f, &a, os.v[1].uuid, true);
+    tell(f, &p, one, RUN_EVENT_BATCH_DONE); /* its exit is still to come */
+    job_cancel(f->c, &f->admin, 2, 0, on_cancelled, &result);
+    settle(f);
+    assert_int_equal(fetch(f, &a).n, 1);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 3); /* both, and the stop */
+    assert_int_equal(ended(f, &a, os.v[0].uuid, 0, 0, ""), 0);
+}
+
 static void a_rerun_of_a_host_that_is_forgotten_waits_for_another(void **state)
 {
     struct fixture *f = *state;
@@ -544,6 +568,7 @@ int main(void)
         T(a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word),
         T(without_an_agent_a_stop_is_the_script_s_to_hear),
         T(cancelling_the_job_is_a_stop),
+        T(a_cancel_that_is_fetched_ends_nothing_else),
         T(a_rerun_of_a_host_that_is_forgotten_waits_for_another),
         T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
         T(a_silent_run_stalls_and_speaks_up_again),
