@@ -162,8 +162,25 @@ static int utf8_next(struct str s, uint32_t *ret)
     return n;
 }
 
+/* Nearly all text is ASCII: eight bytes at a time as far as it goes. */
+static size_t ascii_prefix(struct str s)
+{
+    size_t i = 0;
+    uint64_t v;
+
+    for (; i + sizeof(v) <= s.len; i += sizeof(v)) {
+        memcpy(&v, s.ptr + i, sizeof(v));
+        if (v & 0x8080808080808080)
+            return i;
+    }
+    while (i < s.len && (uint8_t)s.ptr[i] < 0x80)
+        i++;
+    return i;
+}
+
 bool utf8_is_valid(struct str s)
 {
+    s = str_sub(s, ascii_prefix(s), s.len);
     uint32_t c;
     while (s.len) {
         int n = utf8_next(s, &c);

@@ -132,40 +132,61 @@ static const char *check_value(const char *p, const char *end, unsigned depth)
 }
 
 /* -- the walk */
+/* Quotes are rare and escaped ones rarer: look for one, then at what stands before it. */
 static const char *end_of_string(const char *p, const char *end)
 {
-    for (p++; p < end && *p != '"'; p++)
-        p += *p == '\\';
-    return p + 1;
+    const char *from = ++p;
+
+    while ((p = memchr(p, '"', (size_t)(end - p)))) {
+        size_t n = 0;
+
+        while (p - n > from && p[-1 - (ptrdiff_t)n] == '\\')
+            n++;
+        p++;
+        if (n % 2 == 0)
+            return p;
+    }
+    return end;
+}
+
+/* What matters inside of brackets: quotes open a string, brackets count. */
+static const uint8_t bracket_class[256] = { ['"'] = 1, ['{'] = 2, ['['] = 2, ['}'] = 3, [']'] = 3 };
+
+static const char *end_of_many(const char *p, const char *end)
+{
+    unsigned depth = 0;
+
+    while (p < end) {
+        switch (bracket_class[(uint8_t)*p]) {
+        case 0:
+            p++;
+            continue;
+        case 1:
+            p = end_of_string(p, end);
+            continue;
+        case 2:
+            depth++;
+            break;
+        default:
+            depth--;
+            break;
+        }
+        p++;
+        if (depth == 0)
+            return p;
+    }
+    return end;
 }
 
 static const char *end_of_value(const char *p, const char *end)
 {
-    unsigned depth = 0;
-
-    do {
-        switch (*p) {
-        case '"':
-            p = end_of_string(p, end);
-            break;
-        case '{':
-        case '[':
-            depth++;
-            p++;
-            break;
-        case '}':
-        case ']':
-            depth--;
-            p++;
-            break;
-        default:
-            p++;
-            break;
-        }
-        if (depth == 0 && (p >= end || *p == ',' || *p == '}' || *p == ']' || *p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-            return p;
-    } while (p < end);
-    return end;
+    if (*p == '"')
+        return end_of_string(p, end);
+    if (*p == '{' || *p == '[')
+        return end_of_many(p, end);
+    while (p < end && *p != ',' && *p != '}' && *p != ']' && (uint8_t)*p > ' ')
+        p++;
+    return p;
 }
 
 static enum json_kind kind_of(struct str raw)

@@ -153,18 +153,30 @@ static void put_number(struct jw *w, const char *text, int n, bool is_exact)
         put(w, "\"", 1);
 }
 
+/* By hand: documents are full of numbers, and printf is most of what they would cost. Fills @text from its end. */
+static char *digits_of(uint64_t v, char *end)
+{
+    do
+        *--end = (char)('0' + v % 10);
+    while (v /= 10);
+    return end;
+}
+
 void jw_u64(struct jw *w, uint64_t v)
 {
-    char text[32];
-    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
-    put_number(w, text, n, v <= exact_max);
+    char text[32], *p = digits_of(v, text + sizeof(text));
+
+    put_number(w, p, (int)(text + sizeof(text) - p), v <= exact_max);
 }
 
 void jw_i64(struct jw *w, int64_t v)
 {
-    char text[32];
-    int n = snprintf(text, sizeof(text), "%lld", (long long)v);
-    put_number(w, text, n, v <= (int64_t)exact_max && v >= -(int64_t)exact_max);
+    uint64_t size = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    char text[32], *p = digits_of(size, text + sizeof(text));
+
+    if (v < 0)
+        *--p = '-';
+    put_number(w, p, (int)(text + sizeof(text) - p), size <= exact_max);
 }
 
 void jw_f64(struct jw *w, double v)

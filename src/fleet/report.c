@@ -123,9 +123,10 @@ bool report_ip(struct str s, char ret[46], bool *ret_any)
         s.len = (size_t)zone;
     if (s.len == 0 || str_copy(s, text, sizeof(text)) < 0)
         return false;
-    if (inet_pton(AF_INET, text, &a4) == 1) {
+    if (inet_pton(AF_INET, text, &a4) == 1) { /* takes one spelling only: no leading zeros, no short forms */
         *ret_any = a4.s_addr == 0;
-        return inet_ntop(AF_INET, &a4, ret, 46) != NULL;
+        memcpy(ret, text, s.len + 1);
+        return true;
     }
     if (inet_pton(AF_INET6, text, &a6) != 1)
         return false;
@@ -209,11 +210,11 @@ bool mark_set_has(const struct mark_set *s, uint64_t mark)
     return s->cap && s->v[place_of(s, mark_of(mark))];
 }
 
-static void grow(struct mark_set *s)
+static void resize(struct mark_set *s, uint32_t cap)
 {
     struct mark_set old = *s;
 
-    s->cap = old.cap ? old.cap * 2 : SET_MIN;
+    s->cap = cap;
     s->v = xcalloc(s->cap, sizeof(*s->v));
     for (uint32_t i = 0; i < old.cap; i++)
         if (old.v[i])
@@ -221,11 +222,21 @@ static void grow(struct mark_set *s)
     free(old.v);
 }
 
+void mark_set_room(struct mark_set *s, uint32_t n)
+{
+    uint32_t cap = s->cap ? s->cap : SET_MIN;
+
+    while (n * 4ull > cap * 3ull)
+        cap *= 2;
+    if (cap > s->cap)
+        resize(s, cap);
+}
+
 bool mark_set_add(struct mark_set *s, uint64_t mark)
 {
     mark = mark_of(mark);
     if ((s->n + 1) * 4ull > s->cap * 3ull)
-        grow(s);
+        resize(s, s->cap ? s->cap * 2 : SET_MIN);
     uint32_t i = place_of(s, mark);
     if (s->v[i])
         return false;

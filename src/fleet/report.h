@@ -143,6 +143,8 @@ struct mark_set {
 void mark_set_done(struct mark_set *s);
 void mark_set_clear(struct mark_set *s);
 bool mark_set_has(const struct mark_set *s, uint64_t mark);
+/* Grows once for @n marks in all. */
+void mark_set_room(struct mark_set *s, uint32_t n);
 /* True if it was not there. */
 bool mark_set_add(struct mark_set *s, uint64_t mark);
 /* True if it was there. */

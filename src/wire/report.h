@@ -15,7 +15,7 @@ enum {
     REPORT_REASON_MAX = 1000,
     REPORT_METADATA_MAX = 8192,
     REPORT_ADDRESSES_MAX = 256, /* shown of one reporter */
-    REPORT_SEEN_MAX = 64,       /* addresses kept of one check-in */
+    REPORT_SEEN_MAX = 32,       /* addresses kept of one check-in */
 };
 
 /* What a reporter may collect; a bit each in struct report_policy. */

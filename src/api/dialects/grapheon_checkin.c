@@ -21,6 +21,8 @@ enum {
     JOBS_BYTES_MAX = 64 << 20, /* and what they may inflate to together */
     ARENA_FACTOR = 24,        /* what reading takes, in bytes per byte of text: rows of 21 bytes become 400 */
     ARENA_BASE = 256 << 10,
+    BATCHES_MAX = 2,
+    ANSWER_BYTES = 12 << 10,
 };
 
 /* -- registering */
@@ -180,9 +182,18 @@ struct job {
     enum grapheon_read got;
     int inflated; /* of gzip_inflate() */
     struct job *prev, *next;
+    struct job *next_in_batch;
 };
 static struct job *jobs; /* in the order they came; the core loop's */
 static size_t n_jobs, jobs_bytes;
+
+/* What waits while the pool is busy goes to it together: under load a hand-over to another thread costs as much as reading a report. */
+struct batch {
+    struct job *first;
+    struct loop *loop;
+};
+static struct job *unread, **unread_end = &unread;
+static unsigned n_batches;
 
 static void job_free(struct job *j)
 {
@@ -196,10 +207,8 @@ static void job_free(struct job *j)
     free(j);
 }
 
-/* On a pool thread. */
-static void read_body(void *ctx)
+static void read_body(struct job *j)
 {
-    struct job *j = ctx;
     struct str text = buf_as_str(&j->raw);
 
     if (j->is_gzip && text.len) {
@@ -215,6 +224,15 @@ static void read_body(void *ctx)
     j->arena = arena_new(ARENA_BASE + ARENA_FACTOR * text.len);
     j->got = grapheon_read_report(j->arena, text, j->is_strict, &j->report);
     j->report.is_gzip = j->is_gzip;
+}
+
+/* On a pool thread. */
+static void read_batch(void *ctx)
+{
+    const struct batch *b = ctx;
+
+    for (struct job *j = b->first; j; j = j->next_in_batch)
+        read_body(j);
 }
 
 static void write_rejected(struct jw *w, const struct report *r)
@@ -245,10 +263,13 @@ static void answer_checkin(struct call *c, const struct job *j, const struct rep
     struct err err = { 0 };
     char now[32];
 
+    uint8_t *room;
+
     if (reporter_find(c->control, a->reporter_id, &v, &err) < 0) {
         grapheon_error(c, &err);
         return;
     }
+    (void)buf_reserve(&c->out, ANSWER_BYTES, &room); /* grown once */
     grapheon_format_time(a->received_at, now);
     grapheon_begin(c);
     jw_map(w);
@@ -336,14 +357,38 @@ static struct job *next_of(uint64_t reporter_id)
     return NULL;
 }
 
+static void send_batch(struct loop *loop);
+
 static void on_read(void *ctx)
 {
-    struct job *j = ctx;
-    uint64_t reporter_id = j->pass.reporter_id;
+    struct batch *b = ctx;
+    struct job *j;
+    struct loop *loop = b->loop;
+    uint64_t agents[JOBS_MAX];
+    size_t n = 0;
 
-    j->is_read = true;
-    while ((j = next_of(reporter_id)))
-        hand_in(j);
+    for (j = b->first; j; j = j->next_in_batch) {
+        j->is_read = true;
+        agents[n++] = j->pass.reporter_id;
+    }
+    free(b);
+    n_batches--;
+    if (unread)
+        send_batch(loop); /* the pool goes on while we are busy with these */
+    for (size_t i = 0; i < n; i++)
+        while ((j = next_of(agents[i])))
+            hand_in(j);
+}
+
+static void send_batch(struct loop *loop)
+{
+    struct batch *b = xnew0(struct batch);
+
+    *b = (struct batch){ unread, loop };
+    unread = NULL;
+    unread_end = &unread;
+    n_batches++;
+    loop_work(loop, read_batch, on_read, b);
 }
 
 static bool has_room(struct call *c, const struct report_pass *pass)
@@ -403,5 +448,8 @@ void grapheon_on_checkin(struct call *c)
     DL_APPEND(jobs, j);
     n_jobs++;
     jobs_bytes += pass.max_report_bytes;
-    loop_work(c->api->conf.loop, read_body, on_read, j);
+    *unread_end = j;
+    unread_end = &j->next_in_batch;
+    if (n_batches < BATCHES_MAX)
+        send_batch(c->api->conf.loop);
 }

@@ -13,6 +13,7 @@
 
 enum {
     ROW_LEAST = 21, /* {"ip_address":"::1"} and a comma: rows that are kept are no shorter */
+    ROW_USUAL = 150, /* what a row of a connection takes */
     SECTION_BYTES = LIMIT_SECTION_BYTES - (256 << 10),
 };
 
@@ -126,6 +127,7 @@ static size_t read_rows(struct reader *rd, enum report_section s, const struct j
     struct grapheon_row row;
 
     in->is_told = true;
+    mark_set_room(&keys, (uint32_t)(list->raw.len / ROW_USUAL));
     in->rows = arena_array(rd->a, room, sizeof(*in->rows));
     in->marks = arena_array(rd->a, room, sizeof(*in->marks));
     in->macs = arena_array(rd->a, room, sizeof(*in->macs));
@@ -337,6 +339,7 @@ static bool begin(struct reader *rd, struct arena *a, struct str text, struct re
     ret->ips = arena_array(a, room, sizeof(*ret->ips));
     ret->ip_marks = arena_array(a, room, sizeof(*ret->ip_marks));
     ret->macs = arena_array(a, room / 2 + 1, sizeof(*ret->macs));
+    mark_set_room(&rd->ips, (uint32_t)(text.len / ROW_USUAL));
     return ret->ips && ret->ip_marks && ret->macs;
 }
 

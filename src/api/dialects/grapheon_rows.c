@@ -88,6 +88,31 @@ static bool get_int(struct row_reader *r, const struct json_item *m, const char 
     return *ret <= max || bad(r, field, "less_than_equal", "is too large");
 }
 
+/* -- appending: rows are made of very many small pieces, so the usual case is here and not in another file */
+static inline int add(struct buf *b, const void *p, size_t n)
+{
+    if (b->cap - b->len <= n || b->len + n > b->max)
+        return buf_append(b, p, n);
+    memcpy(b->ptr + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+
+static inline int add_str(struct buf *b, struct str s)
+{
+    return s.len ? add(b, s.ptr, s.len) : 0;
+}
+
+static inline int add_cstr(struct buf *b, const char *s)
+{
+    return add(b, s, strlen(s));
+}
+
+static inline int add_char(struct buf *b, char c)
+{
+    return add(b, &c, 1);
+}
+
 /* -- JSON of known members: written in order, those that are not there left out */
 struct row_json {
     struct buf *out;
@@ -95,12 +120,12 @@ struct row_json {
     char before;
 };
 
-static void put_key(struct row_json *j, const char *key)
+static inline void put_key(struct row_json *j, const char *key)
 {
-    j->err |= buf_char(j->out, j->before);
-    j->err |= buf_char(j->out, '"');
-    j->err |= buf_cstr(j->out, key);
-    j->err |= buf_append(j->out, "\":", 2);
+    j->err |= add_char(j->out, j->before);
+    j->err |= add_char(j->out, '"');
+    j->err |= add_cstr(j->out, key);
+    j->err |= add(j->out, "\":", 2);
     j->before = ',';
 }
 
@@ -120,9 +145,9 @@ static void put_str(struct row_json *j, const char *key, struct str s)
         j->err |= jw_done(&w);
         return;
     }
-    j->err |= buf_char(j->out, '"');
-    j->err |= buf_str(j->out, s);
-    j->err |= buf_char(j->out, '"');
+    j->err |= add_char(j->out, '"');
+    j->err |= add_str(j->out, s);
+    j->err |= add_char(j->out, '"');
 }
 
 static int put_digits(struct buf *out, int64_t v)
@@ -135,7 +160,7 @@ static int put_digits(struct buf *out, int64_t v)
     while (u /= 10);
     if (v < 0)
         *--p = '-';
-    return buf_append(out, p, (size_t)(text + sizeof(text) - p));
+    return add(out, p, (size_t)(text + sizeof(text) - p));
 }
 
 static void put_int(struct row_json *j, const char *key, int64_t v)
@@ -147,7 +172,7 @@ static void put_int(struct row_json *j, const char *key, int64_t v)
 /* The key is in front in @room, @split bytes of it; the JSON behind. Both leave in one copy. */
 static bool finish(struct row_reader *r, struct row_json *j, size_t split, struct grapheon_row *ret)
 {
-    j->err |= buf_cstr(j->out, j->before == '{' ? "{}" : "}");
+    j->err |= add_cstr(j->out, j->before == '{' ? "{}" : "}");
     if (j->err || split == 0)
         return bad(r, "unknown", "string_too_long", "the row is too long");
     struct str whole = arena_str(r->a, buf_as_str(j->out));
@@ -193,9 +218,9 @@ static bool read_address(struct row_reader *r, struct buf *room, const struct js
     if (!ip.is_there)
         return bad(r, "ip_address", "missing", "is required");
     struct row_json j = { room, 0, '{' };
-    j.err |= buf_str(room, or_dash(interface)) | buf_char(room, ' ') | buf_cstr(room, ip.text);
+    j.err |= add_str(room, or_dash(interface)) | add_char(room, ' ') | add_cstr(room, ip.text);
     if (prefix >= 0)
-        j.err |= buf_char(room, '/') | put_digits(room, prefix);
+        j.err |= add_char(room, '/') | put_digits(room, prefix);
     size_t split = room->len;
     put_str(&j, "interface", interface);
     put_str(&j, "address", str_of(ip.text));
@@ -231,7 +256,7 @@ static bool read_neighbor(struct row_reader *r, struct buf *room, const struct j
         state = str_of(word);
     }
     struct row_json j = { room, 0, '{' };
-    j.err |= buf_str(room, or_dash(interface)) | buf_char(room, ' ') | buf_cstr(room, ip.text);
+    j.err |= add_str(room, or_dash(interface)) | add_char(room, ' ') | add_cstr(room, ip.text);
     size_t split = room->len;
     put_str(&j, "interface", interface);
     put_str(&j, "address", str_of(ip.text));
@@ -249,9 +274,9 @@ static int put_endpoint(struct buf *out, const struct ip_text *ip, int64_t port)
     int e;
 
     if (ip->is_any && port < 0)
-        return buf_append(out, " *", 2);
-    e = buf_append(out, " [", is_v6 ? 2 : 1) | buf_cstr(out, ip->text) | (is_v6 ? buf_char(out, ']') : 0);
-    return port < 0 ? e : e | buf_char(out, ':') | put_digits(out, port);
+        return add(out, " *", 2);
+    e = add(out, " [", is_v6 ? 2 : 1) | add_cstr(out, ip->text) | (is_v6 ? add_char(out, ']') : 0);
+    return port < 0 ? e : e | add_char(out, ':') | put_digits(out, port);
 }
 
 struct socket_words {
@@ -299,11 +324,11 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     if (!there.is_there || !w.protocol.len)
         return bad(r, there.is_there ? "protocol" : "remote_ip", "missing", "is required");
     struct row_json j = { room, 0, '{' };
-    j.err |= buf_str(room, w.protocol) | put_endpoint(room, &here, here_port) | put_endpoint(room, &there, there_port);
+    j.err |= add_str(room, w.protocol) | put_endpoint(room, &here, here_port) | put_endpoint(room, &there, there_port);
     if (w.interface.len)
-        j.err |= buf_append(room, " %", 2) | buf_str(room, w.interface);
+        j.err |= add(room, " %", 2) | add_str(room, w.interface);
     if (is_precise && pid != INT64_MIN)
-        j.err |= buf_append(room, " pid ", 5) | put_digits(room, pid);
+        j.err |= add(room, " pid ", 5) | put_digits(room, pid);
     size_t split = room->len;
     put_str(&j, "protocol", w.protocol);
     put_str(&j, "address", str_of(here.text));
@@ -342,15 +367,15 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
     if (!destination.len)
         return bad(r, "destination", destination.ptr ? "string_too_short" : "missing", "is required");
     struct row_json j = { room, 0, '{' };
-    j.err |= buf_str(room, destination);
+    j.err |= add_str(room, destination);
     if (gateway.is_there)
-        j.err |= buf_append(room, " via ", 5) | buf_cstr(room, gateway.text);
+        j.err |= add(room, " via ", 5) | add_cstr(room, gateway.text);
     if (interface.len)
-        j.err |= buf_append(room, " dev ", 5) | buf_str(room, interface);
+        j.err |= add(room, " dev ", 5) | add_str(room, interface);
     if (metric >= 0)
-        j.err |= buf_append(room, " metric ", 8) | put_digits(room, metric);
+        j.err |= add(room, " metric ", 8) | put_digits(room, metric);
     if (table >= 0)
-        j.err |= buf_append(room, " table ", 7) | put_digits(room, table);
+        j.err |= add(room, " table ", 7) | put_digits(room, table);
     size_t split = room->len;
     put_str(&j, "destination", destination);
     put_str(&j, "family", family);

@@ -3,13 +3,36 @@
 
 #include "api/dialects/grapheon.h"
 
+static char *two(char *p, unsigned v)
+{
+    *p++ = (char)('0' + v / 10 % 10);
+    *p++ = (char)('0' + v % 10);
+    return p;
+}
+
+/* By hand: an answer has two dozen of them. Days to a date as in Hinnant, "chrono-compatible low-level date algorithms". */
 void grapheon_format_time(usec_t t, char *dst)
 {
-    char text[CLOCK_TEXT_MAX];
+    uint64_t secs = t / USEC_PER_SEC, z = secs / 86400 + 719468, era = z / 146097;
+    unsigned us = (unsigned)(t % USEC_PER_SEC), s = (unsigned)(secs % 86400), doe = (unsigned)(z - era * 146097);
+    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    unsigned mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
+    unsigned year = (unsigned)(yoe + era * 400) + (month <= 2);
+    char *p = two(two(dst, year / 100), year);
 
-    clock_format(t, 6, text);
-    text[strlen(text) - 1] = '\0'; /* no zone: it is UTC */
-    (void)snprintf(dst, 32, "%s", text);
+    *p++ = '-';
+    p = two(p, month);
+    *p++ = '-';
+    p = two(p, day);
+    *p++ = 'T';
+    p = two(p, s / 3600);
+    *p++ = ':';
+    p = two(p, s / 60 % 60);
+    *p++ = ':';
+    p = two(p, s % 60);
+    *p++ = '.';
+    p = two(two(two(p, us / 10000), us / 100), us);
+    *p = '\0';
 }
 
 void grapheon_time(struct jw *w, const char *key, usec_t t)
