@@ -20,7 +20,6 @@
 #include "codec/record.h"
 
 enum { EXIT_RANGE = 1, EXIT_USAGE = 2, BODY_MAX = 256 << 10, ANSWER_ARENA = 4 << 20 };
-#define TOTAL_TIMEOUT (15 * USEC_PER_SEC)
 #define RETRY_FIRST USEC_PER_SEC
 #define RETRY_MAX (60 * USEC_PER_SEC)
 #define LOOKUP_EVERY (10 * USEC_PER_MIN)
@@ -312,7 +311,7 @@ static void send_now(struct sigma *s)
         retry_later(s, 0);
         return;
     }
-    sigma_talk_send(s->talk, s->is_registered ? "/agent/heartbeat" : "/agent/register", buf_as_str(&body), TOTAL_TIMEOUT,
+    sigma_talk_send(s->talk, s->is_registered ? "/agent/heartbeat" : "/agent/register", buf_as_str(&body), 0,
                     s->is_registered ? on_beat_answer : on_registered, s);
 }
 
@@ -355,7 +354,7 @@ static void on_stop(void *ctx)
 static int start(struct sigma *s, struct err *err)
 {
     struct sigma_talk_conf talk = { .loop = s->loop, .api_url = s->opt.api_url, .api_key = s->opt.api_key, .ca_file = s->opt.ca_file,
-                                    .total_timeout = TOTAL_TIMEOUT };
+                                    .total_timeout = s->opt.request_timeout };
     struct sigma_queue_conf queue = { .loop = s->loop, .hostname = s->hostname, .auth_backoff = s->opt.auth_backoff };
     int r;
 

@@ -16,7 +16,7 @@ struct sigma_options {
     uint32_t interval_s, ssh_port, metrics_port, port_scan_interval_s, max_allocate;
     bool port_scan, keep_172, port_requests;
     int scan_method, scan_owners;
-    usec_t auth_backoff;
+    usec_t auth_backoff, request_timeout;
     struct conf_map sources;
     /* made from the above */
     uint16_t first, last; /* when port_scan */
@@ -75,7 +75,7 @@ struct sigma_talk_conf {
 };
 int sigma_talk_new(const struct sigma_talk_conf *conf, struct sigma_talk **ret, struct err *err);
 void sigma_talk_free(struct sigma_talk *t);
-/* One at a time. @body empty: GET. @done gets the last reply. */
+/* One at a time. @body empty: GET. @timeout 0: the conf's. @done gets the last reply. */
 void sigma_talk_send(struct sigma_talk *t, const char *path, struct str body, usec_t timeout, outbound_fn done, void *ctx);
 /* What the server says is wrong, for people: its "error" when that is text, else the beginning of the body, else why there is none. */
 void sigma_talk_why(const struct outbound_reply *r, char *dst, size_t size);

@@ -64,6 +64,8 @@ static const struct conf_row rows[] = {
       .help = "error, warn, info, debug or trace.", .group = "Log" },
     { .name = "auth-backoff", .type = CONF_DURATION, .offset = AT(auth_backoff), .value = "5m", .flags = CONF_HIDDEN,
       .help = "Pause after the server refused the key." },
+    { .name = "request-timeout", .type = CONF_DURATION, .offset = AT(request_timeout), .value = "15s", .flags = CONF_HIDDEN,
+      .help = "Of a request as a whole." },
     { .name = "root", .type = CONF_STR, .offset = AT(root), .value = "", .flags = CONF_HIDDEN | CONF_FLAG_ONLY,
       .help = "A tree to read /proc and /etc from (tests)." },
 };
