@@ -53,7 +53,7 @@ void enroll_key__put(struct control *c, const struct key_entry *e)
 static int check(struct control *c, const struct enroll_key_wish *w, const struct record *rec, const struct key_entry *self,
                  struct err *err)
 {
-    bool has_name = field_is_present(rec, w, "name");
+    bool has_name = report__given(rec, w, "name");
     const struct key_entry *other = has_name ? by_name(c, w->name) : NULL;
     if (has_name && (w->name.len == 0 || !report__fits(w->name, REPORT_NAME_MAX))) {
         err_set(err, -EINVAL, "field.too_long", "has 1 to %d characters", REPORT_NAME_MAX);
@@ -74,21 +74,21 @@ static int check(struct control *c, const struct enroll_key_wish *w, const struc
 
 static void take(struct enroll_key *k, const struct enroll_key_wish *w, const struct record *rec)
 {
-    if (field_is_present(rec, w, "name"))
+    if (report__given(rec, w, "name"))
         report__set(&k->name, w->name);
-    if (field_is_present(rec, w, "description")) {
+    if (report__given(rec, w, "description")) {
         k->has_description = !field_is_null(rec, w, "description");
         report__set(&k->description, w->description);
     }
-    if (field_is_present(rec, w, "default_policy_id"))
+    if (report__given(rec, w, "default_policy_id"))
         k->policy_id = w->policy_id;
-    if (field_is_present(rec, w, "auto_approve"))
+    if (report__given(rec, w, "auto_approve"))
         k->auto_approve = w->auto_approve;
-    if (field_is_present(rec, w, "is_active"))
+    if (report__given(rec, w, "is_active"))
         k->is_active = w->is_active;
-    if (field_is_present(rec, w, "expires_at"))
+    if (report__given(rec, w, "expires_at"))
         k->expires_at = w->expires_at;
-    if (field_is_present(rec, w, "max_registrations"))
+    if (report__given(rec, w, "max_registrations"))
         k->max_registrations = w->max_registrations;
 }
 

@@ -206,7 +206,7 @@ static int check(struct control *c, const struct reporter_wish *w, const struct 
         if (!report__fits(*(const struct str *)((const char *)w + texts[i].offset), texts[i].max))
             return field_bad(err, texts[i].field, "is too long");
     *ret_state = 0;
-    if (field_is_present(rec, w, "enrollment_state")) {
+    if (report__given(rec, w, "enrollment_state")) {
         if (str_copy(w->state, word, sizeof(word)) < 0)
             word[0] = '\0';
         for (char *ch = word; *ch; ch++)
@@ -235,15 +235,15 @@ static int take(struct control *c, struct reporter *r, const struct reporter_wis
     if (field_is_null(rec, w, "is_active") || field_is_null(rec, w, "approval_required"))
         return err_set(err, -EBUSY, "reporter.null", "this field cannot be null");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-        if (field_is_present(rec, w, texts[i].field))
+        if (report__given(rec, w, texts[i].field))
             report__set(texts[i].dst, texts[i].value);
-    if (field_is_present(rec, w, "display_name"))
+    if (report__given(rec, w, "display_name"))
         set_display_name(c, r, w->display_name);
-    if (field_is_present(rec, w, "enrollment_key_id"))
+    if (report__given(rec, w, "enrollment_key_id"))
         r->row.enroll_key_id = w->enroll_key_id;
-    if (field_is_present(rec, w, "policy_id"))
+    if (report__given(rec, w, "policy_id"))
         reporter__set_policy(c, r, w->policy_id);
-    if (field_is_present(rec, w, "is_active"))
+    if (report__given(rec, w, "is_active"))
         r->row.is_active = w->is_active;
     return 0;
 }
@@ -285,7 +285,7 @@ int reporter_create(struct control *c, const struct principal *p, const struct r
     (void)take(c, r, w, rec, err);
     if (state == HOST_REJECTED || state == HOST_REVOKED)
         (void)force_state(c, p, r, state);
-    if (field_is_present(rec, w, "approval_required"))
+    if (report__given(rec, w, "approval_required"))
         r->row.approval_required = w->approval_required;
     reporter__put(c, r);
     tell(c, p, r, "create", STR_NONE);
@@ -309,7 +309,7 @@ int reporter_change(struct control *c, const struct principal *p, uint64_t id, c
         e = set_state(c, p, r, state, STR_NONE, err);
     if (e < 0)
         return audit__refused(c, p, VERB_FOREIGN_AGENT, str_of(target), e, err);
-    if (field_is_present(rec, w, "approval_required"))
+    if (report__given(rec, w, "approval_required"))
         r->row.approval_required = w->approval_required;
     reporter__put(c, r);
     if (reporter__host_state(c, r) == HOST_APPROVED || reporter__host_state(c, r) == HOST_PENDING)

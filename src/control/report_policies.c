@@ -52,7 +52,7 @@ static void put(struct control *c, const struct policy_entry *e)
 static int check(struct control *c, const struct report_policy_wish *w, const struct record *rec, const struct policy_entry *self,
                  struct err *err)
 {
-    bool has_name = field_is_present(rec, w, "name");
+    bool has_name = report__given(rec, w, "name");
     const struct policy_entry *other = has_name ? by_name(c, w->name) : NULL;
     if (has_name && (w->name.len == 0 || !report__fits(w->name, REPORT_NAME_MAX))) {
         err_set(err, -EINVAL, "field.too_long", "has 1 to %d characters", REPORT_NAME_MAX);
@@ -71,25 +71,25 @@ static int check(struct control *c, const struct report_policy_wish *w, const st
 
 static void take(struct report_policy *p, const struct report_policy_wish *w, const struct record *rec)
 {
-    if (field_is_present(rec, w, "name"))
+    if (report__given(rec, w, "name"))
         report__set(&p->name, w->name);
-    if (field_is_present(rec, w, "description")) {
+    if (report__given(rec, w, "description")) {
         p->has_description = !field_is_null(rec, w, "description");
         report__set(&p->description, w->description);
     }
-    if (field_is_present(rec, w, "checkin_interval_seconds"))
+    if (report__given(rec, w, "checkin_interval_seconds"))
         p->interval_s = w->interval_s;
-    if (field_is_present(rec, w, "jitter_seconds"))
+    if (report__given(rec, w, "jitter_seconds"))
         p->jitter_s = w->jitter_s;
-    if (field_is_present(rec, w, "command_timeout_seconds"))
+    if (report__given(rec, w, "command_timeout_seconds"))
         p->command_timeout_s = w->command_timeout_s;
-    if (field_is_present(rec, w, "enabled_commands")) {
+    if (report__given(rec, w, "enabled_commands")) {
         p->commands_named = w->commands_named;
         p->commands_on = w->commands_on;
     }
-    if (field_is_present(rec, w, "max_report_bytes"))
+    if (report__given(rec, w, "max_report_bytes"))
         p->max_report_bytes = w->max_report_bytes;
-    if (field_is_present(rec, w, "is_active"))
+    if (report__given(rec, w, "is_active"))
         p->is_active = w->is_active;
 }
 

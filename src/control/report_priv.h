@@ -62,6 +62,12 @@ void report__set_list(struct str_list *dst, const struct str *v, size_t n); /* o
 /* At most @max_chars characters. */
 bool report__fits(struct str s, size_t max_chars);
 
+/* The key was there, with a value or null: a wish with null clears. */
+static inline bool report__given(const struct record *rec, const void *wish, const char *field)
+{
+    return field_is_present(rec, wish, field) || field_is_null(rec, wish, field);
+}
+
 /* -- reports.c */
 struct reporter *reporter__by_id(const struct control *c, uint64_t id);
 struct reporter *reporter__by_host(const struct control *c, uint64_t host_id);

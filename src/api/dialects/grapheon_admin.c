@@ -39,7 +39,7 @@ static bool read_commands(struct call *c, struct report_policy_wish *w, const st
 {
     struct json_scan walk;
 
-    if (!field_is_present(rec, w, "enabled_commands"))
+    if (!field_is_present(rec, w, "enabled_commands") && !field_is_null(rec, w, "enabled_commands"))
         return true;
     if (json_scan_open(w->commands_json.text, &walk) != JSON_MAP) {
         grapheon_refuse_field(c, "enabled_commands", "dict_type", "must be an object");
