@@ -25,13 +25,13 @@ extern const char *const grapheon_section_names[GS_N]; /* addresses neighbors co
 extern const char *const grapheon_command_names[GS_N]; /* ip_addr ip_neigh ss_tunap ip_route: the policy's words */
 
 enum {
-    GRAPHEON_ARENA = 256 << 20,          /* of a run: rows of now and of last time */
-    GRAPHEON_STATE_BYTES = 32 << 20,     /* largest state.json that is read */
-    GRAPHEON_RAW_BYTES = 262144,         /* compressed body a server takes (AGENT_MAX_REPORT_BYTES) */
-    GRAPHEON_REPORT_MIN = 16384,         /* smallest max_report_bytes a policy may ask for */
-    GRAPHEON_REGISTER_BYTES = 60000,     /* of a registration; musterd takes 64 KiB */
-    GRAPHEON_OUTPUT_BYTES = 16 << 20,    /* of one command */
-    GRAPHEON_ROWS_MAX = 20000,           /* of a section, unless --max-rows says otherwise */
+    GRAPHEON_ARENA = 256 << 20,       /* of a run: rows of now and of last time */
+    GRAPHEON_STATE_BYTES = 32 << 20,  /* largest state.json that is read */
+    GRAPHEON_RAW_BYTES = 262144,      /* compressed body a server takes (AGENT_MAX_REPORT_BYTES) */
+    GRAPHEON_REPORT_MIN = 16384,      /* smallest max_report_bytes a policy may ask for */
+    GRAPHEON_REGISTER_BYTES = 60000,  /* of a registration; musterd takes 64 KiB */
+    GRAPHEON_OUTPUT_BYTES = 16 << 20, /* of one command */
+    GRAPHEON_ROWS_MAX = 20000,        /* of a section, unless --max-rows says otherwise */
 };
 
 /* -- grapheon_json.c: JSON as Python's json module writes it */
@@ -44,18 +44,19 @@ int grapheon__json_pretty(struct str canonical, struct buf *out);
 
 /* -- grapheon_rows.c: what is told, and what of it is new */
 struct rows {
-    struct arena *arena;    /* owns the texts */
-    struct str *v;          /* canonical; malloced */
+    struct arena *arena; /* owns the texts */
+    struct str *v;       /* canonical; malloced */
     size_t n, cap;
-    size_t max;             /* no more than these: the others are counted */
-    size_t n_truncated;     /* left out for the cap or by --drop-time-wait */
-    size_t n_refused;       /* no server would take them: no address */
+    size_t max;         /* no more than these: the others are counted */
+    size_t n_truncated; /* left out for the cap or by --drop-time-wait */
+    size_t n_refused;   /* no server would take them: no address */
     bool drop_time_wait;
 };
 void rows__done(struct rows *r);
 DEFINE_AUTO_VALUE(struct rows, rows__done)
-/* One row each from loose text: addresses are made canonical (scope, brackets and blanks off, "*" is 0.0.0.0), what the server's schema
- * refuses is emptied (a hardware address that is none) or leaves the row out (no address). Empty strings are null. 0 or -ENOBUFS. */
+/* One row each from loose text: addresses are made canonical (scope, brackets and blanks off, "*" is 0.0.0.0), what the server's
+ * schema refuses is emptied (a hardware address that is none) or leaves the row out (no address). Empty strings are null. 0 or
+ * -ENOBUFS. */
 int rows__address(struct rows *r, struct str interface, struct str address, unsigned prefix, struct str mac);
 int rows__neighbor(struct rows *r, struct str interface, struct str address, struct str mac, struct str state);
 struct connection_seen {
@@ -70,8 +71,8 @@ int rows__route(struct rows *r, struct str destination, struct str gateway, stru
 int rows__node(struct rows *r, const struct node *row);
 /* Ascending by text, as the server gets them. */
 void rows__sort(struct rows *r);
-/* Rows of @now that @before does not have, doubles kept, to @ret_added; distinct rows of @before that are gone to @ret_gone. Both sorted;
- * the results borrow the texts. */
+/* Rows of @now that @before does not have, doubles kept, to @ret_added; distinct rows of @before that are gone to @ret_gone. Both
+ * sorted; the results borrow the texts. */
 void rows__delta(const struct rows *now, const struct rows *before, struct rows *ret_added, struct rows *ret_gone);
 /* Without connections that listen on every address. How many were taken out. */
 size_t rows__drop_wildcards(struct rows *connections);
@@ -108,7 +109,7 @@ struct collect_wish {
     struct arena *arena;
     bool enabled[GS_N];
     bool by_commands;
-    usec_t timeout;   /* of one command */
+    usec_t timeout; /* of one command */
     size_t max_rows;
     bool drop_time_wait;
     const char *root; /* "" or a fake tree (netlink) */
@@ -119,7 +120,8 @@ void sample__done(struct grapheon_sample *s);
 DEFINE_AUTO_VALUE(struct grapheon_sample, sample__done)
 /* grapheon_netlink.c: one section from the kernel. 0 or -errno. */
 int grapheon__netlink(enum grapheon_section s, const char *root, struct rows *out);
-/* grapheon_commands.c: runs a program of PATH and hands out what it printed. 0; -ENOENT not found; -ETIMEDOUT; -EMSGSIZE; -EIO (exit code) and
+/* grapheon_commands.c: runs a program of PATH and hands out what it printed. 0; -ENOENT not found; -ETIMEDOUT; -EMSGSIZE; -EIO
+ * (exit code) and
  * @err. */
 int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, struct err *err);
 int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct err *err);
@@ -129,13 +131,15 @@ struct grapheon_policy {
     uint32_t interval_s, jitter_s, command_timeout_s, max_report_bytes;
     bool enabled[GS_N];
 };
-/* Built-in defaults, over them @cached, over that @fresh (either may be NULL or no map), key by key; written as canonical JSON to @ret_json. */
+/* Built-in defaults, over them @cached, over that @fresh (either may be NULL or no map), key by key; written as canonical JSON to
+ * @ret_json. */
 int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *ret_json);
 /* Out of the merged object: a value that is missing, null or out of bounds counts as the default. */
 void grapheon__policy_read(const struct node *merged, struct grapheon_policy *ret);
 /* ISO time with or without zone (none: UTC). 0 or -EINVAL. */
 int grapheon__time(struct str text, usec_t *ret_wall);
-/* May this run collect? @last 0: never reported. A last time that lies ahead by more than the interval is a wrong clock and does not count. */
+/* May this run collect? @last 0: never reported. A last time that lies ahead by more than the interval is a wrong clock and does
+ * not count. */
 bool grapheon__gate(const struct grapheon_policy *p, uint32_t timer_s, usec_t last, usec_t now, usec_t *ret_wait);
 /* The same for one uuid every time, spread over 0..jitter_s. */
 uint32_t grapheon__jitter(struct str uuid, uint32_t jitter_s);
@@ -146,8 +150,16 @@ usec_t grapheon__backoff(unsigned n, usec_t retry_after, uint64_t random);
 /* May it be asked again? @status: of HTTP, 0 for no answer. */
 bool grapheon__is_retryable(int status);
 /* 0, 1 and 2, or with @fine the codes of --exit-codes fine. @status as above; @r of the failure. */
-enum { GRAPHEON_EXIT_OK = 0, GRAPHEON_EXIT_FAILED = 1, GRAPHEON_EXIT_USAGE = 2, GRAPHEON_EXIT_NETWORK = 3, GRAPHEON_EXIT_AUTH = 4,
-       GRAPHEON_EXIT_REFUSED = 5, GRAPHEON_EXIT_SERVER = 6, GRAPHEON_EXIT_CONFIG = 78 };
+enum {
+    GRAPHEON_EXIT_OK = 0,
+    GRAPHEON_EXIT_FAILED = 1,
+    GRAPHEON_EXIT_USAGE = 2,
+    GRAPHEON_EXIT_NETWORK = 3,
+    GRAPHEON_EXIT_AUTH = 4,
+    GRAPHEON_EXIT_REFUSED = 5,
+    GRAPHEON_EXIT_SERVER = 6,
+    GRAPHEON_EXIT_CONFIG = 78
+};
 int grapheon__exit_code(bool fine, int status, bool is_network);
 
 /* -- grapheon_options.c */
@@ -162,8 +174,8 @@ struct grapheon_options {
     enum grapheon_wildcards wildcard_mode;
     bool by_commands, fine_codes;
 };
-/* Flags, environment, the env file, defaults. 0; -EINVAL "usage" (exit 2) or "config.*" (exit 1) and @err. Secrets in argv are overwritten.
- * Release with grapheon__options_done(), also after a failure. */
+/* Flags, environment, the env file, defaults. 0; -EINVAL "usage" (exit 2) or "config.*" (exit 1) and @err. Secrets in argv are
+ * overwritten. Release with grapheon__options_done(), also after a failure. */
 int grapheon__options(struct grapheon_options *o, int argc, char **argv, struct err *err);
 void grapheon__options_done(struct grapheon_options *o);
 DEFINE_AUTO_VALUE(struct grapheon_options, grapheon__options_done)
@@ -180,7 +192,7 @@ int grapheon__options_dump(const struct grapheon_options *o, struct buf *out);
 /* -- grapheon_state.c: the state directory */
 struct grapheon_state {
     char *dir;
-    int dir_fd;              /* flock()ed: one run at a time */
+    int dir_fd; /* flock()ed: one run at a time */
     struct arena *arena;
     char uuid[129];
     char *api_key;           /* NULL: none */
@@ -188,7 +200,7 @@ struct grapheon_state {
     const struct node *file; /* state.json, or NULL when there is none or it was broken */
     bool was_broken;
     /* what state.json says; written back as a whole */
-    struct buf policy;       /* canonical JSON; empty: none */
+    struct buf policy; /* canonical JSON; empty: none */
     const struct node *agent_id, *last_summary;
     struct str enrollment_state, last_success;
     uint64_t sequence;
@@ -203,10 +215,11 @@ struct grapheon_state {
     struct {
         char *origin;
         usec_t at;
-    } refused[8];            /* servers that refuse wildcard listeners */
+    } refused[8]; /* servers that refuse wildcard listeners */
     size_t n_refused;
 };
-/* Opens @dir, making it (0700). Only @peek: makes and changes nothing. 0; -EBUSY another run; -EINVAL state.json is no object; -errno. */
+/* Opens @dir, making it (0700). Only @peek: makes and changes nothing. 0; -EBUSY another run; -EINVAL state.json is no object;
+ * -errno. */
 int grapheon__state_open(const char *dir, bool peek, struct grapheon_state **ret, struct err *err);
 void grapheon__state_free(struct grapheon_state *s);
 DEFINE_AUTO(struct grapheon_state *, grapheon__state_free)
@@ -226,21 +239,22 @@ struct report_plan {
     struct rows added[GS_N], gone[GS_N];
     size_t at_added[GS_N], at_gone[GS_N];
     bool full;
-    struct told told[GS_N];     /* the set the server has, as far as we told it */
+    struct told told[GS_N]; /* the set the server has, as far as we told it */
     const struct grapheon_sample *sample;
 };
-/* One report of at most @max_decoded bytes with the next rows, as JSON in @json and gzip in @gz (at most GRAPHEON_RAW_BYTES). @ret_added and
+/* One report of at most @max_decoded bytes with the next rows, as JSON in @json and gzip in @gz (at most GRAPHEON_RAW_BYTES).
+ * @ret_added and
  * @ret_gone say how far it goes in each section. 0 or -EMSGSIZE: not even one row fits. Changes nothing in @p. */
 struct report_step {
     size_t added[GS_N], gone[GS_N]; /* rows of this report */
     struct told told[GS_N];         /* after it */
     bool is_last;
 };
-int grapheon__report_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded, struct buf *json,
-                          struct buf *gz, struct report_step *ret);
+int grapheon__report_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded,
+                          struct buf *json, struct buf *gz, struct report_step *ret);
 /* A registration; addresses that do not fit into GRAPHEON_REGISTER_BYTES are left out. */
-int grapheon__register_body(const struct grapheon_options *o, const struct report_head *h, const char *claim, struct str enrollment_key,
-                            const struct rows *addresses, struct buf *out);
+int grapheon__register_body(const struct grapheon_options *o, const struct report_head *h, const char *claim,
+                            struct str enrollment_key, const struct rows *addresses, struct buf *out);
 
 /* -- grapheon_talk.c: requests with their second chances */
 struct loop;
@@ -248,7 +262,7 @@ struct outbound;
 struct talk {
     struct loop *loop;
     struct outbound *out;
-    struct arena *arena;     /* of the answers */
+    struct arena *arena; /* of the answers */
     unsigned retries;
     const char *key_header;
 };
@@ -256,9 +270,9 @@ struct answer {
     int status;              /* of HTTP; 0: none came */
     const struct node *json; /* of the body when that is JSON, else NULL; in the talk's arena */
     struct str body;
-    struct err err;          /* of a failure */
-    bool is_network;         /* no usable answer */
-    bool maybe_delivered;    /* an attempt before this answer may have reached the server */
+    struct err err;       /* of a failure */
+    bool is_network;      /* no usable answer */
+    bool maybe_delivered; /* an attempt before this answer may have reached the server */
 };
 /* 0; -errno and @err (URL, CA, certificate). Release with talk__done(). */
 int talk__init(struct talk *t, const struct grapheon_options *o, struct arena *a, struct err *err);
@@ -275,7 +289,8 @@ int grapheon__status(const struct grapheon_options *o);
 int grapheon__print_report(const struct grapheon_options *o);
 int grapheon__check_config(const struct grapheon_options *o);
 /* Shared by the two files. */
-void grapheon__head(const struct grapheon_options *o, const struct grapheon_state *s, struct report_head *ret, char hostname[256]);
+void grapheon__head(const struct grapheon_options *o, const struct grapheon_state *s, struct report_head *ret,
+                    char hostname[256]);
 void grapheon__wish(const struct grapheon_options *o, const struct grapheon_policy *p, struct arena *a, struct collect_wish *ret);
 struct grapheon_policy grapheon__policy_of(const struct grapheon_state *s);
 void grapheon__plan(const struct grapheon_state *s, const struct grapheon_sample *sample, bool full, struct report_plan *ret);

@@ -108,13 +108,15 @@ int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, 
     r = read_all(in, deadline, out);
     status = reap(pid, r, deadline);
     if (r == -ETIMEDOUT || (r == 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
-        return err_set(err, -ETIMEDOUT, "grapheon.command", "%s took longer than %llu s", argv[0], (unsigned long long)(timeout / USEC_PER_SEC));
+        return err_set(err, -ETIMEDOUT, "grapheon.command", "%s took longer than %llu s", argv[0],
+                       (unsigned long long)(timeout / USEC_PER_SEC));
     if (r == -EMSGSIZE)
         return err_set(err, r, "grapheon.command", "%s printed more than %zu bytes", argv[0], out->max);
     if (r < 0)
         return err_set(err, r, "grapheon.command", "%s: %m", argv[0]);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return err_set(err, -EIO, "grapheon.command", "%s failed with code %d", argv[0], WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        return err_set(err, -EIO, "grapheon.command", "%s failed with code %d", argv[0],
+                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return 0;
 }
 

@@ -11,8 +11,8 @@ static enum say_level least = SAY_INFO;
 static const struct {
     enum say_level level;
     const char *text;
-} levels[] = { { SAY_DEBUG, "DEBUG" }, { SAY_INFO, "INFO" }, { SAY_WARNING, "WARNING" }, { SAY_ERROR, "ERROR" }, { SAY_CRITICAL, "CRITICAL" },
-               { SAY_WARNING, "WARN" }, { SAY_CRITICAL, "FATAL" } };
+} levels[] = { { SAY_DEBUG, "DEBUG" },       { SAY_INFO, "INFO" },    { SAY_WARNING, "WARNING" }, { SAY_ERROR, "ERROR" },
+               { SAY_CRITICAL, "CRITICAL" }, { SAY_WARNING, "WARN" }, { SAY_CRITICAL, "FATAL" } };
 
 void grapheon__say_level(const char *name)
 {
@@ -40,8 +40,8 @@ void grapheon__say(enum say_level level, const char *fmt, ...)
     va_end(ap);
     (void)gettimeofday(&tv, NULL);
     (void)localtime_r(&tv.tv_sec, &tm);
-    (void)buf_printf(&line, "%04d-%02d-%02d %02d:%02d:%02d,%03d %s grapheon_agent: ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                     tm.tm_min, tm.tm_sec, (int)(tv.tv_usec / 1000), word);
+    (void)buf_printf(&line, "%04d-%02d-%02d %02d:%02d:%02d,%03d %s grapheon_agent: ", tm.tm_year + 1900, tm.tm_mon + 1,
+                     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(tv.tv_usec / 1000), word);
     (void)text_printable(&line, buf_as_str(&text)); /* a server's words must not draw on a terminal */
     (void)buf_char(&line, '\n');
     (void)fd_write_all(STDERR_FILENO, line.ptr, line.len);

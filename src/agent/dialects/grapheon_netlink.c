@@ -1,8 +1,9 @@
-/* agent/dialects/grapheon_netlink.c - the same rows from the kernel, without a process: rtnetlink and sock_diag, /proc for owners.
+/* agent/dialects/grapheon_netlink.c - the same rows from the kernel, without a process: rtnetlink and sock_diag, /proc for
+ * owners.
  *
- * What is shown and how follows the tools, so that rows have the same text: `ip addr` leaves nothing out but "lo" (the agent does),
- * `ip neigh` the states none and noarp, `ip route` every table but main; `ss` calls a v6 socket on every address "*" unless it is v6
- * only, and names the owner it met last. Cost: six dumps and one walk over /proc. */
+ * What is shown and how follows the tools, so that rows have the same text: `ip addr` leaves nothing out but "lo" (the agent
+ * does), `ip neigh` the states none and noarp, `ip route` every table but main; `ss` calls a v6 socket on every address "*"
+ * unless it is v6 only, and names the owner it met last. Cost: six dumps and one walk over /proc. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -20,14 +21,15 @@
 
 enum { LINKS_MAX = 200000, MAC_LEN = 6 };
 
+struct mac {
+    uint32_t index;
+    char text[3 * MAC_LEN];
+};
 struct ctx {
     struct rows *out;
     const char *root;
     struct ifnames names;
-    struct {
-        uint32_t index;
-        char mac[3 * MAC_LEN];
-    } *macs;
+    struct mac *macs;
     size_t n_macs, cap_macs;
     int r;
 };
@@ -55,7 +57,7 @@ static int on_link(void *arg, const struct nlmsghdr *nlh)
         c->macs = xreallocarray(c->macs, c->cap_macs, sizeof(*c->macs));
     }
     c->macs[c->n_macs].index = (uint32_t)head.ifi_index;
-    mac_text(src__attr_bytes(tb[IFLA_ADDRESS]), c->macs[c->n_macs++].mac);
+    mac_text(src__attr_bytes(tb[IFLA_ADDRESS]), c->macs[c->n_macs++].text);
     return 0;
 }
 
@@ -63,7 +65,7 @@ static struct str mac_of(const struct ctx *c, uint32_t index)
 {
     for (size_t i = 0; i < c->n_macs; i++)
         if (c->macs[i].index == index)
-            return str_of(c->macs[i].mac);
+            return str_of(c->macs[i].text);
     return STR_NONE;
 }
 
@@ -108,8 +110,9 @@ static int on_neighbor(void *arg, const struct nlmsghdr *nlh)
     static const struct {
         unsigned bit;
         const char *text;
-    } states[] = { { NUD_INCOMPLETE, "incomplete" }, { NUD_REACHABLE, "reachable" }, { NUD_STALE, "stale" }, { NUD_DELAY, "delay" },
-                   { NUD_PROBE, "probe" },           { NUD_FAILED, "failed" },       { NUD_NOARP, "noarp" }, { NUD_PERMANENT, "permanent" } };
+    } states[] = { { NUD_INCOMPLETE, "incomplete" }, { NUD_REACHABLE, "reachable" }, { NUD_STALE, "stale" },
+                   { NUD_DELAY, "delay" },           { NUD_PROBE, "probe" },         { NUD_FAILED, "failed" },
+                   { NUD_NOARP, "noarp" },           { NUD_PERMANENT, "permanent" } };
     struct ctx *c = arg;
     const struct nlattr *tb[NDA_LLADDR + 1];
     AUTO(buf_done) struct buf state = BUF(128);
@@ -168,7 +171,7 @@ static int on_route(void *arg, const struct nlmsghdr *nlh)
 
 struct socket_row {
     uint64_t inode;
-    uint32_t pid;      /* of the owner met last; 0: none */
+    uint32_t pid; /* of the owner met last; 0: none */
     char process[16];
     char local[46], remote[46];
     uint16_t local_port, remote_port;
@@ -178,7 +181,7 @@ struct socket_row {
 struct sockets {
     struct socket_row *v;
     size_t n, cap, n_owned; /* those with an inode come first once sorted */
-    size_t max;
+    size_t max, n_cut;
     bool is_tcp;
     size_t n_links;
     const char *root;
@@ -186,10 +189,12 @@ struct sockets {
 
 static const char *state_text(const struct socket_row *s)
 {
-    static const char *const names[] = { [TCP_ESTABLISHED] = "estab", [TCP_SYN_SENT] = "syn-sent",     [TCP_SYN_RECV] = "syn-recv",
-                                         [TCP_FIN_WAIT1] = "fin-wait-1", [TCP_FIN_WAIT2] = "fin-wait-2", [TCP_TIME_WAIT] = "time-wait",
-                                         [TCP_CLOSE] = "unconn",      [TCP_CLOSE_WAIT] = "close-wait", [TCP_LAST_ACK] = "last-ack",
-                                         [TCP_LISTEN] = "listen",     [TCP_CLOSING] = "closing",       [12] = "syn-recv" };
+    static const char *const names[] = {
+        [TCP_ESTABLISHED] = "estab",    [TCP_SYN_SENT] = "syn-sent",     [TCP_SYN_RECV] = "syn-recv",
+        [TCP_FIN_WAIT1] = "fin-wait-1", [TCP_FIN_WAIT2] = "fin-wait-2",  [TCP_TIME_WAIT] = "time-wait",
+        [TCP_CLOSE] = "unconn",         [TCP_CLOSE_WAIT] = "close-wait", [TCP_LAST_ACK] = "last-ack",
+        [TCP_LISTEN] = "listen",        [TCP_CLOSING] = "closing",       [12] = "syn-recv"
+    };
 
     return s->state < ARRAY_SIZE(names) && names[s->state] ? names[s->state] : "unknown";
 }
@@ -219,8 +224,10 @@ static int on_socket(void *arg, const struct nlmsghdr *nlh)
     memcpy(&m, mnl_nlmsg_get_payload(nlh), sizeof(m));
     if ((m.idiag_family != AF_INET && m.idiag_family != AF_INET6) || m.id.idiag_sport == 0)
         return 0;
-    if (c->n >= c->max)
-        return 1;
+    if (c->n >= c->max) {
+        c->n_cut++;
+        return 0;
+    }
     only = src__attr_bytes(tb[INET_DIAG_SKV6ONLY]);
     v6only = only.len > 0 && only.ptr[0] != 0;
     s = vec_add(c);
@@ -272,17 +279,12 @@ static struct socket_row *first_of(struct sockets *c, uint64_t inode)
     return lo < c->n_owned && c->v[lo].inode == inode ? &c->v[lo] : NULL;
 }
 
-/* comm as in stat: between the first '(' and the last ')' would be exact; comm itself has neither added. */
 static void read_comm(const char *root, uint64_t pid, char dst[16])
 {
-    char room[256];
-    struct arena *a = arena_new(4096);
+    AUTO(arena_free) struct arena *a = arena_new(4096);
     struct str s = src__word(a, root, "/proc/%llu/comm", (unsigned long long)pid);
 
-    if (str_copy(s, room, sizeof(room)) < 0)
-        room[0] = '\0';
-    (void)snprintf(dst, 16, "%.15s", room);
-    arena_free(a);
+    (void)str_copy(str_sub(s, 0, 15), dst, 16);
 }
 
 static int on_process(void *ctx, const char *name)
@@ -307,7 +309,8 @@ static int on_process(void *ctx, const char *name)
             continue;
         c->n_links++;
         n = readlinkat(dirfd(d), e->d_name, target, sizeof(target));
-        if (n < 10 || memcmp(target, "socket:[", 8) != 0 || str_to_u64(str_bytes(target + 8, (size_t)n - 9), &inode) < 0 || inode == 0)
+        if (n < 10 || memcmp(target, "socket:[", 8) != 0 || str_to_u64(str_bytes(target + 8, (size_t)n - 9), &inode) < 0 ||
+            inode == 0)
             continue;
         s = first_of(c, inode);
         if (!s)
@@ -329,7 +332,10 @@ static int connections(const char *root, struct rows *out)
     static const struct {
         int family, protocol;
         const char *name;
-    } dumps[] = { { AF_INET, IPPROTO_TCP, "tcp4" }, { AF_INET6, IPPROTO_TCP, "tcp6" }, { AF_INET, IPPROTO_UDP, "udp4" }, { AF_INET6, IPPROTO_UDP, "udp6" } };
+    } dumps[] = { { AF_INET, IPPROTO_TCP, "tcp4" },
+                  { AF_INET6, IPPROTO_TCP, "tcp6" },
+                  { AF_INET, IPPROTO_UDP, "udp4" },
+                  { AF_INET6, IPPROTO_UDP, "udp6" } };
     struct sockets c = { .root = root, .max = 4 * (size_t)GRAPHEON_ROWS_MAX };
     size_t n_answers = 0;
     int r = 0;
@@ -351,12 +357,20 @@ static int connections(const char *root, struct rows *out)
         (void)src__dir(root, "/proc", on_process, &c); /* without /proc nobody owns anything */
     for (size_t i = 0; r == 0 && i < c.n; i++) {
         const struct socket_row *s = &c.v[i];
-        struct connection_seen row = { .protocol = s->is_tcp ? STR("tcp") : STR("udp"), .state = str_of(state_text(s)), .local = str_of(s->local),
-                                       .remote = str_of(s->remote), .process = str_of(s->process), .local_port = s->local_port,
-                                       .remote_port = s->remote_port, .pid = s->pid, .has_remote_port = s->remote_port != 0, .has_pid = s->pid != 0 };
+        struct connection_seen row = { .protocol = s->is_tcp ? STR("tcp") : STR("udp"),
+                                       .state = str_of(state_text(s)),
+                                       .local = str_of(s->local),
+                                       .remote = str_of(s->remote),
+                                       .process = str_of(s->process),
+                                       .local_port = s->local_port,
+                                       .remote_port = s->remote_port,
+                                       .pid = s->pid,
+                                       .has_remote_port = s->remote_port != 0,
+                                       .has_pid = s->pid != 0 };
 
         r = rows__connection(out, &row);
     }
+    out->n_truncated += c.n_cut;
     free(c.v);
     return r;
 }

@@ -72,7 +72,8 @@ static char **str_at(struct grapheon_options *o, size_t i)
 
 static bool is_yes(struct str s)
 {
-    return str_eq_nocase(s, STR("1")) || str_eq_nocase(s, STR("true")) || str_eq_nocase(s, STR("yes")) || str_eq_nocase(s, STR("on"));
+    return str_eq_nocase(s, STR("1")) || str_eq_nocase(s, STR("true")) || str_eq_nocase(s, STR("yes")) ||
+           str_eq_nocase(s, STR("on"));
 }
 
 static int set(struct grapheon_options *o, size_t i, struct str value, enum origin from, struct err *err)
@@ -90,7 +91,8 @@ static int set(struct grapheon_options *o, size_t i, struct str value, enum orig
         if (str_to_i64(str_trim(value), &n) < 0)
             return err_set(err, -EINVAL, slug, "--%s: \"%.*s\" is not a number", op->flag, STR_FMT(str_sub(value, 0, 40)));
         if (n < op->min || n > op->max)
-            return err_set(err, -EINVAL, slug, "--%s: %lld is not within %lld and %lld", op->flag, (long long)n, (long long)op->min, (long long)op->max);
+            return err_set(err, -EINVAL, slug, "--%s: %lld is not within %lld and %lld", op->flag, (long long)n,
+                           (long long)op->min, (long long)op->max);
         *(int64_t *)(void *)((char *)o + op->offset) = n;
         return 0;
     }
@@ -146,7 +148,8 @@ static int read_flags(struct grapheon_options *o, int argc, char **argv, struct 
             memset((char *)(uintptr_t)s.ptr, 'x', s.len);
     }
     return o->register_only && o->check_in_only
-               ? err_set(err, -EINVAL, "usage", "--check-in-only is not allowed with --register-only") : 0;
+               ? err_set(err, -EINVAL, "usage", "--check-in-only is not allowed with --register-only")
+               : 0;
 }
 
 struct filling {
@@ -211,14 +214,14 @@ static int choose(const char *flag, const char *value, const char *const *words,
             *ret = i;
             return 0;
         }
-    return err_set(err, -EINVAL, origin[find(str_of(flag))] == FROM_FLAG ? "usage" : "config.value", "--%s: \"%s\" is none of %s", flag,
-                   value ? value : "", shown);
+    return err_set(err, -EINVAL, origin[find(str_of(flag))] == FROM_FLAG ? "usage" : "config.value", "--%s: \"%s\" is none of %s",
+                   flag, value ? value : "", shown);
 }
 
 static int finish(struct grapheon_options *o, struct err *err)
 {
-    static const char *const collectors[] = { "netlink", "commands", NULL }, *const wildcards[] = { "auto", "send", "drop", NULL },
-                      *const codes[] = { "plain", "fine", NULL };
+    static const char *const collectors[] = { "netlink", "commands", NULL },
+                             *const wildcards[] = { "auto", "send", "drop", NULL }, *const codes[] = { "plain", "fine", NULL };
     int how = 0, r = choose("collector", o->collector, collectors, "netlink, commands", &how, err);
 
     o->by_commands = how == 1;
@@ -284,22 +287,27 @@ int grapheon__help(const char *program, struct buf *out)
 
     r = r < 0 ? r : buf_printf(out, "\n%s\nOptions:\n", summary);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++) {
-        AUTO_FREE char *flag = xasprintf("%s--%s%s%s", strcmp(table[i].flag, "help") == 0 ? "-h, " : "", table[i].flag, table[i].arg ? " " : "",
-                                         table[i].arg ? table[i].arg : "");
+        AUTO_FREE char *flag = xasprintf("%s--%s%s%s", strcmp(table[i].flag, "help") == 0 ? "-h, " : "", table[i].flag,
+                                         table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
 
         r = buf_printf(out, "  %-30s %s", flag, table[i].help);
         if (r == 0 && table[i].value)
             r = buf_printf(out, " (%s)", table[i].value);
         r = r < 0 ? r : buf_char(out, '\n');
     }
-    r = r < 0 ? r : buf_printf(out,
-        "\nEach option with a value and each yes-or-no setting can also stand in the environment or in the env file, as\n"
-        "GRAPHEON_AGENT_ and its name in capitals: GRAPHEON_AGENT_SERVER_URL=https://graphs.example.org\n"
-        "\nThe word status prints what is known about this host and its last report.\n"
-        "\nExamples:\n"
-        "  %s --server-url https://graphs.example.org --enrollment-key-file /root/key --register-only\n"
-        "  %s --server-url http://127.0.0.1:8000 --state-dir ./agent-state --check-in-only --force --log-level DEBUG\n"
-        "  %s --config /etc/grapheon-agent.env\n", program, program, program);
+    r = r < 0
+            ? r
+            : buf_printf(
+                  out,
+                  "\nEach option with a value and each yes-or-no setting can also stand in the environment or in the env file, "
+                  "as\n"
+                  "GRAPHEON_AGENT_ and its name in capitals: GRAPHEON_AGENT_SERVER_URL=https://graphs.example.org\n"
+                  "\nThe word status prints what is known about this host and its last report.\n"
+                  "\nExamples:\n"
+                  "  %s --server-url https://graphs.example.org --enrollment-key-file /root/key --register-only\n"
+                  "  %s --server-url http://127.0.0.1:8000 --state-dir ./agent-state --check-in-only --force --log-level DEBUG\n"
+                  "  %s --config /etc/grapheon-agent.env\n",
+                  program, program, program);
     return r;
 }
 
@@ -326,22 +334,26 @@ static int man_row(const struct option *op, struct buf *out)
 
 int grapheon__man(struct buf *out)
 {
-    int r = buf_cstr(out, ".TH GRAPHEON-AGENT 8 \"\" \"muster " MUSTER_VERSION "\" \"Muster\"\n.SH NAME\n"
-                          "grapheon-agent \\- one-shot collector for a Graphēon server\n.SH SYNOPSIS\n"
-                          ".B grapheon-agent\n[\\fIOPTION\\fR...] [\\fBstatus\\fR]\n.br\n.B muster-agent grapheon\n[\\fIOPTION\\fR...] [\\fBstatus\\fR]\n"
-                          ".SH DESCRIPTION\nCollects addresses, neighbours, connections and routes, and sends what changed since the last\n"
-                          "report. It takes the flags, variables, files and exit codes of the Python agent of Graphēon 0.3 and can\n"
-                          "take its place on a host, or give it back: both use the same state directory.\n.SH OPTIONS\n");
+    int r = buf_cstr(
+        out, ".TH GRAPHEON-AGENT 8 \"\" \"muster " MUSTER_VERSION "\" \"Muster\"\n.SH NAME\n"
+             "grapheon-agent \\- one-shot collector for a Graphēon server\n.SH SYNOPSIS\n"
+             ".B grapheon-agent\n[\\fIOPTION\\fR...] [\\fBstatus\\fR]\n.br\n.B muster-agent grapheon\n[\\fIOPTION\\fR...] "
+             "[\\fBstatus\\fR]\n"
+             ".SH DESCRIPTION\nCollects addresses, neighbours, connections and routes, and sends what changed since the last\n"
+             "report. It takes the flags, variables, files and exit codes of the Python agent of Graphēon 0.3 and can\n"
+             "take its place on a host, or give it back: both use the same state directory.\n.SH OPTIONS\n");
 
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(table); i++)
         r = man_row(&table[i], out);
-    r = r < 0 ? r : buf_cstr(out,
-        ".SH FILES\n.TP\n.I /etc/grapheon-agent.env\nKEY=VALUE lines; flags and the environment win.\n"
-        ".TP\n.I /var/lib/grapheon-agent\nagent_uuid, api_key, state.json; .claim and .muster.json are ours.\n"
-        ".SH EXIT STATUS\n.TP\n.B 0\nReported, waiting for approval, registered, or not yet time to report.\n"
-        ".TP\n.B 1\nFailed; nothing was kept, the next run tries again.\n.TP\n.B 2\nWrong usage.\n"
-        ".TP\n.B 3, 4, 5, 6, 78\nWith \\-\\-exit\\-codes fine: network, refused key, refused report, server, configuration.\n"
-        ".SH SEE ALSO\n.BR muster-agent (8)\n");
+    r = r < 0 ? r
+              : buf_cstr(out,
+                         ".SH FILES\n.TP\n.I /etc/grapheon-agent.env\nKEY=VALUE lines; flags and the environment win.\n"
+                         ".TP\n.I /var/lib/grapheon-agent\nagent_uuid, api_key, state.json; .claim and .muster.json are ours.\n"
+                         ".SH EXIT STATUS\n.TP\n.B 0\nReported, waiting for approval, registered, or not yet time to report.\n"
+                         ".TP\n.B 1\nFailed; nothing was kept, the next run tries again.\n.TP\n.B 2\nWrong usage.\n"
+                         ".TP\n.B 3, 4, 5, 6, 78\nWith \\-\\-exit\\-codes fine: network, refused key, refused report, server, "
+                         "configuration.\n"
+                         ".SH SEE ALSO\n.BR muster-agent (8)\n");
     return r;
 }
 

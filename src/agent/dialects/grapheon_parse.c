@@ -1,7 +1,8 @@
 /* agent/dialects/grapheon_parse.c - what `ip -json`, `ss -tunapH` and `netstat -tunap` print, as rows. Pure.
  *
- * The rules are those of the upstream agent, its losses included (spec 2.6: scoped IPv6 endpoints in brackets, tcp6 lines of netstat, all
- * owners but the first): a host may change agents without every row becoming a new one. grapheon_netlink.c loses nothing. */
+ * The rules are those of the upstream agent, its losses included (spec 2.6: scoped IPv6 endpoints in brackets, tcp6 lines of
+ * netstat, all owners but the first): a host may change agents without every row becoming a new one. grapheon_netlink.c loses
+ * nothing. */
 #include <errno.h>
 
 #include "agent/dialects/grapheon.h"

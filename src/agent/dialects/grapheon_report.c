@@ -10,8 +10,10 @@
 #include "base/text.h"
 #include "codec/gzip.h"
 
-enum { FRAME_BYTES = 2400, /* all of a check-in but rows and names */
-       NAME_BYTES = 255 /* of a name, at every server */ };
+enum {
+    FRAME_BYTES = 2400, /* all of a check-in but rows and names */
+    NAME_BYTES = 255    /* of a name, at every server */
+};
 
 static int put_cstr(struct buf *b, const char *before, const char *s)
 {
@@ -102,7 +104,8 @@ static int put_sections(const struct report_plan *p, const struct report_step *s
     size_t n = 0;
 
     for (size_t s = 0; r == 0 && s < GS_N; s++)
-        r = buf_printf(b, "%s\"%s\":\"%s\"", s ? "," : "", grapheon_section_names[s], name_of(section_status_names, (int)p->sample->status[s]));
+        r = buf_printf(b, "%s\"%s\":\"%s\"", s ? "," : "", grapheon_section_names[s],
+                       name_of(section_status_names, (int)p->sample->status[s]));
     r = r < 0 ? r : buf_cstr(b, "},\"digest\":{");
     for (size_t s = 0; r == 0 && s < GS_N; s++) {
         char hex[2 * SHA256_LEN + 1];
@@ -110,22 +113,27 @@ static int put_sections(const struct report_plan *p, const struct report_step *s
         if (p->sample->status[s] != SECTION_OK)
             continue; /* what the server keeps of it is not ours to say */
         hex_encode(st->told[s].digest.b, SHA256_LEN, hex);
-        r = buf_printf(b, "%s\"%s\":{\"count\":%zu,\"sha256\":\"%s\"}", n++ ? "," : "", grapheon_section_names[s], st->told[s].n, hex);
+        r = buf_printf(b, "%s\"%s\":{\"count\":%zu,\"sha256\":\"%s\"}", n++ ? "," : "", grapheon_section_names[s], st->told[s].n,
+                       hex);
     }
     r = r < 0 ? r : buf_char(b, '}');
     n = 0;
     for (size_t s = 0; r == 0 && s < GS_N; s++)
         if (p->sample->rows[s].n_truncated)
-            r = buf_printf(b, "%s\"%s\":%zu", n++ ? "," : ",\"truncated\":{", grapheon_section_names[s], p->sample->rows[s].n_truncated);
+            r = buf_printf(b, "%s\"%s\":%zu", n++ ? "," : ",\"truncated\":{", grapheon_section_names[s],
+                           p->sample->rows[s].n_truncated);
     return r == 0 && n ? buf_char(b, '}') : r;
 }
 
-static int write_body(const struct report_plan *p, const struct report_head *h, uint64_t sequence, const struct report_step *st, struct buf *b)
+static int write_body(const struct report_plan *p, const struct report_head *h, uint64_t sequence, const struct report_step *st,
+                      struct buf *b)
 {
     int r = put_cstr(b, "{\"agent_uuid\":", h->uuid);
 
     r = r < 0 ? r : put_cstr(b, ",\"observed_at\":", h->observed_at);
-    r = r < 0 ? r : buf_printf(b, ",\"sequence_number\":%llu,\"full_snapshot\":%s", (unsigned long long)sequence, p->full ? "true" : "false");
+    r = r < 0 ? r
+              : buf_printf(b, ",\"sequence_number\":%llu,\"full_snapshot\":%s", (unsigned long long)sequence,
+                           p->full ? "true" : "false");
     r = r < 0 ? r : put_cstr(b, ",\"hostname\":", h->hostname);
     r = r < 0 ? r : put_cstr(b, ",\"agent_version\":", MUSTER_VERSION);
     r = r < 0 ? r : put_cstr(b, ",\"platform\":\"linux\",\"platform_release\":", h->platform_release);
@@ -140,8 +148,8 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     return r < 0 ? r : buf_char(b, '}');
 }
 
-int grapheon__report_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded, struct buf *json,
-                          struct buf *gz, struct report_step *ret)
+int grapheon__report_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded,
+                          struct buf *json, struct buf *gz, struct report_step *ret)
 {
     for (size_t budget = max_decoded;; budget /= 2) {
         int r;
@@ -166,8 +174,8 @@ int grapheon__report_step(const struct report_plan *p, const struct report_head 
     }
 }
 
-int grapheon__register_body(const struct grapheon_options *o, const struct report_head *h, const char *claim, struct str enrollment_key,
-                            const struct rows *addresses, struct buf *b)
+int grapheon__register_body(const struct grapheon_options *o, const struct report_head *h, const char *claim,
+                            struct str enrollment_key, const struct rows *addresses, struct buf *b)
 {
     char hash[SHA256_HEX_MAX];
     size_t left = GRAPHEON_REGISTER_BYTES;

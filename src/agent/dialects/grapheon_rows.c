@@ -197,10 +197,11 @@ int rows__neighbor(struct rows *r, struct str interface, struct str address, str
 /* Words of ss and netstat to the server's; what it does not know is "unknown". */
 static const char *state_of(struct str s)
 {
-    static const char *const known[] = { "listen",  "established", "time_wait", "close_wait", "fin_wait1", "fin_wait2",
-                                         "syn_recv", "syn_sent",   "closing",   "last_ack",   "closed",    NULL };
-    static const char *const other[][2] = { { "estab", "established" },    { "connected", "established" }, { "unconn", "unknown" },
-                                            { "fin_wait_1", "fin_wait1" }, { "fin_wait_2", "fin_wait2" },  { "close", "closed" },
+    static const char *const known[] = { "listen",   "established", "time_wait", "close_wait", "fin_wait1", "fin_wait2",
+                                         "syn_recv", "syn_sent",    "closing",   "last_ack",   "closed",    NULL };
+    static const char *const other[][2] = { { "estab", "established" },    { "connected", "established" },
+                                            { "unconn", "unknown" },       { "fin_wait_1", "fin_wait1" },
+                                            { "fin_wait_2", "fin_wait2" }, { "close", "closed" },
                                             { "new_syn_recv", "syn_recv" } };
     char low[24];
     size_t n = 0;
@@ -225,7 +226,8 @@ int rows__connection(struct rows *r, const struct connection_seen *c)
     bool any;
     int x;
 
-    if (c->local_port == 0 || c->local_port > UINT16_MAX || !grapheon__ip(c->local, local, &any) || !grapheon__ip(c->remote, remote, &any)) {
+    if (c->local_port == 0 || c->local_port > UINT16_MAX || !grapheon__ip(c->local, local, &any) ||
+        !grapheon__ip(c->remote, remote, &any)) {
         r->n_refused++;
         return 0;
     }

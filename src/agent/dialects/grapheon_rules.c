@@ -39,7 +39,8 @@ static bool is_default_key(struct str key)
 
 int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *out)
 {
-    const struct node *from[2] = { cached && cached->type == NODE_MAP ? cached : NULL, fresh && fresh->type == NODE_MAP ? fresh : NULL };
+    const struct node *from[2] = { cached && cached->type == NODE_MAP ? cached : NULL,
+                                   fresh && fresh->type == NODE_MAP ? fresh : NULL };
     AUTO(buf_done) struct buf unsorted = BUF(out->max);
     AUTO(arena_free) struct arena *a = arena_new(4 << 20);
     struct node *tree;
@@ -60,7 +61,8 @@ int grapheon__policy_merge(const struct node *cached, const struct node *fresh, 
         for (const struct node *c = from[k] ? from[k]->child : NULL; r == 0 && c; c = c->next) {
             char name[256];
 
-            if (is_default_key(c->key) || str_copy(c->key, name, sizeof(name)) < 0 || (k == 0 && from[1] && node_get(from[1], name)))
+            if (is_default_key(c->key) || str_copy(c->key, name, sizeof(name)) < 0 ||
+                (k == 0 && from[1] && node_get(from[1], name)))
                 continue;
             r = put(&unsorted, c->key, c, NULL);
         }
@@ -85,7 +87,9 @@ void grapheon__policy_read(const struct node *merged, struct grapheon_policy *re
     const struct node *map = merged && merged->type == NODE_MAP ? merged : NULL;
     const struct node *commands = map ? node_get(map, "enabled_commands") : NULL;
 
-    *ret = (struct grapheon_policy){ number_of(map, N_INTERVAL), number_of(map, N_JITTER), number_of(map, N_TIMEOUT), number_of(map, N_MAX), { 0 } };
+    *ret = (struct grapheon_policy){
+        number_of(map, N_INTERVAL), number_of(map, N_JITTER), number_of(map, N_TIMEOUT), number_of(map, N_MAX), { 0 }
+    };
     for (size_t s = 0; s < GS_N; s++) {
         const struct node *on = commands && commands->type == NODE_MAP ? node_get(commands, grapheon_command_names[s]) : NULL;
 

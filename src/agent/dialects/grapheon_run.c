@@ -17,7 +17,7 @@ struct run {
     struct report_plan plan;
     struct report_head head;
     char hostname[256];
-    size_t n_told;        /* reports that were taken */
+    size_t n_told; /* reports that were taken */
     size_t max_decoded;
     bool full, dropped_wildcards, asked_for_resync, reregistered;
     unsigned n_repeats;
@@ -77,8 +77,12 @@ static void take_policy(struct run *run, const struct node *fresh)
 
 void grapheon__wish(const struct grapheon_options *o, const struct grapheon_policy *p, struct arena *a, struct collect_wish *ret)
 {
-    *ret = (struct collect_wish){ .arena = a, .by_commands = o->by_commands, .timeout = p->command_timeout_s * USEC_PER_SEC,
-                                  .max_rows = (size_t)o->max_rows, .drop_time_wait = o->drop_time_wait, .root = "" };
+    *ret = (struct collect_wish){ .arena = a,
+                                  .by_commands = o->by_commands,
+                                  .timeout = p->command_timeout_s * USEC_PER_SEC,
+                                  .max_rows = (size_t)o->max_rows,
+                                  .drop_time_wait = o->drop_time_wait,
+                                  .root = "" };
     memcpy(ret->enabled, p->enabled, sizeof(ret->enabled));
 }
 
@@ -89,7 +93,8 @@ static int enrollment_key(const struct grapheon_options *o, struct buf *out, str
     if (o->enrollment_key)
         return buf_cstr(out, o->enrollment_key);
     if (!o->enrollment_key_file)
-        return err_set(err, -ENOENT, "grapheon.key", "this host has no API key, and no enrollment key to get one with: --enrollment-key-file");
+        return err_set(err, -ENOENT, "grapheon.key",
+                       "this host has no API key, and no enrollment key to get one with: --enrollment-key-file");
     return secret_file_read(o->enrollment_key_file, ENROLLMENT_KEY_MAX, out, err);
 }
 
@@ -152,8 +157,11 @@ static int enroll(struct run *run)
         return GRAPHEON_EXIT_OK;
     }
     if (!key || key->type != NODE_STR || str_trim(key->s).len == 0) {
-        grapheon__say(SAY_ERROR, "This agent is active, but the server returned no API key: one was issued before. Rotate the key on the server "
-                                 "and put the new one into %s/api_key", s->dir);
+        grapheon__say(
+            SAY_ERROR,
+            "This agent is active, but the server returned no API key: one was issued before. Rotate the key on the server "
+            "and put the new one into %s/api_key",
+            s->dir);
         return grapheon__exit_code(run->o->fine_codes, 403, false);
     }
     if (grapheon__state_set_key(s, str_trim(key->s), &err) < 0 || grapheon__state_save(s, &err) < 0)
@@ -232,7 +240,8 @@ static struct str time_of(const struct run *run, const struct node *json)
 static int taken(struct run *run, const struct answer *a, uint64_t sequence, const struct report_step *st, struct err *err)
 {
     struct grapheon_state *s = run->s;
-    const struct node *resync = node_get(a->json, "resync"), *summary = node_get(a->json, "summary"), *rejected = node_get(a->json, "rows_rejected");
+    const struct node *resync = node_get(a->json, "resync"), *summary = node_get(a->json, "summary"),
+                      *rejected = node_get(a->json, "rows_rejected");
     static const struct node nothing = { .type = NODE_MAP };
 
     take_policy(run, node_get(a->json, "policy"));
@@ -321,7 +330,8 @@ static int tell(struct run *run)
              * remember, and this report has not been told yet */
             run->s->sequence = sequence;
             plan_again(run, true);
-            grapheon__say(SAY_INFO, "The server has a report %llu already: sending a full one under the next number", (unsigned long long)sequence);
+            grapheon__say(SAY_INFO, "The server has a report %llu already: sending a full one under the next number",
+                          (unsigned long long)sequence);
             continue;
         }
         if (run->dropped_wildcards)
@@ -331,7 +341,8 @@ static int tell(struct run *run)
         if (st.is_last)
             break;
     }
-    grapheon__say(SAY_INFO, "Check-in accepted (sequence %llu%s)", (unsigned long long)run->s->sequence, run->n_told > 1 ? ", in pieces" : "");
+    grapheon__say(SAY_INFO, "Check-in accepted (sequence %llu%s)", (unsigned long long)run->s->sequence,
+                  run->n_told > 1 ? ", in pieces" : "");
     return GRAPHEON_EXIT_OK;
 }
 
@@ -347,7 +358,8 @@ static bool gate_is_open(const struct run *run)
         last = 0;
     if (grapheon__gate(&run->policy, (uint32_t)run->o->timer_interval_s, last, clock_wall(&clock_real), &wait))
         return true;
-    grapheon__say(SAY_INFO, "Skipping collection: the next report is due in %llu s", (unsigned long long)((wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    grapheon__say(SAY_INFO, "Skipping collection: the next report is due in %llu s",
+                  (unsigned long long)((wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
     return false;
 }
 
@@ -383,8 +395,8 @@ static int check_in(struct run *run)
     grapheon__plan(run->s, &run->sample, run->full, &run->plan);
     for (size_t s = 0; s < GS_N; s++)
         n += run->plan.added[s].n;
-    grapheon__say(SAY_DEBUG, "Collected %zu addresses, %zu neighbors, %zu connections, %zu routes; %zu rows are new", run->sample.rows[0].n,
-                  run->sample.rows[1].n, run->sample.rows[2].n, run->sample.rows[3].n, n);
+    grapheon__say(SAY_DEBUG, "Collected %zu addresses, %zu neighbors, %zu connections, %zu routes; %zu rows are new",
+                  run->sample.rows[0].n, run->sample.rows[1].n, run->sample.rows[2].n, run->sample.rows[3].n, n);
     return tell(run);
 }
 
@@ -397,7 +409,8 @@ static int run_with_state(struct run *run)
     run->policy = grapheon__policy_of(run->s);
     grapheon__head(o, run->s, &run->head, run->hostname);
     if (o->check_in_only && !run->s->api_key) {
-        (void)err_set(&err, -ENOENT, "grapheon.key", "--check-in-only needs an API key, and there is none in %s/api_key: register first", run->s->dir);
+        (void)err_set(&err, -ENOENT, "grapheon.key",
+                      "--check-in-only needs an API key, and there is none in %s/api_key: register first", run->s->dir);
         return local_failure(o, &err);
     }
     if (talk__init(&run->talk, o, run->s->arena, &err) < 0)

@@ -1,4 +1,5 @@
-/* agent/dialects/grapheon_show.c - what an operator asks for on the host: status, --print-report, --check-config. Changes nothing. */
+/* agent/dialects/grapheon_show.c - what an operator asks for on the host: status, --print-report, --check-config. Changes
+ * nothing. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ static void put_next(const struct grapheon_options *o, const struct grapheon_sta
     if (grapheon__time(s->last_success, &last) < 0)
         last = 0;
     if (grapheon__gate(&p, (uint32_t)o->timer_interval_s, last, clock_wall(&clock_real), &wait))
-        (void)buf_printf(b, "next report   with the next run, after %u s of jitter\n", grapheon__jitter(str_of(s->uuid), p.jitter_s));
+        (void)buf_printf(b, "next report   with the next run, after %u s of jitter\n",
+                         grapheon__jitter(str_of(s->uuid), p.jitter_s));
     else
         (void)buf_printf(b, "next report   in %llu s at the earliest\n", (unsigned long long)(wait / USEC_PER_SEC));
     (void)buf_printf(b, "policy        every %u s, jitter %u s, commands %u s, reports of %u bytes\n", p.interval_s, p.jitter_s,
@@ -39,11 +41,12 @@ int grapheon__status(const struct grapheon_options *o)
 
     if (grapheon__state_open(o->state_dir ? o->state_dir : ".", true, &s, &err) < 0)
         return fail(o, &err);
-    (void)buf_printf(&b, "agent         %s\nserver        %s\nstate         %s\nuuid          %s\nAPI key       %s\n", MUSTER_VERSION,
-                     o->server_url ? o->server_url : "not set", s->dir, s->uuid[0] ? s->uuid : "none yet", s->api_key ? "present" : "none");
+    (void)buf_printf(&b, "agent         %s\nserver        %s\nstate         %s\nuuid          %s\nAPI key       %s\n",
+                     MUSTER_VERSION, o->server_url ? o->server_url : "not set", s->dir, s->uuid[0] ? s->uuid : "none yet",
+                     s->api_key ? "present" : "none");
     (void)buf_printf(&b, "enrollment    %.*s\n", STR_FMT(s->enrollment_state.len ? s->enrollment_state : STR("not registered")));
-    (void)buf_printf(&b, "last report   %.*s\nsequence      %llu\n", STR_FMT(s->last_success.len ? s->last_success : STR("never")),
-                     (unsigned long long)s->sequence);
+    (void)buf_printf(&b, "last report   %.*s\nsequence      %llu\n",
+                     STR_FMT(s->last_success.len ? s->last_success : STR("never")), (unsigned long long)s->sequence);
     for (size_t i = 0; s->has_snapshot && i < GS_N; i++)
         (void)buf_printf(&b, "%-13s %zu rows\n", grapheon_section_names[i], s->last[i].n);
     put_next(o, s, &b);
@@ -88,7 +91,8 @@ int grapheon__print_report(const struct grapheon_options *o)
         return fail(o, &err);
     }
     if (!st.is_last)
-        (void)fprintf(stderr, "grapheon-agent: this is the first of several reports: it would be larger than %u bytes\n", p.max_report_bytes);
+        (void)fprintf(stderr, "grapheon-agent: this is the first of several reports: it would be larger than %u bytes\n",
+                      p.max_report_bytes);
     return print(&pretty);
 }
 

@@ -4,7 +4,8 @@
  *   .claim         secret that proves a later registration comes from the same host
  *   .muster.json   epoch of the sequence numbers, last full report, servers that refuse wildcard listeners
  *
- * The directory itself is flock()ed: no file more. Files are replaced as a whole; what a kill leaves is the old or the new one. */
+ * The directory itself is flock()ed: no file more. Files are replaced as a whole; what a kill leaves is the old or the new one.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -25,7 +26,8 @@ static char *path_of(const struct grapheon_state *s, const char *name)
     return xasprintf("%s/%s", s->dir, name);
 }
 
-/* Trimmed text of a small file; a file the umask left open is closed, as upstream's chmod would have. -ENOENT when missing or empty. */
+/* Trimmed text of a small file; a file the umask left open is closed, as upstream's chmod would have. -ENOENT when missing or
+ * empty. */
 static int read_secret(const struct grapheon_state *s, const char *name, struct buf *out, struct err *err)
 {
     AUTO_FREE char *path = path_of(s, name);
@@ -267,12 +269,14 @@ static void read_ours(struct grapheon_state *s)
     struct node *root = NULL;
     const struct node *n;
 
-    if (fd_read_file(path, &b) == 0 && json_parse(s->arena, buf_as_str(&b), 64 << 10, &root, NULL) == 0 && root->type == NODE_MAP) {
+    if (fd_read_file(path, &b) == 0 && json_parse(s->arena, buf_as_str(&b), 64 << 10, &root, NULL) == 0 &&
+        root->type == NODE_MAP) {
         (void)str_copy(text_at(root, "state_epoch"), s->epoch, sizeof(s->epoch));
         s->last_full = number_at(root, "last_full_at") * USEC_PER_SEC;
         s->seen_sequence = number_at(root, "sequence_number");
         n = node_get(root, "refuses_wildcards");
-        for (const struct node *c = n && n->type == NODE_MAP ? n->child : NULL; c && s->n_refused < ARRAY_SIZE(s->refused); c = c->next)
+        for (const struct node *c = n && n->type == NODE_MAP ? n->child : NULL; c && s->n_refused < ARRAY_SIZE(s->refused);
+             c = c->next)
             if (c->type == NODE_INT && c->i > 0) {
                 s->refused[s->n_refused].origin = str_dup(c->key);
                 s->refused[s->n_refused++].at = (usec_t)c->i * USEC_PER_SEC;
@@ -294,7 +298,8 @@ static int save_ours(struct grapheon_state *s, struct err *err)
         r = r < 0 ? r : grapheon__json_str(&b, str_of(s->refused[i].origin));
         r = r < 0 ? r : buf_printf(&b, ":%llu", (unsigned long long)(s->refused[i].at / USEC_PER_SEC));
     }
-    r = r < 0 ? r : buf_printf(&b, "},\"sequence_number\":%llu,\"state_epoch\":\"%s\"}\n", (unsigned long long)s->sequence, s->epoch);
+    r = r < 0 ? r
+              : buf_printf(&b, "},\"sequence_number\":%llu,\"state_epoch\":\"%s\"}\n", (unsigned long long)s->sequence, s->epoch);
     if (r < 0)
         return r;
     s->seen_sequence = s->sequence;

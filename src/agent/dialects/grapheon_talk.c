@@ -12,12 +12,20 @@ int talk__init(struct talk *t, const struct grapheon_options *o, struct arena *a
 {
     usec_t timeout = (usec_t)o->request_timeout_s * USEC_PER_SEC;
     struct outbound_conf conf = {
-        .base_url = o->server_url, .ca_file = o->ca_file, .cert_file = o->client_cert, .key_file = o->client_key,
-        .insecure_skip_verify = o->insecure_skip_verify, .allow_http = o->allow_http, .connect_timeout = timeout, .total_timeout = 2 * timeout,
+        .base_url = o->server_url,
+        .ca_file = o->ca_file,
+        .cert_file = o->client_cert,
+        .key_file = o->client_key,
+        .insecure_skip_verify = o->insecure_skip_verify,
+        .allow_http = o->allow_http,
+        .connect_timeout = timeout,
+        .total_timeout = 2 * timeout,
         .max_body = ANSWER_MAX,
     };
 
-    *t = (struct talk){ .arena = a, .retries = (unsigned)o->retries, .key_header = o->api_key_header ? o->api_key_header : "X-Agent-Api-Key" };
+    *t = (struct talk){ .arena = a,
+                        .retries = (unsigned)o->retries,
+                        .key_header = o->api_key_header ? o->api_key_header : "X-Agent-Api-Key" };
     t->loop = conf.loop = loop_new();
     return outbound_new(&conf, &t->out, err);
 }
@@ -42,8 +50,8 @@ static struct str detail_of(const struct node *json, struct str body)
 
 static bool never_arrived(const struct err *err)
 {
-    return strcmp(err->slug, "net.refused") == 0 || strcmp(err->slug, "net.dns") == 0 || strcmp(err->slug, "net.unreachable") == 0 ||
-           strcmp(err->slug, "net.tls") == 0 || strcmp(err->slug, "net.proxy") == 0;
+    return strcmp(err->slug, "net.refused") == 0 || strcmp(err->slug, "net.dns") == 0 ||
+           strcmp(err->slug, "net.unreachable") == 0 || strcmp(err->slug, "net.tls") == 0 || strcmp(err->slug, "net.proxy") == 0;
 }
 
 static void attempt(struct talk *t, const struct outbound_req *rq, struct answer *ret, usec_t *ret_after)
@@ -62,7 +70,8 @@ static void attempt(struct talk *t, const struct outbound_req *rq, struct answer
     if (json_parse(t->arena, ret->body, ANSWER_MAX, &json, &bad) == 0)
         ret->json = json;
     if (r >= 300) {
-        (void)err_set(&ret->err, -EACCES, "grapheon.refused", "%s failed: HTTP %d: %.*s", rq->path, r, STR_FMT(detail_of(json, ret->body)));
+        (void)err_set(&ret->err, -EACCES, "grapheon.refused", "%s failed: HTTP %d: %.*s", rq->path, r,
+                      STR_FMT(detail_of(json, ret->body)));
     } else if (!json) {
         ret->is_network = true;
         (void)err_set(&ret->err, -EBADMSG, "grapheon.answer", "%s: the answer is not JSON: %s", rq->path, bad.text);

@@ -105,9 +105,11 @@ static void answer(struct outbound *o, const struct err *why, int status, struct
 {
     AUTO(wish_free) struct wish *w = TAKE(o->cur);
     struct err err = why ? plain_words(why) : (struct err){ 0 };
-    struct outbound_reply r = {
-        .status = why ? 0 : status, .err = why ? &err : NULL, .body = body, .headers = &o->head, .retry_after = why ? 0 : o->retry_after
-    };
+    struct outbound_reply r = { .status = why ? 0 : status,
+                                .err = why ? &err : NULL,
+                                .body = body,
+                                .headers = &o->head,
+                                .retry_after = why ? 0 : o->retry_after };
     bool is_freed = false;
 
     timer_stop(o->limit);
@@ -158,8 +160,14 @@ static void start(void *ctx)
         o->tail = &o->queue;
     w->next = NULL;
     o->cur = w;
-    rq = (struct http_client_req){ .method = w->method, .target = w->target, .headers = w->headers, .n_headers = w->n_headers,
-                                   .body = buf_as_str(&w->body), .head = on_head, .done = on_done, .ctx = o };
+    rq = (struct http_client_req){ .method = w->method,
+                                   .target = w->target,
+                                   .headers = w->headers,
+                                   .n_headers = w->n_headers,
+                                   .body = buf_as_str(&w->body),
+                                   .head = on_head,
+                                   .done = on_done,
+                                   .ctx = o };
     head_done(o);
     o->http_number = http_client_send(o->http, &rq);
     timer_start(o->limit, w->timeout, 0);
@@ -250,7 +258,9 @@ static int make_tls(struct outbound *o, const struct outbound_conf *conf, const 
     static const char *const alpn[] = { "http/1.1", NULL };
     AUTO(buf_done) struct buf ca = BUF(PEM_MAX), cert = BUF(PEM_MAX);
     AUTO(buf_done_secret) struct buf key = BUF(PEM_MAX);
-    struct tls_client_conf tls = { .alpn = alpn, .allow_tls12 = true, .skip_verify = conf->insecure_skip_verify, .expect_host = host };
+    struct tls_client_conf tls = {
+        .alpn = alpn, .allow_tls12 = true, .skip_verify = conf->insecure_skip_verify, .expect_host = host
+    };
     int r = 0;
 
     if (conf->ca_file && !conf->insecure_skip_verify) {
@@ -328,8 +338,8 @@ int outbound_new(const struct outbound_conf *conf, struct outbound **ret, struct
     if (url.user)
         return err_set(err, -EINVAL, "url.bad", "the URL is not usable: a name and password have no place in it");
     if (!url.is_tls && !conf->allow_http && !outbound__is_loopback(url.host))
-        return err_set(err, -EPERM, "url.insecure", "http:// to %s would send credentials in the clear: use https://, or allow it",
-                       url.host);
+        return err_set(err, -EPERM, "url.insecure",
+                       "http:// to %s would send credentials in the clear: use https://, or allow it", url.host);
     r = find_proxy(&url, &proxy, &proxy_auth, err);
     if (r < 0)
         return r;
@@ -340,15 +350,22 @@ int outbound_new(const struct outbound_conf *conf, struct outbound **ret, struct
     o->limit = timer_new(conf->loop, on_limit, o);
     o->total_timeout = conf->total_timeout ? conf->total_timeout : 60 * USEC_PER_SEC;
     o->prefix = TAKE(url.prefix);
-    o->origin = xasprintf(strchr(url.host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", url.is_tls ? "https" : "http", url.host, url.port);
+    o->origin =
+        xasprintf(strchr(url.host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", url.is_tls ? "https" : "http", url.host, url.port);
     r = url.is_tls ? make_tls(o, conf, url.host, err) : 0;
     if (r < 0) {
         secret_free(proxy_auth);
         return r;
     }
     struct http_client_conf http = {
-        .host = url.host, .port = url.port, .tls = o->tls, .connect_timeout = conf->connect_timeout, .reply_timeout = USEC_NEVER,
-        .max_body = conf->max_body ? conf->max_body : BODY_MAX, .proxy_host = proxy.host, .proxy_port = proxy.port,
+        .host = url.host,
+        .port = url.port,
+        .tls = o->tls,
+        .connect_timeout = conf->connect_timeout,
+        .reply_timeout = USEC_NEVER,
+        .max_body = conf->max_body ? conf->max_body : BODY_MAX,
+        .proxy_host = proxy.host,
+        .proxy_port = proxy.port,
         .proxy_auth = proxy_auth,
     };
     o->http = http_client_new(conf->loop, &http);
@@ -412,7 +429,8 @@ static void on_call(void *ctx, const struct outbound_reply *r)
     loop_stop(c->loop);
 }
 
-int outbound_call(struct outbound *o, const struct outbound_req *rq, struct buf *ret_body, usec_t *ret_retry_after, struct err *err)
+int outbound_call(struct outbound *o, const struct outbound_req *rq, struct buf *ret_body, usec_t *ret_retry_after,
+                  struct err *err)
 {
     struct call c = { .loop = o->loop, .body = ret_body, .err = err };
     struct outbound_req mine = *rq;

@@ -141,7 +141,8 @@ static struct str split_port(struct str s, uint16_t *ret_port)
 
         if (end < 0)
             return s;
-        if (str_sub(s, (size_t)end + 1, 1).len == 1 && str_to_u64(str_sub(s, (size_t)end + 2, SIZE_MAX), &n) == 0 && n <= UINT16_MAX)
+        if (str_sub(s, (size_t)end + 1, 1).len == 1 && str_to_u64(str_sub(s, (size_t)end + 2, SIZE_MAX), &n) == 0 &&
+            n <= UINT16_MAX)
             *ret_port = (uint16_t)n;
         return str_sub(s, 1, (size_t)end - 1);
     }

@@ -1,4 +1,5 @@
-/* agent/dialects/secret_file.c - files that hold a key or a token: never readable by others, not even for a moment. Any thread. */
+/* agent/dialects/secret_file.c - files that hold a key or a token: never readable by others, not even for a moment. Any thread.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
