@@ -173,6 +173,8 @@ void api_drain(struct api *a)
     a->not_ready = "stopping";
     streams_end(a);
     ws_drain(a);
+    if (a->control)
+        sigma_drain(a);
 }
 
 size_t api_n_open(const struct api *a)

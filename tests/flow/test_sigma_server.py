@@ -285,6 +285,17 @@ def test_a_host_behind_nat_is_asked_by_its_own_poll(sigma):
     assert SigmaAgent(sigma.url, "nobody", key=a.key).poll(wait=0)[0] == 404
 
 
+def test_a_planned_stop_does_not_wait_for_polls(fleet):
+    s = fleet.server()
+    a = agent(s, "poller")
+    a.register()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(a.poll, 60)
+        until(lambda: s.get("/api/v1/agents/poller/ports")["way"] == "poll", what="the poll is known")
+        s.stop()
+        assert polled.result() == (200, {"requests": []})
+
+
 # -- people
 
 def test_login_gives_a_session(sigma):

@@ -51,8 +51,9 @@ extern const struct route_table *const dialect_tables[]; /* NULL-terminated */
 
 extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
 
-/* Control is there / the api ends: what an accent asks of it on its own. */
+/* Control is there; a planned stop begins, with control still there; the api ends: what an accent has under way on its own. */
 void sigma_start(struct api *a);
+void sigma_drain(struct api *a);
 void sigma_stop(struct api *a);
 
 /* The options of the accents. */

@@ -1,6 +1,8 @@
 /* api/dialects/sigma_agent.c - what sigma's agents call: register, heartbeat, and the questions about ports that wait for them. */
 #include <errno.h>
 
+#include <utlist.h>
+
 #include "api/dialects/sigma.h"
 #include "api/state.h"
 #include "base/limits.h"
@@ -154,6 +156,20 @@ static void on_poll_gone(void *ctx)
         ports_unwait(p->call->api->control, p->wait_id);
     call_unref(p->call);
     free(p);
+}
+
+/* A planned stop waits for nobody's silence: whoever polls is told that there is nothing and comes back later. */
+void sigma_drain(struct api *a)
+{
+    struct call *c, *next;
+
+    DL_FOREACH_SAFE(a->calls, c, next)
+    {
+        if (c->on_gone != on_poll_gone)
+            continue;
+        ports_unwait(a->control, ((struct poll *)c->on_gone_ctx)->wait_id);
+        on_poll_wake(c->on_gone_ctx);
+    }
 }
 
 static void on_port_requests(struct call *c)
