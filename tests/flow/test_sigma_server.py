@@ -2,12 +2,13 @@
 import concurrent.futures
 import json
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 import requests
-from conftest import until
+from conftest import ROOT, until
 from sigma_agent import PortsStub, SigmaAgent
 
 J = {"Content-Type": "application/json"}
@@ -356,3 +357,21 @@ def test_a_csv_of_nearly_two_megabytes_comes_in(fleet):
     body = json.dumps({"format": "csv", "data": "hostname\n" + "\n".join(f"n-{n}" for n in range(5001))})
     r = requests.post(s.url + "/api/vps/import", data=body, headers={**J, "X-Api-Key": k}, timeout=60)
     assert r.json()["imported"] == 5000 and "5000 rows" in r.json()["errors"][0]
+
+
+def test_targets_reach_prometheus_as_a_file(sigma, tmp_path):
+    agent(sigma, "filed", ips=[("203.0.113.50", "")]).register()
+    (tmp_path / "key").write_text(key(sigma, "readonly") + "\n")
+    out = tmp_path / "targets.json"
+
+    def run(path):
+        return subprocess.run([ROOT / "packaging/prometheus/sigma-file-sd", sigma.url + path, out], stderr=subprocess.PIPE, text=True,
+                              env={"PATH": "/usr/bin:/bin", "SIGMA_API_KEY_FILE": str(tmp_path / "key")})
+
+    assert run("/api/prometheus/targets").returncode == 0
+    groups = json.loads(out.read_text())
+    assert any(g["targets"] == ["203.0.113.50:9100"] for g in groups)
+    before = out.read_text()
+    for bad in ("/api/stats", "/api/nothing", "/api/api-keys"):
+        assert run(bad).returncode != 0
+        assert out.read_text() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith("targets.json.")] == []
