@@ -96,8 +96,12 @@ int argus__policy_check(struct str text, struct err *err);
 /* True if a line permits the whole of @command. A prefix ends at a word, and what follows it must be free of the shell's operators.
  * False too for a text that is not well formed. */
 bool argus__policy_allows(struct str text, struct str command);
-/* Keeps only members with string values of every payload.env under @job (others are left out, not refused); how many went. */
-size_t argus__strings_only(struct node *job);
+
+/* -- argus_jobs.c: the answer to a poll. Calls @fn, in the server's order, for every job with a safe id and members of the right kind;
+ * members of env that are no strings are left out, other jobs are logged and left alone. Number of jobs there were; or -EINVAL, -EMSGSIZE,
+ * -ENOBUFS (json), -EBADMSG "argus.reply". What @fn is lent lives until it returns. */
+typedef void (*argus_job_fn)(void *ctx, const struct argus_job *job);
+int argus__jobs_each(struct str body, argus_job_fn fn, void *ctx, struct err *err);
 
 /* -- argus_book.c: what became of every command, on disk before it matters */
 enum argus_kind { ARGUS_RERUN, ARGUS_STOP };

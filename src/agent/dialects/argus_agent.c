@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "codec/record.h"
 
 enum { WAIT_S = 25, TIMEOUT_S = 15, ROTATE_EVERY_S = 10, SOON_MS = 50, EXEC_MAX = 4096 };
 
@@ -73,28 +72,14 @@ void argus__talk_done(struct argus *g)
 
 /* -- polls */
 
-static void take_job(struct argus *g, struct arena *a, struct node *n)
+static void on_job(void *ctx, const struct argus_job *job)
 {
-    const struct node *id = n->type == NODE_MAP ? node_get(n, "id") : NULL;
-    struct record_errors errs;
-    struct argus_job job;
-    size_t n_left_out = argus__strings_only(n);
+    struct argus *g = ctx;
 
-    if (!id || id->type != NODE_STR || !argus__id_is_safe(id->s)) {
-        log_warn("job.unreadable", "a command without a usable id is left alone");
-        return;
-    }
-    if (record_decode(&argus_job_record, a, n, &job, &errs) < 0) {
-        log_warn("job.unreadable", "a command is left alone", LOG_STR("command", id->s), LOG_CSTR("field", errs.v[0].path),
-                 LOG_CSTR("why", errs.v[0].text));
-        return;
-    }
-    if (n_left_out > 0)
-        log_debug("job.env", "variables that are no text are left out", LOG_STR("command", id->s), LOG_U64("n", n_left_out));
     if (g->opt->dry_run)
-        argus__work_dry(g, &job);
+        argus__work_dry(g, job);
     else
-        argus__work(g, &job);
+        argus__work(g, job);
 }
 
 /* Intents nothing came of and the server no longer asks for. */
@@ -108,30 +93,6 @@ static void drop_stale(struct argus *g)
         else
             i++;
     }
-}
-
-/* Number of jobs, or -1: not an answer. */
-static int take_jobs(struct argus *g, struct str body, struct err *err)
-{
-    AUTO(arena_free) struct arena *a = arena_new(ARGUS_ARENA_BYTES);
-    struct node *root;
-    const struct node *jobs;
-    int n = 0;
-
-    if (json_parse(a, body, ARGUS_REPLY_BYTES, &root, err) < 0)
-        return -1;
-    jobs = root->type == NODE_MAP ? node_get(root, "jobs") : NULL;
-    if (!jobs || jobs->type != NODE_LIST) {
-        err_set(err, -EBADMSG, "argus.reply", "the answer to a poll has no list of jobs");
-        return -1;
-    }
-    for (size_t i = 0; i < g->book->cmds.n; i++)
-        g->book->cmds.v[i]->is_seen = false;
-    for (struct node *j = jobs->child; j; j = j->next, n++)
-        take_job(g, a, j);
-    if (!g->opt->dry_run)
-        drop_stale(g);
-    return n;
 }
 
 static void poll_failed(struct argus *g, const struct outbound_reply *r, const char *text)
@@ -167,13 +128,18 @@ static void poll_unauthorized(struct argus *g)
 static void poll_answered(struct argus *g, const struct outbound_reply *r)
 {
     struct err err = { 0 };
-    int n = take_jobs(g, r->body, &err);
     usec_t took = loop_now(g->loop) - g->poll_began, wait = poll_every(g);
+    int n;
 
+    for (size_t i = 0; i < g->book->cmds.n; i++)
+        g->book->cmds.v[i]->is_seen = false;
+    n = argus__jobs_each(r->body, on_job, g, &err);
     if (n < 0) {
         poll_failed(g, r, err.text);
         return;
     }
+    if (!g->opt->dry_run)
+        drop_stale(g);
     if (g->n_poll_failures > 0)
         log_info("poll.works", "the server answers again");
     g->n_poll_failures = g->n_unauthorized = 0;

@@ -113,26 +113,6 @@ int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list 
     return 0;
 }
 
-size_t argus__strings_only(struct node *job)
-{
-    struct node *payload = (struct node *)(uintptr_t)node_get(job, "payload");
-    struct node *env = payload ? (struct node *)(uintptr_t)node_get(payload, "env") : NULL;
-    size_t n = 0;
-
-    if (!env || env->type != NODE_MAP)
-        return 0;
-    for (struct node **pp = &env->child; *pp;) {
-        if ((*pp)->type == NODE_STR) {
-            pp = &(*pp)->next;
-            continue;
-        }
-        *pp = (*pp)->next;
-        env->n--;
-        n++;
-    }
-    return n;
-}
-
 /* -- overrides */
 
 static bool is_override_key(struct str key)
