@@ -20,6 +20,9 @@ static const struct conf_row rows[] = {
       .help = "Reads the reporter token (em_live_...) from FILE. Else it comes from ARGUS_TOKEN, or the file named by ARGUS_TOKEN_FILE; never "
               "from the command line, which everybody on the host can read.",
       .group = "Server" },
+    /* Understood in order to be refused: as an abbreviation of --token-file its value would be printed. */
+    { .name = "token", .type = CONF_STR, .offset = AT(token), .flags = CONF_FLAG_ONLY | CONF_IS_SECRET | CONF_HIDDEN, .arg = "TOKEN",
+      .help = "Refused.", .group = "Server" },
     { .name = "ca-file", .type = CONF_STR, .offset = AT(ca_file), .env = "ARGUS_CA_FILE", .arg = "FILE",
       .help = "Trusts the CA certificates in FILE instead of the system's.", .group = "Server" },
     { .name = "insecure-http", .type = CONF_BOOL, .offset = AT(insecure_http), .env = "ARGUS_AGENT_INSECURE_HTTP",
@@ -344,6 +347,9 @@ static int load(struct conf *c, struct report_options *o, int argc, char **argv,
         if (first + again < argc)
             return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
     }
+    if (o->token)
+        return err_set(err, -EINVAL, "config.usage", "a token has no place on the command line, which everybody here can read: ARGUS_TOKEN, "
+                                                     "ARGUS_TOKEN_FILE or --token-file");
     while (words[i] && (!*ret_word || strcmp(words[i], *ret_word) != 0))
         i++;
     if (!words[i])

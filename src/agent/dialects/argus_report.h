@@ -32,7 +32,7 @@ void argus__spool_give(struct argus_spool *s, bool is_sent);
 
 /* -- argus_report_send.c */
 struct report_options {
-    char *url, *token_file, *ca_file, *spool_dir, *batch, *project, *type, *job, *data, *host, *user, *commit, *command, *event_id;
+    char *url, *token, *token_file, *ca_file, *spool_dir, *batch, *project, *type, *job, *data, *host, *user, *commit, *command, *event_id;
     bool insecure_http, quiet, man;
     usec_t timeout, interval;
 };

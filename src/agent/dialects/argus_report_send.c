@@ -32,10 +32,13 @@ static int read_token(struct report *r, struct err *err)
         r->token = xstrdup(text);
         return 0;
     }
-    if (path && *path && fd_read_file(path, &b) == 0)
+    if (path && *path) {
+        int e = fd_read_file(path, &b);
+
+        if (e < 0)
+            return err_set(err, e, "argus.token", "cannot read the token from %s: %m", path);
         r->token = str_dup(str_trim(buf_as_str(&b)));
-    else if (path && *path)
-        return err_set(err, -errno, "argus.token", "cannot read the token from %s", path);
+    }
     return r->token && *r->token ? 0 : err_set(err, -EACCES, "argus.token", "ARGUS_TOKEN is not set, nor ARGUS_TOKEN_FILE");
 }
 

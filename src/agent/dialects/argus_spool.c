@@ -127,8 +127,12 @@ void argus__spool_give(struct argus_spool *s, bool is_sent)
 {
     if (!s->has_turn)
         return;
-    if (is_sent)
+    if (is_sent) {
         (void)unlink(s->sending);
+    } else if (flock(s->lock_fd, LOCK_EX) == 0) { /* back, unless others have begun a file of their own: then it goes first */
+        (void)renameat2(AT_FDCWD, s->sending, AT_FDCWD, s->data, RENAME_NOREPLACE);
+        (void)flock(s->lock_fd, LOCK_UN);
+    }
     s->has_turn = false;
     s->rest = STR_NONE;
     buf_reset(&s->text);
