@@ -31,6 +31,11 @@ for sh in bash zsh fish; do
     install -d "$d"
     "$BUILD/muster" completion $sh >"$d/$f"
 done
+sed "s|@PREFIX@|$PREFIX|g" packaging/sigma/sigma-agent.service >"$unit/sigma-agent.service"
+chmod 0644 "$unit/sigma-agent.service"
+install -m 0644 packaging/sigma/sigma-agent.env "$etc/"
+install -d "$DESTDIR$PREFIX/share/muster/grafana"
+install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 # The agent in foreign accents goes by the foreign names too.
 for n in sigma-agent grapheon-agent argus-agent argus-report; do
     ln -sfn muster-agent "$bin/$n"

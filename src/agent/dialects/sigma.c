@@ -333,7 +333,7 @@ static void on_scanned(void *ctx)
 static int start_scan(struct sigma *s, struct err *err)
 {
     AUTO_FREE struct port_source *sources = xcalloc(s->opt.sources.n + 1, sizeof(*sources));
-    struct ports_conf conf = { .loop = s->loop, .root = s->opt.root, .first = s->opt.first, .last = s->opt.last,
+    struct ports_conf conf = { .loop = s->loop, .root = "", .first = s->opt.first, .last = s->opt.last,
                                .every = s->opt.port_scan_interval_s * USEC_PER_SEC, .method = (enum port_method)s->opt.scan_method,
                                .max_count = s->opt.max_allocate, .sources = sources, .n_sources = s->opt.sources.n,
                                .ss = s->opt.scan_owners ? "ss" : NULL, .scanned = on_scanned, .ctx = s };
