@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/vec.h"
@@ -45,6 +46,22 @@ static void schema_name(const struct record *rec, char *dst, size_t size)
     dst[len] = '\0';
 }
 
+/* Two records of one struct, as forms of it: the second is "Name2". */
+static void unique_name(const struct names *names, const struct record *rec, char *dst, size_t size)
+{
+    char other[80];
+    unsigned n = 1;
+
+    schema_name(rec, dst, size);
+    for (size_t i = 0; i < names->v.n && names->v.v[i] != rec; i++) {
+        schema_name(names->v.v[i], other, sizeof(other));
+        n += strcmp(other, dst) == 0;
+    }
+    size_t len = strlen(dst);
+    if (n > 1)
+        (void)snprintf(dst + len, size - len, "%u", n);
+}
+
 static void write_ref(struct jw *w, const char *name)
 {
     char ref[128];
@@ -56,7 +73,7 @@ static void write_ref(struct jw *w, const char *name)
     jw_end_map(w);
 }
 
-static void write_content(struct jw *w, const char *type, const struct record *rec)
+static void write_content(struct jw *w, const struct names *names, const char *type, const struct record *rec)
 {
     char name[80];
 
@@ -66,7 +83,7 @@ static void write_content(struct jw *w, const char *type, const struct record *r
     jw_map(w);
     jw_key(w, "schema");
     if (rec) {
-        schema_name(rec, name, sizeof(name));
+        unique_name(names, rec, name, sizeof(name));
         write_ref(w, name);
     } else {
         jw_map(w);
@@ -176,7 +193,7 @@ static void write_parameters(struct jw *w, const struct route *r)
     jw_end_list(w);
 }
 
-static void write_responses(struct jw *w, const struct route *r)
+static void write_responses(struct jw *w, const struct names *names, const struct route *r)
 {
     char status[8];
 
@@ -188,11 +205,11 @@ static void write_responses(struct jw *w, const struct route *r)
     jw_key(w, "description");
     jw_cstr(w, "Success.");
     if (r->response)
-        write_content(w, "application/json", r->response);
+        write_content(w, names, "application/json", r->response);
     else if (r->flags & ROUTE_STREAMS)
-        write_content(w, "text/event-stream", NULL);
+        write_content(w, names, "text/event-stream", NULL);
     else
-        write_content(w, "text/plain", NULL);
+        write_content(w, names, "text/plain", NULL);
     jw_end_map(w);
     jw_key(w, "default");
     jw_map(w);
@@ -233,7 +250,7 @@ static void operation_id(const struct route *r, char *dst, size_t size)
     }
 }
 
-static void write_operation(struct jw *w, const struct route *r)
+static void write_operation(struct jw *w, const struct names *names, const struct route *r)
 {
     char id[128], method[16];
 
@@ -260,15 +277,26 @@ static void write_operation(struct jw *w, const struct route *r)
     if (r->body || (r->flags & ROUTE_RAW_BODY)) {
         jw_key(w, "requestBody");
         jw_map(w);
-        write_content(w, r->body ? "application/json" : "application/octet-stream", r->body);
+        write_content(w, names, r->body ? "application/json" : "application/octet-stream", r->body);
         jw_end_map(w);
     }
-    write_responses(w, r);
+    write_responses(w, names, r);
     jw_end_map(w);
 }
 
+/* Of rows that share path and method, the first stands for all: the description has one place for them. */
+static bool is_first(const struct router *rt, const struct route *r)
+{
+    size_t iter = 0;
+
+    for (const struct route *q; (q = router_next(rt, &iter)) && q != r;)
+        if (q->method == r->method && str_is(str_of(q->path), r->path))
+            return false;
+    return true;
+}
+
 /* Paths in order of first appearance, each with all its methods. */
-static void write_paths(const struct router *rt, struct jw *w)
+static void write_paths(const struct router *rt, const struct names *names, struct jw *w)
 {
     size_t iter = 0;
 
@@ -286,8 +314,8 @@ static void write_paths(const struct router *rt, struct jw *w)
         jw_map(w);
         other = 0;
         for (const struct route *q; (q = router_next(rt, &other));)
-            if (str_is(str_of(q->path), r->path))
-                write_operation(w, q);
+            if (str_is(str_of(q->path), r->path) && is_first(rt, q))
+                write_operation(w, names, q);
         jw_end_map(w);
     }
     jw_end_map(w);
@@ -314,7 +342,7 @@ static void write_components(struct names *names, struct jw *w)
     jw_key(w, "Error");
     jw_raw(w, str_bytes(error_schema, sizeof(error_schema) - 1));
     for (size_t i = 0; i < names->v.n; i++) {
-        schema_name(names->v.v[i], name, sizeof(name));
+        unique_name(names, names->v.v[i], name, sizeof(name));
         jw_key(w, name);
         record_schema(names->v.v[i], w);
     }
@@ -341,7 +369,7 @@ int openapi_write(const struct router *rt, struct buf *out)
                    "\"Apache-2.0\"}}"));
     jw_key(&w, "security");
     jw_raw(&w, STR("[{\"bearer\":[]}]"));
-    write_paths(rt, &w);
+    write_paths(rt, &names, &w);
     write_components(&names, &w);
     jw_end_map(&w);
     vec_done(&names.v);
