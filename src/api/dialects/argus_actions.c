@@ -8,15 +8,15 @@
 enum { RERUN_MAX = 256 << 10 };
 
 /* -- rerun */
-struct rerun_body {
+struct argus_rerun_body {
     struct str name;
     struct json_text overrides;
 };
 static const struct field rerun_fields[] = {
-    F_STR(struct rerun_body, name, "name", RUN_NAME_MAX, .flags = FIELD_NULLABLE),
-    F_JSON(struct rerun_body, overrides, "overrides", RUN_OVERRIDES_MAX, .flags = FIELD_NULLABLE, .help = "An object; the agent decides what it does with it."),
+    F_STR(struct argus_rerun_body, name, "name", RUN_NAME_MAX, .flags = FIELD_NULLABLE),
+    F_JSON(struct argus_rerun_body, overrides, "overrides", RUN_OVERRIDES_MAX, .flags = FIELD_NULLABLE, .help = "An object; the agent decides what it does with it."),
 };
-static const struct record rerun_record = RECORD(rerun_body, rerun_fields);
+static const struct record rerun_record = RECORD(argus_rerun_body, rerun_fields);
 
 static bool read_query(struct call *c, bool *ret_require_agent)
 {
@@ -35,7 +35,7 @@ static bool read_query(struct call *c, bool *ret_require_agent)
 
 static void on_rerun(struct call *c)
 {
-    const struct rerun_body *b;
+    const struct argus_rerun_body *b;
     struct jw *w = call_json(c);
     struct err err = { 0 };
     struct run_view v;

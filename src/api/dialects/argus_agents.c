@@ -37,13 +37,13 @@ static void on_register(struct call *c)
 }
 
 /* -- fetch */
-struct poll_query {
+struct argus_poll_query {
     uint32_t wait;
 };
 static const struct field poll_query_fields[] = {
-    F_U32(struct poll_query, wait, "wait", .help = "Seconds to wait for work, at most 30."),
+    F_U32(struct argus_poll_query, wait, "wait", .help = "Seconds to wait for work, at most 30."),
 };
-static const struct record poll_query_record = RECORD(poll_query, poll_query_fields);
+static const struct record poll_query_record = RECORD(argus_poll_query, poll_query_fields);
 
 struct poll {
     struct jw *w;
@@ -130,7 +130,7 @@ static void on_wake(void *ctx)
 
 static void on_poll(struct call *c)
 {
-    const struct poll_query *q = c->query;
+    const struct argus_poll_query *q = c->query;
     struct run_agent_ref a;
 
     if (!argus_prove_agent(c, &a))
@@ -293,17 +293,17 @@ static void on_agent_delete(struct call *c)
     reply_empty(c, run_agent_delete(c->control, &c->who, call_param(c, 0), &err), &err);
 }
 
-struct agent_patch {
+struct argus_agent_patch {
     bool shared;
 };
 static const struct field agent_patch_fields[] = {
-    F_BOOL(struct agent_patch, shared, "shared", .flags = FIELD_REQUIRED, .help = "Everybody's runs on this host may use it."),
+    F_BOOL(struct argus_agent_patch, shared, "shared", .flags = FIELD_REQUIRED, .help = "Everybody's runs on this host may use it."),
 };
-static const struct record agent_patch_record = RECORD(agent_patch, agent_patch_fields);
+static const struct record agent_patch_record = RECORD(argus_agent_patch, agent_patch_fields);
 
 static void on_agent_patch(struct call *c)
 {
-    const struct agent_patch *b = c->body;
+    const struct argus_agent_patch *b = c->body;
     struct err err = { 0 };
 
     if (run_agent_share(c->control, &c->who, call_param(c, 0), b->shared, &err) < 0)
@@ -323,7 +323,8 @@ static const struct route rows[] = {
       .summary = "The agent started it, or could not." },
     { HTTP_POST, "/api/agents/{id}/jobs/{cmd}/exit", AUTH_AGENT, .cap = BODY_MAX, .handler = on_exit_told,
       .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS, .summary = "What the agent started has ended." },
-    { HTTP_POST, "/api/agents/{id}/heartbeat", AUTH_AGENT, .cap = BODY_MAX, .handler = on_heartbeat, .status = 204, .flags = ROUTE_RAW_BODY, ARGUS,
+    { HTTP_POST, "/api/agents/{id}/heartbeat", AUTH_AGENT, .cap = BODY_MAX, .handler = on_heartbeat, .status = 204,
+      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
       .summary = "The agent is alive." },
     { HTTP_GET, "/api/agents", AUTH_OPERATOR, VERB_READ, .handler = on_agents, .claims = claim_bearer_argus, ARGUS,
       .summary = "Agents you may see." },

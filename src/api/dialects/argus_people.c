@@ -11,14 +11,14 @@ enum { BODY_MAX = 8192, PASSWORD_MAX = 1024 };
 #define SESSION_TTL USEC_PER_DAY
 
 /* -- login */
-struct login_body {
+struct argus_login_body {
     struct str who, password;
 };
 static const struct field login_fields[] = {
-    F_STR(struct login_body, who, "username_or_email", 254, .flags = FIELD_REQUIRED),
-    F_STR(struct login_body, password, "password", PASSWORD_MAX, .flags = FIELD_REQUIRED | FIELD_SECRET),
+    F_STR(struct argus_login_body, who, "username_or_email", 254, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_login_body, password, "password", PASSWORD_MAX, .flags = FIELD_REQUIRED | FIELD_SECRET),
 };
-static const struct record login_record = RECORD(login_body, login_fields);
+static const struct record login_record = RECORD(argus_login_body, login_fields);
 
 struct login {
     struct call *c; /* held */
@@ -90,7 +90,7 @@ static void on_login_done(void *ctx, const struct session_user *u)
 
 static void on_login(struct call *c)
 {
-    const struct login_body *b = c->body;
+    const struct argus_login_body *b = c->body;
     struct err err = { 0 };
     usec_t wait = 0;
 
@@ -110,15 +110,15 @@ static void on_login(struct call *c)
 }
 
 /* -- sign-up */
-struct sign_up_body {
+struct argus_sign_up_body {
     struct str username, email, password;
 };
 static const struct field sign_up_fields[] = {
-    F_STR(struct sign_up_body, username, "username", 64, .flags = FIELD_REQUIRED),
-    F_STR(struct sign_up_body, email, "email", 254, .flags = FIELD_NULLABLE, .help = "Not kept: nobody has verified it."),
-    F_STR(struct sign_up_body, password, "password", PASSWORD_MAX, .flags = FIELD_REQUIRED | FIELD_SECRET),
+    F_STR(struct argus_sign_up_body, username, "username", 64, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_sign_up_body, email, "email", 254, .flags = FIELD_NULLABLE, .help = "Not kept: nobody has verified it."),
+    F_STR(struct argus_sign_up_body, password, "password", PASSWORD_MAX, .flags = FIELD_REQUIRED | FIELD_SECRET),
 };
-static const struct record sign_up_record = RECORD(sign_up_body, sign_up_fields);
+static const struct record sign_up_record = RECORD(argus_sign_up_body, sign_up_fields);
 
 static void on_signed_up(void *ctx, int result, const struct err *err)
 {
@@ -128,7 +128,7 @@ static void on_signed_up(void *ctx, int result, const struct err *err)
 
     if (call_is_gone(c))
         return;
-    if (result < 0 || user_find(c->control, ((const struct sign_up_body *)c->body)->username, &u) < 0) {
+    if (result < 0 || user_find(c->control, ((const struct argus_sign_up_body *)c->body)->username, &u) < 0) {
         reply_error_parked(c, err);
         return;
     }
@@ -139,7 +139,7 @@ static void on_signed_up(void *ctx, int result, const struct err *err)
 
 static void on_sign_up(struct call *c)
 {
-    const struct sign_up_body *b = c->body;
+    const struct argus_sign_up_body *b = c->body;
     struct principal p = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = "sign-up" };
     struct err err = { 0 };
 
@@ -154,16 +154,16 @@ static void on_sign_up(struct call *c)
 }
 
 /* -- tokens */
-struct token_body {
+struct argus_token_body {
     struct str name, scope;
     usec_t expires_at;
 };
 static const struct field token_fields[] = {
-    F_STR(struct token_body, name, "name", 64, .flags = FIELD_REQUIRED),
-    F_STR(struct token_body, scope, "scope", 16, .flags = FIELD_REQUIRED, .help = "reporter or viewer."),
-    F_TIME(struct token_body, expires_at, "expires_at"),
+    F_STR(struct argus_token_body, name, "name", 64, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_token_body, scope, "scope", 16, .flags = FIELD_REQUIRED, .help = "reporter or viewer."),
+    F_TIME(struct argus_token_body, expires_at, "expires_at"),
 };
-static const struct record token_record = RECORD(token_body, token_fields);
+static const struct record token_record = RECORD(argus_token_body, token_fields);
 
 static void write_token(struct jw *w, const struct credential *cr, const char *text)
 {
@@ -192,7 +192,7 @@ static void write_token(struct jw *w, const struct credential *cr, const char *t
 
 static void on_token_create(struct call *c)
 {
-    const struct token_body *b = c->body;
+    const struct argus_token_body *b = c->body;
     const struct credential *cr;
     char text[SECRET_TEXT_MAX];
     struct err err = { 0 };
@@ -206,15 +206,15 @@ static void on_token_create(struct call *c)
     reply_parked(c, 201);
 }
 
-struct token_query {
+struct argus_token_query {
     struct str scope;
     bool include_revoked;
 };
 static const struct field token_query_fields[] = {
-    F_STR(struct token_query, scope, "scope", 16),
-    F_BOOL(struct token_query, include_revoked, "include_revoked"),
+    F_STR(struct argus_token_query, scope, "scope", 16),
+    F_BOOL(struct argus_token_query, include_revoked, "include_revoked"),
 };
-static const struct record token_query_record = RECORD(token_query, token_query_fields);
+static const struct record token_query_record = RECORD(argus_token_query, token_query_fields);
 
 static void on_token_row(void *ctx, const struct credential *cr)
 {
@@ -223,7 +223,7 @@ static void on_token_row(void *ctx, const struct credential *cr)
 
 static void on_tokens(struct call *c)
 {
-    const struct token_query *q = c->query;
+    const struct argus_token_query *q = c->query;
     struct jw *w = call_json(c);
     struct err err = { 0 };
 
@@ -236,18 +236,18 @@ static void on_tokens(struct call *c)
     reply_parked(c, 200);
 }
 
-struct revoke_query {
+struct argus_revoke_query {
     struct seen seen;
     bool revoke_agents;
 };
 static const struct field revoke_query_fields[] = {
-    F_BOOL(struct revoke_query, revoke_agents, "revoke_agents", .help = "Agents registered with it lose their tokens too; default true."),
+    F_BOOL(struct argus_revoke_query, revoke_agents, "revoke_agents", .help = "Agents registered with it lose their tokens too; default true."),
 };
-static const struct record revoke_query_record = RECORD_SEEN(revoke_query, revoke_query_fields);
+static const struct record revoke_query_record = RECORD_SEEN(argus_revoke_query, revoke_query_fields);
 
 static void on_token_revoke(struct call *c)
 {
-    const struct revoke_query *q = c->query;
+    const struct argus_revoke_query *q = c->query;
     bool was_revoked = false, with_agents = !field_is_present(&revoke_query_record, q, "revoke_agents") || q->revoke_agents;
     struct jw *w = call_json(c);
     struct err err = { 0 };
@@ -270,13 +270,13 @@ static void on_token_revoke(struct call *c)
 }
 
 /* -- addresses: a route of our own, in our own accent */
-struct email_body {
+struct argus_email_body {
     struct str email;
 };
 static const struct field email_fields[] = {
-    F_STR(struct email_body, email, "email", 254, .flags = FIELD_NULLABLE, .help = "Empty or null: none. An admin says it, so it is verified."),
+    F_STR(struct argus_email_body, email, "email", 254, .flags = FIELD_NULLABLE, .help = "Empty or null: none. An admin says it, so it is verified."),
 };
-static const struct record email_record = RECORD(email_body, email_fields);
+static const struct record email_record = RECORD(argus_email_body, email_fields);
 
 static void reply_email(struct call *c)
 {
@@ -288,13 +288,13 @@ static void reply_email(struct call *c)
         reply_error_parked(c, &err);
         return;
     }
-    struct email_body o = { person_email_of(c->control, u.id) };
+    struct argus_email_body o = { person_email_of(c->control, u.id) };
     reply_record(c, 200, &email_record, &o);
 }
 
 static void on_email_put(struct call *c)
 {
-    const struct email_body *b = c->body;
+    const struct argus_email_body *b = c->body;
     struct err err = { 0 };
 
     if (person_email_set(c->control, &c->who, call_param(c, 0), b->email, &err) < 0)
@@ -310,7 +310,8 @@ static bool claims_login(const struct http_req *req)
 
 #define ARGUS .dialect = &dialect_argus
 static const struct route rows[] = {
-    { HTTP_POST, "/api/auth/login", AUTH_LOGIN, .body = &login_record, .cap = BODY_MAX, .handler = on_login, .claims = claims_login, ARGUS,
+    { HTTP_POST, "/api/auth/login", AUTH_LOGIN, .body = &login_record, .cap = BODY_MAX, .handler = on_login, .flags = ROUTE_MUTATES,
+      .claims = claims_login, ARGUS,
       .summary = "A password for a session of 24 hours." },
     { HTTP_POST, "/api/auth/register", AUTH_LOGIN, .body = &sign_up_record, .cap = BODY_MAX, .handler = on_sign_up, .status = 201,
       .flags = ROUTE_MUTATES, ARGUS, .summary = "Sign up, where --argus-sign-up allows it." },

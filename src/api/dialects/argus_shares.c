@@ -8,21 +8,23 @@
 enum { BODY_MAX = 16 << 10 };
 
 /* -- shares */
-struct share_body {
+struct argus_share_body {
     struct str project, grantee;
     int permission;
 };
 static const struct field share_fields[] = {
-    F_STR(struct share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
-    F_ENUM(struct share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
+    F_STR(struct argus_share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
+    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
 };
-static const struct record share_record = RECORD(share_body, share_fields);
+static const struct record share_record = RECORD(argus_share_body, share_fields);
 static const struct field project_share_fields[] = {
-    F_STR(struct share_body, project, "project", RUN_PROJECT_MAX, .flags = FIELD_REQUIRED),
-    F_STR(struct share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
-    F_ENUM(struct share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
+    F_STR(struct argus_share_body, project, "project", RUN_PROJECT_MAX, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
+    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
 };
-static const struct record project_share_record = RECORD(share_body, project_share_fields);
+/* The same struct under another name: the description lists records by their names. */
+static const struct record project_share_record = { "argus_project_share_body", sizeof(struct argus_share_body), project_share_fields,
+                                                    ARRAY_SIZE(project_share_fields), SIZE_MAX };
 
 static void write_share(struct jw *w, struct str grantee, int permission, struct str project)
 {
@@ -36,7 +38,7 @@ static void write_share(struct jw *w, struct str grantee, int permission, struct
 
 static void reply_share(struct call *c, int result, const struct err *err)
 {
-    const struct share_body *b = c->body;
+    const struct argus_share_body *b = c->body;
 
     if (result < 0) {
         reply_error_parked(c, err);
@@ -48,7 +50,7 @@ static void reply_share(struct call *c, int result, const struct err *err)
 
 static void on_share(struct call *c)
 {
-    const struct share_body *b = c->body;
+    const struct argus_share_body *b = c->body;
     struct err err = { 0 };
 
     reply_share(c, run_share_run(c->control, &c->who, call_param(c, 0), b->grantee, (enum run_share)b->permission, &err), &err);
@@ -56,7 +58,7 @@ static void on_share(struct call *c)
 
 static void on_project_share(struct call *c)
 {
-    const struct share_body *b = c->body;
+    const struct argus_share_body *b = c->body;
     struct err err = { 0 };
 
     reply_share(c, run_share_project(c->control, &c->who, b->project, b->grantee, (enum run_share)b->permission, &err), &err);
@@ -115,23 +117,24 @@ static void on_project_unshare(struct call *c)
 }
 
 /* -- recipients */
-struct recipient_body {
+struct argus_recipient_body {
     struct seen seen;
     struct str email;
     struct str_list event_kinds;
     bool enabled;
 };
 static const struct field recipient_fields[] = {
-    F_STR(struct recipient_body, email, "email", 254, .flags = FIELD_REQUIRED),
-    F_STR_LIST(struct recipient_body, event_kinds, "event_kinds", 32, 64),
-    F_BOOL(struct recipient_body, enabled, "enabled", .help = "Default true."),
+    F_STR(struct argus_recipient_body, email, "email", 254, .flags = FIELD_REQUIRED),
+    F_STR_LIST(struct argus_recipient_body, event_kinds, "event_kinds", 32, 64),
+    F_BOOL(struct argus_recipient_body, enabled, "enabled", .help = "Default true."),
 };
-static const struct record recipient_record = RECORD_SEEN(recipient_body, recipient_fields);
+static const struct record recipient_record = RECORD_SEEN(argus_recipient_body, recipient_fields);
 static const struct field recipient_patch_fields[] = {
-    F_STR_LIST(struct recipient_body, event_kinds, "event_kinds", 32, 64),
-    F_BOOL(struct recipient_body, enabled, "enabled"),
+    F_STR_LIST(struct argus_recipient_body, event_kinds, "event_kinds", 32, 64),
+    F_BOOL(struct argus_recipient_body, enabled, "enabled"),
 };
-static const struct record recipient_patch_record = RECORD_SEEN(recipient_body, recipient_patch_fields);
+static const struct record recipient_patch_record = { "argus_recipient_patch", sizeof(struct argus_recipient_body), recipient_patch_fields,
+                                                      ARRAY_SIZE(recipient_patch_fields), offsetof(struct argus_recipient_body, seen) };
 
 static void on_recipient_row(void *ctx, uint64_t id, const struct run_recipient_row *r)
 {
@@ -179,7 +182,7 @@ static void reply_recipient(struct call *c, int status, uint64_t id)
 
 static void on_recipient_add(struct call *c)
 {
-    const struct recipient_body *b = c->body;
+    const struct argus_recipient_body *b = c->body;
     bool enabled = !field_is_present(&recipient_record, b, "enabled") || b->enabled;
     struct err err = { 0 };
     uint64_t id;
@@ -192,7 +195,7 @@ static void on_recipient_add(struct call *c)
 
 static void on_recipient_patch(struct call *c)
 {
-    const struct recipient_body *b = c->body;
+    const struct argus_recipient_body *b = c->body;
     const struct run_recipient_change ch = {
         .has_kinds = field_is_present(&recipient_patch_record, b, "event_kinds"),
         .has_enabled = field_is_present(&recipient_patch_record, b, "enabled"),
