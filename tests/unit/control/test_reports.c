@@ -1,0 +1,454 @@
+/* tests/unit/control/test_reports.c - reporters, their keys and their reports, over a real store. */
+#include "fixture.h"
+
+#include "base/hash.h"
+#include "control/reports.h"
+
+/* -- people's part */
+static uint64_t make_key(struct fixture *f, const char *name, bool auto_approve, char text[SECRET_TEXT_MAX])
+{
+    struct enroll_key_wish w = { .name = str_of(name), .auto_approve = auto_approve, .seen = { .present = 1 | 8 } };
+    const struct enroll_key *k;
+    assert_int_equal(enroll_key_create(f->c, &f->admin, &w, text, &k, &f->err), 0);
+    return k->id;
+}
+
+/* -- the agent's part */
+static int reg(struct fixture *f, const char *key, const char *uuid, const char *claim, struct register_answer *a)
+{
+    const struct register_ask ask = { .enroll_key = str_of(key),
+                                      .uuid = str_of(uuid),
+                                      .hostname = str_of(uuid),
+                                      .version = STR("0.3.0"),
+                                      .claim = str_of(claim),
+                                      .peer = "192.0.2.50" };
+    f->err = (struct err){ 0 };
+    int r = report_register(f->c, &ask, a, &f->err);
+    settle(f);
+    return r;
+}
+
+struct told {
+    int result;
+    struct err err;
+    struct report_answer a;
+    struct report_checkin ck;
+    bool is_done;
+};
+static void on_told(void *ctx, int result, const struct err *err, const struct report_answer *a)
+{
+    struct told *t = ctx;
+    t->result = result;
+    t->err = *err;
+    if (result == 0) {
+        t->a = *a;
+        t->ck = *a->checkin;
+    }
+    t->is_done = true;
+}
+
+enum { ROWS = 8 };
+/* A report of connections with the given keys (and removed ones), as a reader would make it. */
+struct pack {
+    struct report r;
+    struct fact_row rows[ROWS];
+    uint64_t marks[ROWS], gone_marks[ROWS];
+    struct str macs[ROWS], gone[ROWS];
+};
+static void row_digest(const char *key, struct report_digest *sum)
+{
+    struct fact_digest h;
+    fact_row_hash(&(struct fact_row){ STR("connections"), str_of(key) }, &h);
+    fact_digest_add(&sum->sum, &h);
+    sum->count++;
+}
+static struct report *pack(struct pack *p, const char *uuid, bool full, const char *const *keys, const char *const *gone)
+{
+    *p = (struct pack){ .r = { .uuid = str_of(uuid), .observed_at = 1, .is_full = full } };
+    struct report_rows *in = &p->r.sections[REPORT_CONNECTIONS];
+    *in = (struct report_rows){ .is_told = true, .rows = p->rows, .marks = p->marks, .macs = p->macs, .removed = p->gone, .removed_marks = p->gone_marks };
+    for (size_t i = 0; keys && keys[i]; i++) {
+        p->rows[i] = (struct fact_row){ str_of(keys[i]), STR("{\"x\":1}") };
+        p->marks[in->n_rows++] = siphash(report_mark_key(), str_of(keys[i]));
+        row_digest(keys[i], &in->added);
+    }
+    for (size_t i = 0; gone && gone[i]; i++) {
+        p->gone[i] = str_of(gone[i]);
+        p->gone_marks[in->n_removed++] = siphash(report_mark_key(), str_of(gone[i]));
+        row_digest(gone[i], &in->gone);
+        p->r.tells_removals = true;
+    }
+    return &p->r;
+}
+/* Says that the agent's set is @keys. */
+static void promise(struct report *r, const char *const *keys)
+{
+    struct report_rows *in = &r->sections[REPORT_CONNECTIONS];
+    in->has_digest = r->tells_removals = true;
+    in->digest = (struct report_digest){ 0 };
+    for (size_t i = 0; keys[i]; i++)
+        row_digest(keys[i], &in->digest);
+}
+static struct told tell_from(struct fixture *f, const struct report_pass *pass, struct report *r, const char *peer)
+{
+    struct told t = { 0 };
+    report_checkin(f->c, pass, r, peer, on_told, &t);
+    while (!t.is_done) {
+        turn(f);
+        if (!t.is_done)
+            fixture_wait(f);
+    }
+    assert_true(t.is_done);
+    settle(f);
+    return t;
+}
+static struct told tell(struct fixture *f, const struct report_pass *pass, struct report *r)
+{
+    return tell_from(f, pass, r, "192.0.2.50");
+}
+static int pass_of(struct fixture *f, const char *key, struct report_pass *ret)
+{
+    f->err = (struct err){ 0 };
+    return report_authenticate(f->c, str_of(key), "192.0.2.50", ret, &f->err);
+}
+static struct reporter_view view(struct fixture *f, uint64_t id)
+{
+    struct reporter_view v;
+    assert_int_equal(reporter_find(f->c, id, &v, &f->err), 0);
+    return v;
+}
+static struct register_answer let_in(struct fixture *f, const char *uuid, struct report_pass *pass)
+{
+    char key[SECRET_TEXT_MAX];
+    struct register_answer a;
+    (void)make_key(f, uuid, true, key);
+    assert_int_equal(reg(f, key, uuid, NULL, &a), 0);
+    assert_true(a.is_active && a.api_key[0]);
+    assert_int_equal(pass_of(f, a.api_key, pass), 0);
+    return a;
+}
+
+/* -- what is recorded */
+struct keys_seen {
+    char text[512];
+    bool is_done;
+};
+static void on_section(void *ctx, const struct fact_head *h, struct str body)
+{
+    struct keys_seen *s = ctx;
+    struct fact_row row;
+    (void)h;
+    for (size_t pos = 0; body_next(body, &pos, &row) == 1;)
+        snprintf(s->text + strlen(s->text), sizeof(s->text) - strlen(s->text), "%.*s;", STR_FMT(row.key));
+}
+static void on_read(void *ctx, int result)
+{
+    assert_int_equal(result, 0);
+    ((struct keys_seen *)ctx)->is_done = true;
+}
+static struct keys_seen recorded(struct fixture *f, uint64_t reporter)
+{
+    struct keys_seen s = { 0 };
+    read_facts(f->c, view(f, reporter).host_id, STR("connections"), on_section, on_read, &s);
+    while (!s.is_done) {
+        turn(f);
+        if (!s.is_done)
+            fixture_wait(f);
+    }
+    assert_true(s.is_done);
+    return s;
+}
+
+/* -- promises */
+static void a_newcomer_waits_and_its_key_comes_once(void **state)
+{
+    struct fixture *f = *state;
+    char key[SECRET_TEXT_MAX];
+    struct register_answer a;
+    (void)make_key(f, "k", false, key);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_false(a.is_active);
+    assert_string_equal(a.api_key, "");
+    assert_int_equal(reporter_approve(f->c, &f->admin, a.reporter_id, 0, STR_NONE, &f->err), 0);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_true(a.is_active && a.api_key[0]);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_string_equal(a.api_key, "");
+    restart(f);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_true(a.is_active && !a.api_key[0]);
+    assert_int_equal(enroll_key_by_id(f->c, 1)->n_registrations, 1);
+}
+
+static void a_viewer_decides_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    char text[SECRET_TEXT_MAX];
+    struct report_policy_wish pw = { .name = STR("p"), .seen = { .present = 1 } };
+    struct enroll_key_wish kw = { .name = STR("k2"), .seen = { .present = 1 } };
+    const struct report_policy *p;
+    const struct enroll_key *k;
+    assert_int_equal(reporter_reject(f->c, &f->viewer, a.reporter_id, STR_NONE, &f->err), -EACCES);
+    assert_int_equal(reporter_rotate(f->c, &f->viewer, a.reporter_id, STR_NONE, text, &f->err), -EACCES);
+    assert_int_equal(reporter_forget(f->c, &f->viewer, a.reporter_id, &f->err), -EACCES);
+    assert_int_equal(report_policy_create(f->c, &f->viewer, &pw, &p, &f->err), -EACCES);
+    assert_int_equal(enroll_key_create(f->c, &f->viewer, &kw, text, &k, &f->err), -EACCES);
+    assert_int_equal(view(f, a.reporter_id).host_state, HOST_APPROVED);
+}
+
+static void a_claim_holds_over_restarts_and_gets_a_lost_key_again(void **state)
+{
+    struct fixture *f = *state;
+    char key[SECRET_TEXT_MAX], first[SECRET_TEXT_MAX];
+    struct register_answer a;
+    struct report_pass pass;
+    struct pack p;
+    (void)make_key(f, "k", true, key);
+    assert_int_equal(reg(f, key, "u1", "0123456789abcdef", &a), 0);
+    snprintf(first, sizeof(first), "%s", a.api_key);
+    restart(f);
+    assert_int_equal(reg(f, key, "u1", "0123456789abcdeF", &a), -EACCES);
+    assert_slug(f, "claim.bad");
+    assert_int_equal(reg(f, key, "u1", NULL, &a), -EACCES);
+    assert_int_equal(reg(f, key, "u1", "0123456789abcdef", &a), 0);
+    assert_true(a.is_reissue);
+    assert_int_equal(pass_of(f, first, &pass), -EACCES);
+    assert_slug(f, "auth.bad_credential");
+    assert_int_equal(pass_of(f, a.api_key, &pass), 0);
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, NULL, NULL)).result, 0);
+    assert_int_equal(reg(f, key, "u1", "0123456789abcdef", &a), 0);
+    assert_string_equal(a.api_key, ""); /* it was used */
+}
+
+static void whoever_decides_the_key_dies_with_the_decision(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    char uuid[37];
+    struct host_view h;
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, a.reporter_id).host_id }, &h));
+    snprintf(uuid, sizeof(uuid), "%s", h.uuid);
+    assert_int_equal(enroll_revoke(f->c, &f->admin, str_of(uuid), STR_NONE, &f->err), 0); /* `muster revoke` */
+    assert_int_equal(pass_of(f, a.api_key, &pass), -EACCES);
+    assert_slug(f, "host.revoked");
+    restart(f);
+    assert_int_equal(pass_of(f, a.api_key, &pass), -EACCES);
+    assert_slug(f, "host.revoked"); /* a tombstone */
+    assert_int_equal(reporter_approve(f->c, &f->admin, a.reporter_id, 0, STR_NONE, &f->err), 0);
+    assert_int_equal(pass_of(f, a.api_key, &pass), -EACCES);
+    assert_slug(f, "auth.bad_credential");
+    assert_int_equal(host_forget(f->c, &f->admin, str_of(uuid), &f->err), 0);
+    assert_int_equal(reporter_find(f->c, a.reporter_id, &(struct reporter_view){ 0 }, &f->err), -ENOENT);
+    restart(f);
+    assert_int_equal(reporter_find(f->c, a.reporter_id, &(struct reporter_view){ 0 }, &f->err), -ENOENT);
+    (void)p;
+}
+
+static void a_key_decided_about_while_a_report_was_read_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    assert_int_equal(reporter_reject(f->c, &f->admin, a.reporter_id, STR("no"), &f->err), 0);
+    struct told t = tell(f, &pass, pack(&p, "u1", true, NULL, NULL));
+    assert_int_equal(t.result, -EACCES);
+    assert_string_equal(t.err.slug, "host.rejected");
+    assert_true(str_is(view(f, a.reporter_id).row->rejection_reason, "no"));
+}
+
+static void additions_add_and_what_is_new_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", "b", NULL }, NULL)).ck.summary.connections_created, 2);
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "b", "c", NULL }, NULL)).ck.summary.connections_created, 1);
+    assert_string_equal(recorded(f, a.reporter_id).text, "a;b;c;");
+    restart(f);
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "c", "d", NULL }, NULL)).ck.summary.connections_created, 1);
+    assert_string_equal(recorded(f, a.reporter_id).text, "a;b;c;d;");
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "d", NULL }, NULL)).ck.summary.connections_created, 0);
+    assert_string_equal(recorded(f, a.reporter_id).text, "d;");
+}
+
+static void digests_find_what_was_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    const char *const ab[] = { "a", "b", NULL }, *const b[] = { "b", NULL }, *const bc[] = { "b", "c", NULL }, *const gone[] = { "a", NULL };
+    struct report *r = pack(&p, "u1", true, ab, NULL);
+    promise(r, ab);
+    assert_false(tell(f, &pass, r).a.is_resync);
+    r = pack(&p, "u1", false, NULL, gone);
+    promise(r, b);
+    assert_false(tell(f, &pass, r).a.is_resync);
+    assert_string_equal(recorded(f, a.reporter_id).text, "b;");
+    restart(f);
+    r = pack(&p, "u1", false, NULL, NULL); /* a heartbeat of one that has c, which never came */
+    promise(r, bc);
+    struct told t = tell(f, &pass, r);
+    assert_true(t.a.is_resync);
+    assert_true(t.ck.flags & REPORT_F_RESYNC);
+    r = pack(&p, "u1", true, bc, NULL);
+    promise(r, bc);
+    assert_false(tell(f, &pass, r).a.is_resync);
+    assert_string_equal(recorded(f, a.reporter_id).text, "b;c;");
+}
+
+static void a_repeat_is_answered_and_not_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    (void)let_in(f, "u1", &pass);
+    struct pack p;
+    struct report *r = pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL);
+    r->epoch = STR("e");
+    r->has_sequence = true;
+    r->sequence = 4;
+    struct told one = tell(f, &pass, r), two = tell(f, &pass, r);
+    assert_false(one.a.is_repeat);
+    assert_true(two.a.is_repeat);
+    assert_int_equal(one.a.checkin_id, two.a.checkin_id);
+    restart(f);
+    two = tell(f, &pass, r);
+    assert_true(two.a.is_repeat);
+    r->sequence = 3;
+    two = tell(f, &pass, r);
+    assert_true(!two.a.is_repeat && (two.ck.flags & REPORT_F_BACK));
+}
+
+static void two_machines_with_one_key_are_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    assert_int_equal(tell_from(f, &pass, pack(&p, "u1", true, NULL, NULL), "192.0.2.1").ck.flags & REPORT_F_SHARED, 0);
+    assert_int_equal(tell_from(f, &pass, pack(&p, "u1", false, NULL, NULL), "192.0.2.2").ck.flags & REPORT_F_SHARED, 0);
+    assert_int_equal(tell_from(f, &pass, pack(&p, "u1", false, NULL, NULL), "192.0.2.1").ck.flags & REPORT_F_SHARED, REPORT_F_SHARED);
+    assert_true(view(f, a.reporter_id).state->flags & REPORT_F_SHARED);
+}
+
+static void a_section_that_failed_keeps_its_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
+    struct report *r = pack(&p, "u1", true, NULL, NULL);
+    r->sections[REPORT_CONNECTIONS].status = SECTION_FAILED;
+    (void)tell(f, &pass, r);
+    assert_string_equal(recorded(f, a.reporter_id).text, "a;");
+}
+
+static void a_section_ends_and_then_the_newest_rows_count(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    enum { MANY = LIMIT_SECTION_ROWS };
+    struct fact_row *rows = xcalloc(MANY, sizeof(*rows));
+    uint64_t *marks = xcalloc(MANY, sizeof(*marks));
+    struct str *macs = xcalloc(MANY, sizeof(*macs));
+    char(*keys)[16] = xcalloc(MANY, sizeof(*keys));
+    for (int i = 0; i < MANY; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "k%05d", i);
+        rows[i] = (struct fact_row){ str_of(keys[i]), STR("{}") };
+        marks[i] = siphash(report_mark_key(), rows[i].key);
+    }
+    struct report r = { .uuid = STR("u1"), .observed_at = 1, .is_full = true };
+    r.sections[REPORT_CONNECTIONS] = (struct report_rows){ .is_told = true, .rows = rows, .marks = marks, .macs = macs, .n_rows = MANY };
+    assert_int_equal(tell(f, &pass, &r).ck.flags & REPORT_F_DROPPED, 0); /* exactly full */
+    struct pack p;
+    struct told t = tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "k00001", NULL }, NULL));
+    assert_int_equal(t.ck.flags & REPORT_F_DROPPED, 0); /* a row it has */
+    t = tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "one more", NULL }, NULL));
+    assert_int_equal(t.ck.flags & REPORT_F_DROPPED, REPORT_F_DROPPED);
+    assert_string_equal(recorded(f, a.reporter_id).text, "one more;");
+    free(rows);
+    free(marks);
+    free(macs);
+    free(keys);
+}
+
+static void reports_that_wait_for_the_sets_keep_their_order(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p[3];
+    struct told t[3] = { 0 };
+    (void)tell(f, &pass, pack(&p[0], "u1", true, (const char *[]){ "a", NULL }, NULL));
+    restart(f);
+    report_checkin(f->c, &pass, pack(&p[0], "u1", false, (const char *[]){ "b", NULL }, NULL), "x", on_told, &t[0]);
+    report_checkin(f->c, &pass, pack(&p[1], "u1", false, NULL, (const char *[]){ "b", NULL }), "x", on_told, &t[1]);
+    report_checkin(f->c, &pass, pack(&p[2], "u1", false, (const char *[]){ "c", NULL }, NULL), "x", on_told, &t[2]);
+    assert_false(t[0].is_done);
+    while (!t[2].is_done) {
+        turn(f);
+        if (!t[2].is_done)
+            fixture_wait(f);
+    }
+    assert_true(t[0].is_done && t[1].is_done && t[2].is_done);
+    assert_true(t[0].a.checkin_id < t[1].a.checkin_id && t[1].a.checkin_id < t[2].a.checkin_id);
+    assert_string_equal(recorded(f, a.reporter_id).text, "a;c;");
+}
+
+static void one_that_waited_hears_when_its_agent_goes(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    struct told t = { 0 };
+    (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
+    restart(f);
+    report_checkin(f->c, &pass, pack(&p, "u1", false, NULL, NULL), "x", on_told, &t);
+    assert_false(t.is_done);
+    assert_int_equal(reporter_forget(f->c, &f->admin, a.reporter_id, &f->err), 0);
+    assert_true(t.is_done);
+    assert_int_equal(t.result, -EACCES);
+    settle(f);
+}
+
+static void another_agents_uuid_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    (void)let_in(f, "u1", &pass);
+    struct pack p;
+    struct told t = tell(f, &pass, pack(&p, "u2", true, NULL, NULL));
+    assert_int_equal(t.result, -EEXIST);
+    assert_string_equal(t.err.slug, "report.uuid");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_newcomer_waits_and_its_key_comes_once),
+        T(a_viewer_decides_nothing),
+        T(a_claim_holds_over_restarts_and_gets_a_lost_key_again),
+        T(whoever_decides_the_key_dies_with_the_decision),
+        T(a_key_decided_about_while_a_report_was_read_is_refused),
+        T(additions_add_and_what_is_new_is_counted),
+        T(digests_find_what_was_lost),
+        T(a_repeat_is_answered_and_not_taken),
+        T(two_machines_with_one_key_are_noticed),
+        T(a_section_that_failed_keeps_its_rows),
+        T(a_section_ends_and_then_the_newest_rows_count),
+        T(reports_that_wait_for_the_sets_keep_their_order),
+        T(one_that_waited_hears_when_its_agent_goes),
+        T(another_agents_uuid_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
