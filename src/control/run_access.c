@@ -116,8 +116,8 @@ static enum run_share share_of(const struct control *c, const struct run *r, uin
     const struct run_share_entry *s;
     DL_FOREACH(run__book(c)->shares, s)
     {
-        bool is_about = s->row.run_id ? s->row.run_id == r->id
-                                      : s->row.owner_id == r->row.owner_id && str_eq(s->row.project, r->row.project);
+        bool is_about =
+            s->row.run_id ? s->row.run_id == r->id : s->row.owner_id == r->row.owner_id && str_eq(s->row.project, r->row.project);
         if (is_about && s->row.grantee_id == user_id && s->row.permission > best)
             best = (enum run_share)s->row.permission;
     }
@@ -150,7 +150,8 @@ enum run_right run__right(struct control *c, const struct principal *p, const st
     return run_right_of(&st);
 }
 
-struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb, struct err *err)
+struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb,
+                     struct err *err)
 {
     struct run *r = run__by_batch(c, batch_id);
     enum run_right right = r ? run__right(c, p, r) : RUN_RIGHT_NONE;
@@ -159,7 +160,8 @@ struct run *run__for(struct control *c, const struct principal *p, struct str ba
     if (right == RUN_RIGHT_NONE)
         err_set(err, -ENOENT, "run.unknown", "there is no batch %.*s", STR_FMT(str_sub(batch_id, 0, RUN_ID_MAX)));
     else
-        err_set(err, -EACCES, "run.denied", least == RUN_RIGHT_OWN ? "only its owner or an admin may do that" : "you may look at this batch, no more");
+        err_set(err, -EACCES, "run.denied",
+                least == RUN_RIGHT_OWN ? "only its owner or an admin may do that" : "you may look at this batch, no more");
     if (verb)
         run__refused(c, p, verb, batch_id, err);
     return NULL;
@@ -175,7 +177,8 @@ static const struct user *grantee(struct control *c, struct str name, struct err
 }
 
 /* Is there a run of @p's in @project? Then *@ret_owner is the caller; for an admin without one, the owner of the oldest. */
-static int project_of(struct control *c, const struct principal *p, struct str project, const char *verb, uint64_t *ret_owner, struct err *err)
+static int project_of(struct control *c, const struct principal *p, struct str project, const char *verb, uint64_t *ret_owner,
+                      struct err *err)
 {
     const struct run *r, *first = NULL;
     DL_FOREACH(run__book(c)->all, r)
@@ -200,7 +203,8 @@ static int project_of(struct control *c, const struct principal *p, struct str p
     return verb ? run__refused(c, p, verb, project, err) : -ENOENT;
 }
 
-static struct run_share_entry *find_share(const struct control *c, uint64_t run_id, uint64_t owner_id, struct str project, uint64_t grantee_id)
+static struct run_share_entry *find_share(const struct control *c, uint64_t run_id, uint64_t owner_id, struct str project,
+                                          uint64_t grantee_id)
 {
     struct run_share_entry *s;
     DL_FOREACH(run__book(c)->shares, s)
@@ -210,7 +214,8 @@ static struct run_share_entry *find_share(const struct control *c, uint64_t run_
     return NULL;
 }
 
-static int share(struct control *c, const struct principal *p, struct str target, struct run_share_row *row, struct str grantee_name, struct err *err)
+static int share(struct control *c, const struct principal *p, struct str target, struct run_share_row *row,
+                 struct str grantee_name, struct err *err)
 {
     struct run_book *b = run__book(c);
     struct details d = { 0 };
@@ -237,7 +242,8 @@ static int share(struct control *c, const struct principal *p, struct str target
     return 0;
 }
 
-int run_share_run(struct control *c, const struct principal *p, struct str batch_id, struct str to, enum run_share permission, struct err *err)
+int run_share_run(struct control *c, const struct principal *p, struct str batch_id, struct str to, enum run_share permission,
+                  struct err *err)
 {
     const struct run *r = run__for(c, p, batch_id, RUN_RIGHT_OWN, "run.share", err);
     if (!r)
@@ -246,7 +252,8 @@ int run_share_run(struct control *c, const struct principal *p, struct str batch
     return share(c, p, batch_id, &row, to, err);
 }
 
-int run_share_project(struct control *c, const struct principal *p, struct str project, struct str to, enum run_share permission, struct err *err)
+int run_share_project(struct control *c, const struct principal *p, struct str project, struct str to, enum run_share permission,
+                      struct err *err)
 {
     uint64_t owner;
     int r = project_of(c, p, project, "run.share", &owner, err);
@@ -256,8 +263,8 @@ int run_share_project(struct control *c, const struct principal *p, struct str p
     return share(c, p, project, &row, to, err);
 }
 
-static int unshare(struct control *c, const struct principal *p, struct str target, uint64_t run_id, uint64_t owner, struct str project,
-                   struct str grantee_name, struct err *err)
+static int unshare(struct control *c, const struct principal *p, struct str target, uint64_t run_id, uint64_t owner,
+                   struct str project, struct str grantee_name, struct err *err)
 {
     struct details d = { 0 };
     const struct user *u = grantee(c, grantee_name, err);
@@ -289,7 +296,8 @@ int run_unshare_project(struct control *c, const struct principal *p, struct str
 }
 
 int run_share_list(struct control *c, const struct principal *p, struct str batch_id,
-                   void (*fn)(void *ctx, uint64_t id, const struct run_share_row *s, struct str grantee), void *ctx, struct err *err)
+                   void (*fn)(void *ctx, uint64_t id, const struct run_share_row *s, struct str grantee), void *ctx,
+                   struct err *err)
 {
     const struct run *r = batch_id.len ? run__for(c, p, batch_id, RUN_RIGHT_OWN, NULL, err) : NULL;
     const struct run_share_entry *s;
@@ -336,8 +344,8 @@ static void put_recipient(struct control *c, const struct run_recipient *r)
     store_put_object(c->store, OBJECT_RUN_RECIPIENT, r->id, 0, &run_recipient_record, &r->row);
 }
 
-int run_recipient_add(struct control *c, const struct principal *p, struct str project, struct str email, const struct str_list *kinds, bool enabled,
-                      uint64_t *ret_id, struct err *err)
+int run_recipient_add(struct control *c, const struct principal *p, struct str project, struct str email,
+                      const struct str_list *kinds, bool enabled, uint64_t *ret_id, struct err *err)
 {
     struct run_book *b = run__book(c);
     struct run_recipient *x;
@@ -361,9 +369,12 @@ int run_recipient_add(struct control *c, const struct principal *p, struct str p
     }
     if (n >= RECIPIENTS_OF_PROJECT || b->n_recipients >= RUN_RECIPIENTS_MAX)
         return err_set(err, -EBUSY, "run.too_many", "too many recipients");
-    const struct run_recipient_row row = {
-        .owner_id = owner, .project = project, .email = email, .event_kinds = *kinds, .is_disabled = !enabled, .created_at = control__wall(c)
-    };
+    const struct run_recipient_row row = { .owner_id = owner,
+                                           .project = project,
+                                           .email = email,
+                                           .event_kinds = *kinds,
+                                           .is_disabled = !enabled,
+                                           .created_at = control__wall(c) };
     *ret_id = object__next(c, OBJECT_RUN_RECIPIENT);
     load_recipient(c, *ret_id, 0, &row);
     put_recipient(c, b->recipients->prev);
@@ -371,8 +382,8 @@ int run_recipient_add(struct control *c, const struct principal *p, struct str p
     return 0;
 }
 
-static int find_recipient(struct control *c, const struct principal *p, struct str project, uint64_t id, const char *verb, struct run_recipient **ret,
-                          struct err *err)
+static int find_recipient(struct control *c, const struct principal *p, struct str project, uint64_t id, const char *verb,
+                          struct run_recipient **ret, struct err *err)
 {
     struct run_recipient *x;
     uint64_t owner;
@@ -390,7 +401,8 @@ static int find_recipient(struct control *c, const struct principal *p, struct s
     return control_refuses_writes(c, err) ? -EAGAIN : 0;
 }
 
-int run_recipient_change(struct control *c, const struct principal *p, struct str project, uint64_t id, const struct run_recipient_change *ch, struct err *err)
+int run_recipient_change(struct control *c, const struct principal *p, struct str project, uint64_t id,
+                         const struct run_recipient_change *ch, struct err *err)
 {
     struct run_recipient *x;
     struct details d = { 0 };
@@ -409,7 +421,8 @@ int run_recipient_change(struct control *c, const struct principal *p, struct st
         x->row = copy;
     }
     put_recipient(c, x);
-    run__audit(c, p, "recipient.change", project, details_str(details_str(&d, "email", x->row.email), "enabled", x->row.is_disabled ? STR("false") : STR("true")));
+    run__audit(c, p, "recipient.change", project,
+               details_str(details_str(&d, "email", x->row.email), "enabled", x->row.is_disabled ? STR("false") : STR("true")));
     return 0;
 }
 

@@ -31,7 +31,8 @@ static struct run *pending_child(struct control *c, const struct run *source)
 {
     struct run *r;
     DL_FOREACH(run__book(c)->all, r)
-    if (r->row.state == RUN_REQUESTED && str_eq(r->row.source_batch_id, source->row.batch_id) && run__command_open(r, RUN_COMMAND_RERUN))
+    if (r->row.state == RUN_REQUESTED && str_eq(r->row.source_batch_id, source->row.batch_id) &&
+        run__command_open(r, RUN_COMMAND_RERUN))
         return r;
     return NULL;
 }
@@ -50,7 +51,8 @@ static int may_rerun(struct control *c, const struct principal *p, const struct 
 {
     bool any, online;
     if (!run_may_rerun((enum run_state)s->row.state))
-        return err_set(err, -EEXIST, "run.state", "a batch that is %s is not started again", name_of(run_state_names, (int)s->row.state));
+        return err_set(err, -EEXIST, "run.state", "a batch that is %s is not started again",
+                       name_of(run_state_names, (int)s->row.state));
     if (!may_use_agents(c, p, s))
         return err_set(err, -EACCES, "run.denied", "the batch this one repeats is not yours to start any more");
     if (!run__command_text(s).len)
@@ -61,7 +63,8 @@ static int may_rerun(struct control *c, const struct principal *p, const struct 
     return 0;
 }
 
-static struct run *make_child(struct control *c, const struct principal *p, struct run *s, const struct run_rerun *w, struct err *err)
+static struct run *make_child(struct control *c, const struct principal *p, struct run *s, const struct run_rerun *w,
+                              struct err *err)
 {
     uint8_t random[6];
     char id[32] = "rerun-", name[RUN_NAME_MAX + 16];
@@ -91,7 +94,8 @@ static struct run *make_child(struct control *c, const struct principal *p, stru
     return r;
 }
 
-int run_rerun(struct control *c, const struct principal *p, struct str batch_id, const struct run_rerun *w, struct run_view *ret, struct err *err)
+int run_rerun(struct control *c, const struct principal *p, struct str batch_id, const struct run_rerun *w, struct run_view *ret,
+              struct err *err)
 {
     struct details d = { 0 };
     struct run *s = run__for(c, p, batch_id, RUN_RIGHT_EDIT, "run.rerun", err);

@@ -122,8 +122,11 @@ void run__serving(struct control *c, const struct run *r, bool *ret_any, bool *r
     const struct run_target target = { r->row.route_owner_id, r->row.host, r->row.os_user };
     *ret_any = *ret_online = false;
     for (const struct run_agent *a = run__book(c)->agents; a; a = a->hh.next) {
-        const struct run_route route = { .owner_id = a->row.owner_id, .hostname = a->row.hostname, .label = a->row.label,
-                                         .is_shared = a->row.is_shared, .can_do = true };
+        const struct run_route route = { .owner_id = a->row.owner_id,
+                                         .hostname = a->row.hostname,
+                                         .label = a->row.label,
+                                         .is_shared = a->row.is_shared,
+                                         .can_do = true };
         if (!run_agent_serves(&route, &target) || !has_capability(a, "rerun") || !run__agent_lives(c, a))
             continue;
         *ret_any = true;
@@ -151,7 +154,8 @@ static int refuse(struct control *c, struct str agent_id, const char *peer, stru
     return credential_refused(c, who, peer, err);
 }
 
-int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret, struct err *err)
+int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                    struct err *err)
 {
     const struct credential *cr;
     struct run_agent *a;
@@ -160,7 +164,9 @@ int run_agent_check(struct control *c, struct str agent_id, struct str bearer, c
     if (credential_check(c, SECRET_ARGUS_AGENT, bearer, peer, &cr, err) < 0) {
         bool is_expired = strcmp(err->slug, "auth.expired") == 0;
         err_set(err, -EACCES, is_expired ? "auth.expired" : "auth.bad_credential", "this agent token is %s",
-                is_expired ? "too old" : cr ? "revoked" : "not known here");
+                is_expired ? "too old"
+                : cr       ? "revoked"
+                           : "not known here");
         return refuse(c, agent_id, peer, err);
     }
     a = by_name(c, agent_id);
@@ -182,7 +188,8 @@ int run_agent_check(struct control *c, struct str agent_id, struct str bearer, c
 }
 
 /* -- becoming known */
-static struct run_agent *same_identity(const struct control *c, uint64_t owner_id, struct str hostname, struct str label, uint32_t *ret_n)
+static struct run_agent *same_identity(const struct control *c, uint64_t owner_id, struct str hostname, struct str label,
+                                       uint32_t *ret_n)
 {
     struct run_agent *found = NULL;
     *ret_n = 0;
@@ -196,7 +203,8 @@ static struct run_agent *same_identity(const struct control *c, uint64_t owner_i
     return found;
 }
 
-static int check_registration(struct control *c, const struct principal *p, const struct run_registration *rq, struct str *ret_label, struct err *err)
+static int check_registration(struct control *c, const struct principal *p, const struct run_registration *rq,
+                              struct str *ret_label, struct err *err)
 {
     *ret_label = STR_NONE;
     if (!run_may_write(c, p))
@@ -218,7 +226,8 @@ static int check_registration(struct control *c, const struct principal *p, cons
 }
 
 /* The host's row under the agent's id. */
-static int meet(struct control *c, const struct principal *p, const struct run_registration *rq, struct str agent_id, uint64_t *ret_host, struct err *err)
+static int meet(struct control *c, const struct principal *p, const struct run_registration *rq, struct str agent_id,
+                uint64_t *ret_host, struct err *err)
 {
     char by[180];
     bool is_new;
@@ -249,7 +258,8 @@ static void take_lists(struct control *c, struct run_agent *a, const struct run_
     run__drop(&run_agent_record, &copy);
 }
 
-int run_agent_register(struct control *c, const struct principal *p, const struct run_registration *rq, struct run_registered *ret, struct err *err)
+int run_agent_register(struct control *c, const struct principal *p, const struct run_registration *rq, struct run_registered *ret,
+                       struct err *err)
 {
     struct str label;
     uint32_t n_own;
@@ -390,7 +400,8 @@ int run_agent_get(struct control *c, const struct principal *p, struct str agent
     return 0;
 }
 
-static int changeable(struct control *c, const struct principal *p, struct str agent_id, const char *verb, struct run_agent **ret, struct err *err)
+static int changeable(struct control *c, const struct principal *p, struct str agent_id, const char *verb, struct run_agent **ret,
+                      struct err *err)
 {
     struct run_agent_view v;
     struct run_agent *a = *ret = find(c, p, agent_id, err);

@@ -71,11 +71,9 @@ struct run_command *run__command_new(struct control *c, struct run *r, enum run_
         store_del_object(c->store, OBJECT_RUN_COMMAND, old->id);
         run__command_drop(c, old);
     }
-    const struct run_command_row row = { .kind = kind,
-                                         .state = RUN_COMMAND_WAITING,
-                                         .run_id = r->id,
-                                         .requested_by = str_of(by),
-                                         .created_at = control__wall(c) };
+    const struct run_command_row row = {
+        .kind = kind, .state = RUN_COMMAND_WAITING, .run_id = r->id, .requested_by = str_of(by), .created_at = control__wall(c)
+    };
     return file(r, object__next(c, OBJECT_RUN_COMMAND), &row);
 }
 
@@ -176,10 +174,13 @@ void run__deliver_waiting(struct control *c, struct run_agent *a)
     }
 }
 
-static void end_task(struct control *c, const struct run_command *cmd, enum task_outcome outcome, int32_t code, int32_t signal, struct str message)
+static void end_task(struct control *c, const struct run_command *cmd, enum task_outcome outcome, int32_t code, int32_t signal,
+                     struct str message)
 {
     struct err err = { 0 };
-    const struct task_end end = { .task_id = cmd->row.task_id, .outcome = outcome, .exit_code = code, .signal = signal, .message = message };
+    const struct task_end end = {
+        .task_id = cmd->row.task_id, .outcome = outcome, .exit_code = code, .signal = signal, .message = message
+    };
     if (cmd->row.task_id && poll_finished(c, cmd->row.host_id, &end, &err) < 0)
         log_debug("run.task", "a command's task had ended", LOG_ERR(&err));
 }
@@ -349,7 +350,8 @@ static void heard(struct control *c, struct run *r)
     run__put_often(c, r);
 }
 
-int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, bool is_started, int64_t pid, struct str error, struct err *err)
+int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, bool is_started, int64_t pid, struct str error,
+            struct err *err)
 {
     struct details d = { 0 };
     struct run_command *cmd = by_uuid(c, a, uuid, err);
@@ -371,7 +373,8 @@ int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, b
     run__command_put(c, cmd);
     details_str(details_str(&d, "run", r->row.batch_id), "command", str_of(cmd->uuid));
     details_str(details_str(&d, "kind", str_of(name_of(run_command_kind_names, (int)cmd->row.kind))), "error", cmd->row.error);
-    audit__row(c, a->agent_id, NULL, is_started ? "run.started" : "run.refused", r->row.batch_id, is_started ? "ok" : "failed", NULL, &d);
+    audit__row(c, a->agent_id, NULL, is_started ? "run.started" : "run.refused", r->row.batch_id, is_started ? "ok" : "failed",
+               NULL, &d);
     if (is_started && poll_started(c, a->host_id, cmd->row.task_id, err) < 0)
         log_debug("run.task", "a command's task had ended", LOG_ERR(err));
     if (!is_started)

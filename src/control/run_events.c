@@ -6,8 +6,15 @@
 
 #include "control/run_priv.h"
 
-enum { EVENT_ARENA_MAX = 1 << 20, SNAPSHOT_JSON_MAX = 240 << 10, COMMAND_JSON_MAX = 160 << 10, METRICS_MAX = 4096, LINE_MAX = 32 << 10, DATA_MAX = 128 << 10,
-       ENV_EACH_MAX = 64 << 10 };
+enum {
+    EVENT_ARENA_MAX = 1 << 20,
+    SNAPSHOT_JSON_MAX = 240 << 10,
+    COMMAND_JSON_MAX = 160 << 10,
+    METRICS_MAX = 4096,
+    LINE_MAX = 32 << 10,
+    DATA_MAX = 128 << 10,
+    ENV_EACH_MAX = 64 << 10
+};
 
 struct ingest {
     struct life *life;
@@ -16,7 +23,7 @@ struct ingest {
     struct run_event e; /* its strings are in @arena */
     uint8_t key[24];
     char key_text[64];
-    uint64_t number;    /* found or given */
+    uint64_t number; /* found or given */
     bool is_repeat;
     int result;
     struct err err;
@@ -372,10 +379,11 @@ static int check(const struct run_event *e, struct uuid *ret_id, struct err *err
 /* The caller's strings end with the call. */
 static bool copy(struct ingest *x, const struct run_event *e)
 {
-    struct str *const members[] = { &x->e.event_id, &x->e.batch_id,     &x->e.item_id, &x->e.project, &x->e.host,   &x->e.os_user,
-                                    &x->e.commit,   &x->e.command,      &x->e.name,    &x->e.experiment_type, &x->e.data_command, &x->e.cwd,
-                                    &x->e.status,   &x->e.model,        &x->e.dataset, &x->e.reason,  &x->e.line,   &x->e.level,
-                                    &x->e.metrics,  &x->e.meta,         &x->e.data };
+    struct str *const members[] = { &x->e.event_id,     &x->e.batch_id, &x->e.item_id, &x->e.project, &x->e.host,
+                                    &x->e.os_user,      &x->e.commit,   &x->e.command, &x->e.name,    &x->e.experiment_type,
+                                    &x->e.data_command, &x->e.cwd,      &x->e.status,  &x->e.model,   &x->e.dataset,
+                                    &x->e.reason,       &x->e.line,     &x->e.level,   &x->e.metrics, &x->e.meta,
+                                    &x->e.data };
     bool fits = true;
     x->arena = arena_new(EVENT_ARENA_MAX);
     x->e = *e;

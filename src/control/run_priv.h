@@ -15,9 +15,9 @@
 enum {
     RUNS_MAX = 50000,
     RUNS_PER_OWNER = 5000,
-    RUN_ITEMS_MAX = 1000,      /* of one run */
+    RUN_ITEMS_MAX = 1000, /* of one run */
     RUN_ITEMS_TOTAL = 400000,
-    RUN_COMMANDS_KEPT = 16,    /* of one run: the newest */
+    RUN_COMMANDS_KEPT = 16, /* of one run: the newest */
     RUN_AGENTS_MAX = 20000,
     RUN_AGENTS_PER_OWNER = 1000,
     RUN_SHARES_MAX = 20000,
@@ -42,8 +42,8 @@ struct run_command {
     uint64_t id;
     struct run *run;
     struct run_command_row row;
-    char uuid[UUID_TEXT_MAX]; /* "" until it has a task */
-    bool is_delivered;        /* the agent has (perhaps) seen it */
+    char uuid[UUID_TEXT_MAX];        /* "" until it has a task */
+    bool is_delivered;               /* the agent has (perhaps) seen it */
     struct run_command *prev, *next; /* of the run, oldest first */
     UT_hash_handle hh_uuid, hh_task;
 };
@@ -54,16 +54,16 @@ struct run {
     struct run_item *items;
     struct run_command *commands;
     uint32_t n_commands;
-    bool is_stop_due;          /* its command was taken back after the agent saw it: the tick asks for a stop */
-    usec_t over_mono;          /* when it was over */
-    struct run *prev, *next;   /* newest last */
+    bool is_stop_due;        /* its command was taken back after the agent saw it: the tick asks for a stop */
+    usec_t over_mono;        /* when it was over */
+    struct run *prev, *next; /* newest last */
     UT_hash_handle hh, hh_id;
 };
 struct run_agent {
     uint64_t id;
     struct run_agent_row row;
     usec_t saved_mono;
-    UT_hash_handle hh;         /* by agent_id */
+    UT_hash_handle hh; /* by agent_id */
 };
 struct run_share_entry {
     uint64_t id;
@@ -86,7 +86,7 @@ struct run_waiter {
     void (*wake)(void *ctx);
     void *ctx;
 };
-struct run_recent { /* an event id seen lately */
+struct run_recent {  /* an event id seen lately */
     uint8_t key[24]; /* owner, uuid */
     uint64_t number;
     UT_hash_handle hh;
@@ -108,7 +108,7 @@ struct run_book {
     struct run_recipient *recipients;
     struct person_email *emails;
     VEC(struct run_waiter) waiters;
-    struct run_recent *recent;      /* oldest first */
+    struct run_recent *recent; /* oldest first */
     struct run_lock *locks;
     usec_t tick_at;
 };
@@ -144,7 +144,8 @@ void run__audit(struct control *c, const struct principal *p, const char *verb, 
 enum run_right run__right(struct control *c, const struct principal *p, const struct run *r);
 bool run__is_owner(const struct principal *p, uint64_t owner_id);
 /* The run, if @p has at least @least of it; else NULL, audited, and run.unknown or run.denied. */
-struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb, struct err *err);
+struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb,
+                     struct err *err);
 int run__load_access(struct control *c, struct err *err);
 void run__free_access(struct control *c);
 void run__unshare_all(struct control *c, const struct run *r);

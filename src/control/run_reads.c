@@ -1,7 +1,8 @@
 /* control/run_reads.c - runs as people ask for them. Loop thread. */
 #include "control/run_priv.h"
 
-static bool is_wanted(struct control *c, const struct principal *p, const struct run_filter *f, const struct run *r, enum run_right right)
+static bool is_wanted(struct control *c, const struct principal *p, const struct run_filter *f, const struct run *r,
+                      enum run_right right)
 {
     bool is_mine = run__is_owner(p, r->row.owner_id);
     if (right == RUN_RIGHT_NONE || (f->state && r->row.state != f->state))
@@ -19,7 +20,8 @@ static bool is_wanted(struct control *c, const struct principal *p, const struct
     return !str_is(f->scope, "public"); /* nothing is public here */
 }
 
-void run_list(struct control *c, const struct principal *p, const struct run_filter *f, void (*fn)(void *ctx, const struct run_view *v), void *ctx)
+void run_list(struct control *c, const struct principal *p, const struct run_filter *f,
+              void (*fn)(void *ctx, const struct run_view *v), void *ctx)
 {
     struct run_book *b = run__book(c);
     uint32_t n = 0;
@@ -49,7 +51,8 @@ void run_items(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const s
         fn(ctx, &i->row);
 }
 
-void run_orders(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const char *uuid, const struct run_command_row *cmd), void *ctx)
+void run_orders(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const char *uuid, const struct run_command_row *cmd),
+                void *ctx)
 {
     const struct run *r = run__by_id(c, run_id);
     const struct run_command *cmd;
@@ -76,8 +79,8 @@ static void on_done(void *ctx, int result)
     free(x);
 }
 
-void run_read_logs(struct control *c, uint64_t run_id, uint64_t after, uint32_t limit, void (*row)(void *ctx, uint64_t id, const struct run_log_row *l),
-                   void (*done)(void *ctx, int result), void *ctx)
+void run_read_logs(struct control *c, uint64_t run_id, uint64_t after, uint32_t limit,
+                   void (*row)(void *ctx, uint64_t id, const struct run_log_row *l), void (*done)(void *ctx, int result), void *ctx)
 {
     struct log_read *x = xnew0(struct log_read);
     *x = (struct log_read){ row, done, ctx };

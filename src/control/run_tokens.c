@@ -17,15 +17,16 @@ int run_key_check(struct control *c, struct str bearer, const struct peer_info *
     if (r < 0) {
         bool is_expired = strcmp(err->slug, "auth.expired") == 0;
         err_set(err, -EACCES, is_expired ? "auth.expired" : "auth.bad_credential", "this token %s",
-                is_expired ? "has expired" : cr ? "was revoked" : "is not known here");
+                is_expired ? "has expired"
+                : cr       ? "was revoked"
+                           : "is not known here");
     } else if (cr->user_id && (!u || u->is_disabled)) {
         r = err_set(err, -EACCES, "auth.disabled", "this token's user is disabled");
     }
     if (r < 0)
         return credential_refused(c, u ? u->name : "", peer->addr, err);
-    *ret = (struct principal){
-        .kind = PRINCIPAL_KEY, .role = u ? u->role : ROLE_VIEWER, .user_id = cr->user_id, .token_id = cr->id
-    };
+    *ret =
+        (struct principal){ .kind = PRINCIPAL_KEY, .role = u ? u->role : ROLE_VIEWER, .user_id = cr->user_id, .token_id = cr->id };
     if (k == SECRET_ARGUS_VIEWER)
         ret->role = ret->role == ROLE_ADMIN ? ROLE_ADMIN : ROLE_VIEWER; /* sees what its user sees */
     snprintf(ret->name, sizeof(ret->name), "%s", u ? u->name : "local");
@@ -122,7 +123,8 @@ static bool is_mine(const struct principal *p, const struct credential *cr)
     return run__is_owner(p, cr->user_id);
 }
 
-int run_token_revoke(struct control *c, const struct principal *p, uint64_t id, bool with_agents, bool *ret_was_revoked, struct err *err)
+int run_token_revoke(struct control *c, const struct principal *p, uint64_t id, bool with_agents, bool *ret_was_revoked,
+                     struct err *err)
 {
     struct details d = { 0 };
     char target[24];

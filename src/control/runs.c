@@ -245,7 +245,8 @@ static bool make_room(struct control *c, uint64_t owner_id, bool of_owner)
         if ((of_owner && r->row.owner_id != owner_id) || !run_is_over((enum run_state)r->row.state))
             continue;
         const struct run_command *cmd = r->commands;
-        while (cmd && (cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_FAILED || cmd->row.state == RUN_COMMAND_EXITED))
+        while (cmd && (cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_FAILED ||
+                       cmd->row.state == RUN_COMMAND_EXITED))
             cmd = cmd->next;
         if (cmd)
             continue;
@@ -280,10 +281,9 @@ struct run *run__new(struct control *c, struct str batch_id, uint64_t owner_id, 
 uint64_t run__history(struct control *c, const struct run *r, enum run_event_type t, const char *by, struct str data)
 {
     const struct trail_row row = { .id = c->next.trail++, .kind = TRAIL_RUN_EVENT, .parent = r->id, .at = control__wall(c) };
-    const struct run_event_row e = { .type = str_of(name_of(run_event_history_names, (int)t)),
-                                     .by = str_of(by),
-                                     .at = row.at,
-                                     .data = { data } };
+    const struct run_event_row e = {
+        .type = str_of(name_of(run_event_history_names, (int)t)), .by = str_of(by), .at = row.at, .data = { data }
+    };
     store_put_trail(c->store, &row, &run_event_record, &e);
     return row.id;
 }
@@ -292,7 +292,8 @@ static void tell_state(struct control *c, const struct run *r)
 {
     struct details d = { 0 };
     details_str(details_str(&d, "run", r->row.batch_id), "project", r->row.project);
-    details_str(details_str(&d, "state", str_of(name_of(run_state_names, (int)r->row.state))), "owner", run_person(c, r->row.owner_id));
+    details_str(details_str(&d, "state", str_of(name_of(run_state_names, (int)r->row.state))), "owner",
+                run_person(c, r->row.owner_id));
     details_str(&d, "reason", r->row.failure_reason);
     event_emit(c, "run.changed", NULL, &d.list);
 }

@@ -26,7 +26,8 @@ bool run_may_write(struct control *c, const struct principal *p);
 int run_token_create(struct control *c, const struct principal *p, struct str name, struct str scope, usec_t expires_at,
                      char ret_text[SECRET_TEXT_MAX], const struct credential **ret, struct err *err);
 /* Own ones (admins: anybody's); -ENOENT run_token.unknown. Agents registered with it lose theirs too when @with_agents. */
-int run_token_revoke(struct control *c, const struct principal *p, uint64_t id, bool with_agents, bool *ret_was_revoked, struct err *err);
+int run_token_revoke(struct control *c, const struct principal *p, uint64_t id, bool with_agents, bool *ret_was_revoked,
+                     struct err *err);
 int run_token_list(struct control *c, const struct principal *p, struct str scope, bool with_revoked,
                    void (*fn)(void *ctx, const struct credential *cr), void *ctx, struct err *err);
 /* Five wrong passwords lock a name for ten minutes. -EBUSY auth.locked and how long. */
@@ -44,7 +45,8 @@ struct run_agent_ref { /* a proven agent: valid until control is entered again b
     char agent_id[64];
 };
 /* Its own token and its own id: -EACCES auth.* (401), run_agent.denied (another agent's: 403). Counts as a sign of life. */
-int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret, struct err *err);
+int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                    struct err *err);
 struct run_registration {
     struct str hostname, version;
     struct str_list capabilities;
@@ -54,7 +56,8 @@ struct run_registered {
     char agent_id[64], token[SECRET_TEXT_MAX], label[RUN_LABEL_MAX + 1];
 };
 /* One agent for (owner, host name, label): the same id again, a new token, the old one dead. -EACCES run.read_only, host.revoked. */
-int run_agent_register(struct control *c, const struct principal *p, const struct run_registration *rq, struct run_registered *ret, struct err *err);
+int run_agent_register(struct control *c, const struct principal *p, const struct run_registration *rq, struct run_registered *ret,
+                       struct err *err);
 struct run_agent_view {
     uint64_t id;
     const struct run_agent_row *row;
@@ -86,7 +89,8 @@ void run_poll(struct control *c, const struct run_agent_ref *a, void (*fn)(void 
  * one wakes the one before. */
 void run_poll_wait(struct control *c, const struct run_agent_ref *a, usec_t wait, void (*wake)(void *ctx), void *ctx);
 /* -ENOENT run_command.unknown; -EEXIST run_command.state (not pending any more). @error may be empty. */
-int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, bool is_started, int64_t pid, struct str error, struct err *err);
+int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, bool is_started, int64_t pid, struct str error,
+            struct err *err);
 struct run_exit {
     bool has_code;
     int32_t code, signal;
@@ -112,7 +116,8 @@ struct run_rerun {
 };
 /* *@ret is the child. A repeat while it is pending gives the same one. -EEXIST run.state, run.no_command, run.no_agent;
  * -EBUSY run.too_many. */
-int run_rerun(struct control *c, const struct principal *p, struct str batch_id, const struct run_rerun *w, struct run_view *ret, struct err *err);
+int run_rerun(struct control *c, const struct principal *p, struct str batch_id, const struct run_rerun *w, struct run_view *ret,
+              struct err *err);
 /* A stop of what is stopping or over changes nothing. */
 int run_stop(struct control *c, const struct principal *p, struct str batch_id, struct run_view *ret, struct err *err);
 
@@ -127,10 +132,10 @@ struct run_event {
     bool has_total, has_elapsed;
     uint32_t n_total;
     double elapsed_s;
-    struct str metrics;     /* JSON or empty */
-    struct kv_list env;     /* snapshots */
-    struct str meta;        /* snapshots: the known keys as a JSON object */
-    struct str data;        /* JSON as it is kept for reading; no environment in it */
+    struct str metrics; /* JSON or empty */
+    struct kv_list env; /* snapshots */
+    struct str meta;    /* snapshots: the known keys as a JSON object */
+    struct str data;    /* JSON as it is kept for reading; no environment in it */
 };
 /* @done once, after the event is durable: 0, its number, and whether it was known already; or -errno: -EACCES run.read_only,
  * -EBUSY rate.limited (only from run_ingest_admit()), run.too_many, -EINVAL field.*, -EMSGSIZE run.too_large. In order. */
@@ -148,30 +153,37 @@ struct run_filter {
     uint32_t limit;
 };
 /* Newest first, what @p may see. */
-void run_list(struct control *c, const struct principal *p, const struct run_filter *f, void (*fn)(void *ctx, const struct run_view *v), void *ctx);
+void run_list(struct control *c, const struct principal *p, const struct run_filter *f,
+              void (*fn)(void *ctx, const struct run_view *v), void *ctx);
 int run_get(struct control *c, const struct principal *p, struct str batch_id, struct run_view *ret, struct err *err);
 void run_items(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const struct run_item_row *i), void *ctx);
-void run_orders(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const char *uuid, const struct run_command_row *cmd), void *ctx);
+void run_orders(struct control *c, uint64_t run_id, void (*fn)(void *ctx, const char *uuid, const struct run_command_row *cmd),
+                void *ctx);
 /* From the store: ascending behind @after. */
-void run_read_logs(struct control *c, uint64_t run_id, uint64_t after, uint32_t limit, void (*row)(void *ctx, uint64_t id, const struct run_log_row *l),
-                   void (*done)(void *ctx, int result), void *ctx);
+void run_read_logs(struct control *c, uint64_t run_id, uint64_t after, uint32_t limit,
+                   void (*row)(void *ctx, uint64_t id, const struct run_log_row *l), void (*done)(void *ctx, int result),
+                   void *ctx);
 
 /* -- run_access.c: shares and recipients. Owner or admin of the run or project; -ENOENT user.unknown, share.unknown,
  * recipient.unknown, project.unknown; -EBUSY run.too_many. */
-int run_share_run(struct control *c, const struct principal *p, struct str batch_id, struct str grantee, enum run_share permission, struct err *err);
-int run_share_project(struct control *c, const struct principal *p, struct str project, struct str grantee, enum run_share permission, struct err *err);
+int run_share_run(struct control *c, const struct principal *p, struct str batch_id, struct str grantee, enum run_share permission,
+                  struct err *err);
+int run_share_project(struct control *c, const struct principal *p, struct str project, struct str grantee,
+                      enum run_share permission, struct err *err);
 int run_unshare_run(struct control *c, const struct principal *p, struct str batch_id, struct str grantee, struct err *err);
 int run_unshare_project(struct control *c, const struct principal *p, struct str project, struct str grantee, struct err *err);
 /* @batch_id empty: project shares of the caller. */
 int run_share_list(struct control *c, const struct principal *p, struct str batch_id,
-                   void (*fn)(void *ctx, uint64_t id, const struct run_share_row *s, struct str grantee), void *ctx, struct err *err);
-int run_recipient_add(struct control *c, const struct principal *p, struct str project, struct str email, const struct str_list *kinds, bool enabled,
-                      uint64_t *ret_id, struct err *err);
+                   void (*fn)(void *ctx, uint64_t id, const struct run_share_row *s, struct str grantee), void *ctx,
+                   struct err *err);
+int run_recipient_add(struct control *c, const struct principal *p, struct str project, struct str email,
+                      const struct str_list *kinds, bool enabled, uint64_t *ret_id, struct err *err);
 struct run_recipient_change {
     bool has_kinds, has_enabled, enabled;
     struct str_list kinds;
 };
-int run_recipient_change(struct control *c, const struct principal *p, struct str project, uint64_t id, const struct run_recipient_change *ch, struct err *err);
+int run_recipient_change(struct control *c, const struct principal *p, struct str project, uint64_t id,
+                         const struct run_recipient_change *ch, struct err *err);
 int run_recipient_remove(struct control *c, const struct principal *p, struct str project, uint64_t id, struct err *err);
 /* @id 0: all. */
 int run_recipient_list(struct control *c, const struct principal *p, struct str project, uint64_t id,

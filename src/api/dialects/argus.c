@@ -95,7 +95,9 @@ bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
         return false;
     if (run_agent_check(c->control, call_param(c, 0), auth_bearer(c->req), c->peer_addr, ret, &err) == 0)
         return true;
-    usec_t wait = strcmp(err.slug, "auth.required") == 0 ? 0 : throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
+    usec_t wait = strcmp(err.slug, "auth.required") == 0
+                      ? 0
+                      : throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
     if (wait > 0) {
         c->api->n.rate_limited++;
         call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
@@ -140,7 +142,8 @@ static bool is_shape(const struct err *err, const struct record_errors *errs)
 {
     struct str slug = str_of(err->slug);
 
-    return (errs && errs->n_total > 0) || str_starts(slug, STR("field.")) || (str_starts(slug, STR("json.")) && !str_is(slug, "json.too_large"));
+    return (errs && errs->n_total > 0) || str_starts(slug, STR("field.")) ||
+           (str_starts(slug, STR("json.")) && !str_is(slug, "json.too_large"));
 }
 
 static int error(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out)

@@ -14,7 +14,8 @@ struct argus_rerun_body {
 };
 static const struct field rerun_fields[] = {
     F_STR(struct argus_rerun_body, name, "name", RUN_NAME_MAX, .flags = FIELD_NULLABLE),
-    F_JSON(struct argus_rerun_body, overrides, "overrides", RUN_OVERRIDES_MAX, .flags = FIELD_NULLABLE, .help = "An object; the agent decides what it does with it."),
+    F_JSON(struct argus_rerun_body, overrides, "overrides", RUN_OVERRIDES_MAX, .flags = FIELD_NULLABLE,
+           .help = "An object; the agent decides what it does with it."),
 };
 static const struct record rerun_record = RECORD(argus_rerun_body, rerun_fields);
 
@@ -127,7 +128,8 @@ static void on_stop_requested(struct call *c)
 
     if (!find(c, &v))
         return;
-    bool is_wanted = v.row->state == RUN_STOPPING || (v.row->stop_at && (v.row->state == RUN_STOPPED || v.row->state == RUN_CANCELLED));
+    bool is_wanted =
+        v.row->state == RUN_STOPPING || (v.row->stop_at && (v.row->state == RUN_STOPPED || v.row->state == RUN_CANCELLED));
     jw_map(w);
     jw_key(w, "requested");
     jw_bool(w, is_wanted);
@@ -142,7 +144,8 @@ static void on_stop_requested(struct call *c)
 #define ARGUS .dialect = &dialect_argus
 static const struct route rows[] = {
     { HTTP_POST, "/api/batches/{id}/rerun", AUTH_AGENT, .cap = RERUN_MAX, .handler = on_rerun, .status = 201,
-      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS, .summary = "Start it again on its host; ?require_agent=1: only if an agent is online." },
+      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
+      .summary = "Start it again on its host; ?require_agent=1: only if an agent is online." },
     { HTTP_GET, "/api/batches/{id}/rerun-info", AUTH_OPERATOR, VERB_READ, .handler = on_rerun_info, ARGUS,
       .summary = "What it repeats, and with which overrides." },
     { HTTP_POST, "/api/batches/{id}/stop", AUTH_OPERATOR, VERB_READ, .handler = on_stop, .flags = ROUTE_MUTATES, ARGUS,

@@ -15,7 +15,9 @@ static void on_register(struct call *c)
     const struct argus_register *b = c->body;
     struct run_registered got;
     struct err err = { 0 };
-    const struct run_registration rq = { .hostname = b->hostname, .version = b->version, .capabilities = b->capabilities, .peer = c->peer_addr };
+    const struct run_registration rq = {
+        .hostname = b->hostname, .version = b->version, .capabilities = b->capabilities, .peer = c->peer_addr
+    };
 
     if (run_agent_register(c->control, &c->who, &rq, &got, &err) < 0) {
         reply_error_parked(c, &err);
@@ -297,7 +299,8 @@ struct argus_agent_patch {
     bool shared;
 };
 static const struct field agent_patch_fields[] = {
-    F_BOOL(struct argus_agent_patch, shared, "shared", .flags = FIELD_REQUIRED, .help = "Everybody's runs on this host may use it."),
+    F_BOOL(struct argus_agent_patch, shared, "shared", .flags = FIELD_REQUIRED,
+           .help = "Everybody's runs on this host may use it."),
 };
 static const struct record agent_patch_record = RECORD(argus_agent_patch, agent_patch_fields);
 
@@ -317,24 +320,23 @@ static const struct route rows[] = {
     { HTTP_POST, "/api/agents/register", AUTH_OPERATOR, VERB_INGEST, &argus_register_record, BODY_MAX, on_register,
       .response = &argus_registered_record, .status = 201, .flags = ROUTE_MUTATES, .claims = claim_bearer_argus, ARGUS,
       .summary = "An agent introduces itself; again: a new token." },
-    { HTTP_GET, "/api/agents/{id}/jobs", AUTH_AGENT, .handler = on_poll, .query = &poll_query_record, .response = &argus_jobs_record, ARGUS,
-      .summary = "What waits for the agent; the same again until it is acknowledged." },
-    { HTTP_POST, "/api/agents/{id}/jobs/{cmd}/ack", AUTH_AGENT, .cap = BODY_MAX, .handler = on_ack, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
-      .summary = "The agent started it, or could not." },
+    { HTTP_GET, "/api/agents/{id}/jobs", AUTH_AGENT, .handler = on_poll, .query = &poll_query_record,
+      .response = &argus_jobs_record, ARGUS, .summary = "What waits for the agent; the same again until it is acknowledged." },
+    { HTTP_POST, "/api/agents/{id}/jobs/{cmd}/ack", AUTH_AGENT, .cap = BODY_MAX, .handler = on_ack,
+      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS, .summary = "The agent started it, or could not." },
     { HTTP_POST, "/api/agents/{id}/jobs/{cmd}/exit", AUTH_AGENT, .cap = BODY_MAX, .handler = on_exit_told,
       .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS, .summary = "What the agent started has ended." },
     { HTTP_POST, "/api/agents/{id}/heartbeat", AUTH_AGENT, .cap = BODY_MAX, .handler = on_heartbeat, .status = 204,
-      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
-      .summary = "The agent is alive." },
+      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS, .summary = "The agent is alive." },
     { HTTP_GET, "/api/agents", AUTH_OPERATOR, VERB_READ, .handler = on_agents, .claims = claim_bearer_argus, ARGUS,
       .summary = "Agents you may see." },
     { HTTP_GET, "/api/agents/{id}", AUTH_OPERATOR, VERB_READ, .handler = reply_agent, .claims = argus_claims_agent, ARGUS,
       .summary = "One agent." },
-    { HTTP_PATCH, "/api/agents/{id}", AUTH_OPERATOR, VERB_READ, &agent_patch_record, BODY_MAX, on_agent_patch, .flags = ROUTE_MUTATES,
-      .claims = argus_claims_agent, ARGUS, .summary = "Let everybody use it, or not (admin)." },
+    { HTTP_PATCH, "/api/agents/{id}", AUTH_OPERATOR, VERB_READ, &agent_patch_record, BODY_MAX, on_agent_patch,
+      .flags = ROUTE_MUTATES, .claims = argus_claims_agent, ARGUS, .summary = "Let everybody use it, or not (admin)." },
     { HTTP_DELETE, "/api/agents/{id}", AUTH_OPERATOR, VERB_READ, .handler = on_agent_delete, .status = 204, .flags = ROUTE_MUTATES,
       .claims = argus_claims_agent, ARGUS, .summary = "Forget an agent and its host." },
-    { HTTP_POST, "/api/agents/{id}/revoke", AUTH_OPERATOR, VERB_READ, .handler = on_agent_revoke, .status = 204, .flags = ROUTE_MUTATES,
-      .claims = argus_claims_agent, ARGUS, .summary = "Revoke an agent and its host." },
+    { HTTP_POST, "/api/agents/{id}/revoke", AUTH_OPERATOR, VERB_READ, .handler = on_agent_revoke, .status = 204,
+      .flags = ROUTE_MUTATES, .claims = argus_claims_agent, ARGUS, .summary = "Revoke an agent and its host." },
 };
 const struct route_table argus_agent_table = { rows, ARRAY_SIZE(rows) };

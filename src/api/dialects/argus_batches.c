@@ -335,7 +335,8 @@ static void on_health(struct call *c)
 static const struct route rows[] = {
     { HTTP_GET, "/api/batches", READ, .handler = on_batches, .query = &batches_query_record, .dialect = &dialect_argus,
       .summary = "Batches you may see, newest first." },
-    { HTTP_GET, "/api/batches/{id}", READ, .handler = on_batch, .dialect = &dialect_argus, .summary = "One batch, with its commands." },
+    { HTTP_GET, "/api/batches/{id}", READ, .handler = on_batch, .dialect = &dialect_argus,
+      .summary = "One batch, with its commands." },
     { HTTP_GET, "/api/batches/{id}/jobs", READ, .handler = on_items, .dialect = &dialect_argus, .summary = "Its jobs." },
     { HTTP_GET, "/api/batches/{id}/log-lines", READ, .handler = on_lines, .query = &lines_query_record, .dialect = &dialect_argus,
       .summary = "Its log lines, oldest first." },

@@ -45,8 +45,10 @@ static struct str json_in(struct arena *a, const struct node *data, const char *
 /* Known keys only, so that nothing secret gets into what is shown by another name. */
 static struct str snapshot_meta(struct arena *a, const struct node *data)
 {
-    static const char *const known[] = { "git_sha", "git_branch", "git_dirty", "python_version", "pip_freeze", "hydra_config_digest",
-                                         "hydra_config_content", "hostname" };
+    static const char *const known[] = {
+        "git_sha", "git_branch", "git_dirty", "python_version", "pip_freeze", "hydra_config_digest", "hydra_config_content",
+        "hostname"
+    };
     AUTO(buf_done) struct buf b = BUF(ONE_MAX), one = BUF(ONE_MAX);
     struct jw w = JW(&b);
 
@@ -91,11 +93,13 @@ static void read_data(struct arena *a, const struct node *data, struct run_event
     e->status = text_in(data, "status");
     e->model = text_in(data, "model");
     e->dataset = text_in(data, "dataset");
-    e->reason = either(text_in(data, "reason"), text_in(data, "error"));   /* the client says the one, the server's models the other */
+    e->reason =
+        either(text_in(data, "reason"), text_in(data, "error")); /* the client says the one, the server's models the other */
     e->line = either(text_in(data, "line"), text_in(data, "message"));
     e->level = either(text_in(data, "level"), STR("info"));
     e->metrics = json_in(a, data, "metrics");
-    e->has_total = (number_in(data, "n_total", &number) || number_in(data, "n_total_jobs", &number)) && number >= 0 && number <= UINT32_MAX;
+    e->has_total =
+        (number_in(data, "n_total", &number) || number_in(data, "n_total_jobs", &number)) && number >= 0 && number <= UINT32_MAX;
     e->n_total = e->has_total ? (uint32_t)number : 0;
     e->has_elapsed = number_in(data, "elapsed_s", &e->elapsed_s);
     if (e->type == RUN_EVENT_SNAPSHOT) {
@@ -354,8 +358,8 @@ static void on_events(struct call *c)
 }
 
 static const struct route rows[] = {
-    { HTTP_POST, "/api/events", AUTH_AGENT, .cap = ONE_MAX, .handler = on_event, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, .dialect = &dialect_argus,
-      .summary = "One event of a script; by its id it counts once." },
+    { HTTP_POST, "/api/events", AUTH_AGENT, .cap = ONE_MAX, .handler = on_event, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY,
+      .dialect = &dialect_argus, .summary = "One event of a script; by its id it counts once." },
     { HTTP_POST, "/api/events/batch", AUTH_AGENT, .cap = MANY_MAX, .handler = on_events, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY,
       .dialect = &dialect_argus, .summary = "Up to 500 events, each taken or refused alone." },
 };

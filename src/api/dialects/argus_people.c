@@ -82,7 +82,8 @@ static void on_login_done(void *ctx, const struct session_user *u)
         return;
     }
     if (is_limited)
-        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(u->retry_after ? u->retry_after : USEC_PER_SEC));
+        call_header(c, "retry-after", "%llu",
+                    (unsigned long long)reply_retry_after(u->retry_after ? u->retry_after : USEC_PER_SEC));
     else if (u->result == -EACCES) /* wrong, unknown, disabled: told alike */
         (void)err_set(&err, -EACCES, "auth.bad_credential", "user name or password is wrong");
     reply_error_parked(c, &err);
@@ -241,7 +242,8 @@ struct argus_revoke_query {
     bool revoke_agents;
 };
 static const struct field revoke_query_fields[] = {
-    F_BOOL(struct argus_revoke_query, revoke_agents, "revoke_agents", .help = "Agents registered with it lose their tokens too; default true."),
+    F_BOOL(struct argus_revoke_query, revoke_agents, "revoke_agents",
+           .help = "Agents registered with it lose their tokens too; default true."),
 };
 static const struct record revoke_query_record = RECORD_SEEN(argus_revoke_query, revoke_query_fields);
 
@@ -274,7 +276,8 @@ struct argus_email_body {
     struct str email;
 };
 static const struct field email_fields[] = {
-    F_STR(struct argus_email_body, email, "email", 254, .flags = FIELD_NULLABLE, .help = "Empty or null: none. An admin says it, so it is verified."),
+    F_STR(struct argus_email_body, email, "email", 254, .flags = FIELD_NULLABLE,
+          .help = "Empty or null: none. An admin says it, so it is verified."),
 };
 static const struct record email_record = RECORD(argus_email_body, email_fields);
 
@@ -311,19 +314,18 @@ static bool claims_login(const struct http_req *req)
 #define ARGUS .dialect = &dialect_argus
 static const struct route rows[] = {
     { HTTP_POST, "/api/auth/login", AUTH_LOGIN, .body = &login_record, .cap = BODY_MAX, .handler = on_login, .flags = ROUTE_MUTATES,
-      .claims = claims_login, ARGUS,
-      .summary = "A password for a session of 24 hours." },
+      .claims = claims_login, ARGUS, .summary = "A password for a session of 24 hours." },
     { HTTP_POST, "/api/auth/register", AUTH_LOGIN, .body = &sign_up_record, .cap = BODY_MAX, .handler = on_sign_up, .status = 201,
       .flags = ROUTE_MUTATES, ARGUS, .summary = "Sign up, where --argus-sign-up allows it." },
-    { HTTP_POST, "/api/tokens", AUTH_OPERATOR, VERB_API_TOKEN, &token_record, BODY_MAX, on_token_create, .status = 201, .flags = ROUTE_MUTATES,
-      ARGUS, .summary = "Make a reporter's or viewer's token; shown only now." },
+    { HTTP_POST, "/api/tokens", AUTH_OPERATOR, VERB_API_TOKEN, &token_record, BODY_MAX, on_token_create, .status = 201,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Make a reporter's or viewer's token; shown only now." },
     { HTTP_GET, "/api/tokens", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_tokens, .query = &token_query_record, ARGUS,
       .summary = "Your tokens." },
     { HTTP_DELETE, "/api/tokens/{id}", AUTH_OPERATOR, VERB_API_TOKEN, .handler = on_token_revoke, .query = &revoke_query_record,
       .flags = ROUTE_MUTATES, ARGUS, .summary = "Revoke a token, and the agents registered with it." },
     { HTTP_GET, "/api/v1/users/{name}/email", AUTH_OPERATOR, VERB_USER_ADMIN, .handler = reply_email, .response = &email_record,
       .summary = "A user's address." },
-    { HTTP_PUT, "/api/v1/users/{name}/email", AUTH_OPERATOR, VERB_USER_ADMIN, &email_record, BODY_MAX, on_email_put, .response = &email_record,
-      .flags = ROUTE_MUTATES, .summary = "Sets a user's address (verified: an admin says so)." },
+    { HTTP_PUT, "/api/v1/users/{name}/email", AUTH_OPERATOR, VERB_USER_ADMIN, &email_record, BODY_MAX, on_email_put,
+      .response = &email_record, .flags = ROUTE_MUTATES, .summary = "Sets a user's address (verified: an admin says so)." },
 };
 const struct route_table argus_people_table = { rows, ARRAY_SIZE(rows) };

@@ -14,17 +14,19 @@ struct argus_share_body {
 };
 static const struct field share_fields[] = {
     F_STR(struct argus_share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
-    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
+    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED,
+           .help = "viewer or editor."),
 };
 static const struct record share_record = RECORD(argus_share_body, share_fields);
 static const struct field project_share_fields[] = {
     F_STR(struct argus_share_body, project, "project", RUN_PROJECT_MAX, .flags = FIELD_REQUIRED),
     F_STR(struct argus_share_body, grantee, "grantee_username", 128, .flags = FIELD_REQUIRED),
-    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED, .help = "viewer or editor."),
+    F_ENUM(struct argus_share_body, permission, "permission", run_share_names, .flags = FIELD_REQUIRED,
+           .help = "viewer or editor."),
 };
 /* The same struct under another name: the description lists records by their names. */
-static const struct record project_share_record = { "argus_project_share_body", sizeof(struct argus_share_body), project_share_fields,
-                                                    ARRAY_SIZE(project_share_fields), SIZE_MAX };
+static const struct record project_share_record = { "argus_project_share_body", sizeof(struct argus_share_body),
+                                                    project_share_fields, ARRAY_SIZE(project_share_fields), SIZE_MAX };
 
 static void write_share(struct jw *w, struct str grantee, int permission, struct str project)
 {
@@ -133,8 +135,9 @@ static const struct field recipient_patch_fields[] = {
     F_STR_LIST(struct argus_recipient_body, event_kinds, "event_kinds", 32, 64),
     F_BOOL(struct argus_recipient_body, enabled, "enabled"),
 };
-static const struct record recipient_patch_record = { "argus_recipient_patch", sizeof(struct argus_recipient_body), recipient_patch_fields,
-                                                      ARRAY_SIZE(recipient_patch_fields), offsetof(struct argus_recipient_body, seen) };
+static const struct record recipient_patch_record = { "argus_recipient_patch", sizeof(struct argus_recipient_body),
+                                                      recipient_patch_fields, ARRAY_SIZE(recipient_patch_fields),
+                                                      offsetof(struct argus_recipient_body, seen) };
 
 static void on_recipient_row(void *ctx, uint64_t id, const struct run_recipient_row *r)
 {
@@ -232,16 +235,17 @@ static const struct route rows[] = {
     { HTTP_DELETE, "/api/batches/{id}/shares/{user}", MAY, .handler = on_unshare, .status = 204, .flags = ROUTE_MUTATES, ARGUS,
       .summary = "Share it no longer." },
     { HTTP_GET, "/api/projects/shares", MAY, .handler = on_project_shares, ARGUS, .summary = "Your projects' shares." },
-    { HTTP_POST, "/api/projects/shares", MAY, &project_share_record, BODY_MAX, on_project_share, .status = 201, .flags = ROUTE_MUTATES, ARGUS,
-      .summary = "Share all your batches of a project." },
-    { HTTP_DELETE, "/api/projects/{project}/shares/{user}", MAY, .handler = on_project_unshare, .status = 204, .flags = ROUTE_MUTATES, ARGUS,
-      .summary = "Share them no longer." },
-    { HTTP_GET, "/api/projects/{project}/recipients", MAY, .handler = on_recipients, ARGUS, .summary = "Addresses on a project's list." },
-    { HTTP_POST, "/api/projects/{project}/recipients", MAY, &recipient_record, BODY_MAX, on_recipient_add, .status = 201, .flags = ROUTE_MUTATES,
-      ARGUS, .summary = "Put an address on the list." },
-    { HTTP_PATCH, "/api/projects/{project}/recipients/{id}", MAY, &recipient_patch_record, BODY_MAX, on_recipient_patch, .flags = ROUTE_MUTATES,
-      ARGUS, .summary = "Change an entry." },
-    { HTTP_DELETE, "/api/projects/{project}/recipients/{id}", MAY, .handler = on_recipient_delete, .status = 204, .flags = ROUTE_MUTATES, ARGUS,
-      .summary = "Take an address off the list." },
+    { HTTP_POST, "/api/projects/shares", MAY, &project_share_record, BODY_MAX, on_project_share, .status = 201,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Share all your batches of a project." },
+    { HTTP_DELETE, "/api/projects/{project}/shares/{user}", MAY, .handler = on_project_unshare, .status = 204,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Share them no longer." },
+    { HTTP_GET, "/api/projects/{project}/recipients", MAY, .handler = on_recipients, ARGUS,
+      .summary = "Addresses on a project's list." },
+    { HTTP_POST, "/api/projects/{project}/recipients", MAY, &recipient_record, BODY_MAX, on_recipient_add, .status = 201,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Put an address on the list." },
+    { HTTP_PATCH, "/api/projects/{project}/recipients/{id}", MAY, &recipient_patch_record, BODY_MAX, on_recipient_patch,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Change an entry." },
+    { HTTP_DELETE, "/api/projects/{project}/recipients/{id}", MAY, .handler = on_recipient_delete, .status = 204,
+      .flags = ROUTE_MUTATES, ARGUS, .summary = "Take an address off the list." },
 };
 const struct route_table argus_share_table = { rows, ARRAY_SIZE(rows) };

@@ -56,13 +56,16 @@ struct agent {
     struct run_registered got;
     struct run_agent_ref ref;
 };
-static inline int agent_try(struct fixture *f, const struct principal *p, const char *hostname, const char *label, struct agent *ret)
+static inline int agent_try(struct fixture *f, const struct principal *p, const char *hostname, const char *label,
+                            struct agent *ret)
 {
     char cap[128];
     struct str caps[] = { STR("rerun"), STR("stop"), STR_NONE };
     snprintf(cap, sizeof(cap), "label=%s", label ? label : "");
     caps[2] = str_of(cap);
-    const struct run_registration rq = { .hostname = str_of(hostname), .version = STR("1.0"), .capabilities = { caps, label ? 3 : 2 }, .peer = "192.0.2.7" };
+    const struct run_registration rq = {
+        .hostname = str_of(hostname), .version = STR("1.0"), .capabilities = { caps, label ? 3 : 2 }, .peer = "192.0.2.7"
+    };
     f->err = (struct err){ 0 };
     return run_agent_register(f->c, p, &rq, &ret->got, &f->err);
 }
@@ -117,7 +120,8 @@ static inline struct orders fetch(struct fixture *f, struct agent *a)
 static inline int ack(struct fixture *f, struct agent *a, const char *uuid, bool started)
 {
     f->err = (struct err){ 0 };
-    int r = run_ack(f->c, &a->ref, str_of(uuid), started, started ? 4711 : 0, started ? STR_NONE : STR("no such directory"), &f->err);
+    int r =
+        run_ack(f->c, &a->ref, str_of(uuid), started, started ? 4711 : 0, started ? STR_NONE : STR("no such directory"), &f->err);
     settle(f);
     return r;
 }
@@ -214,10 +218,10 @@ static inline int stop(struct fixture *f, const struct principal *p, const char 
     settle(f);
     return r < 0 ? r : (int)v.row->state;
 }
-#define assert_refused(f, call, code_, slug_)                                                                \
-    do {                                                                                                     \
-        assert_int_equal(call, code_);                                                                       \
-        assert_string_equal((f)->err.slug, slug_);                                                           \
+#define assert_refused(f, call, code_, slug_)                                                                                      \
+    do {                                                                                                                           \
+        assert_int_equal(call, code_);                                                                                             \
+        assert_string_equal((f)->err.slug, slug_);                                                                                 \
     } while (0)
 
 #endif

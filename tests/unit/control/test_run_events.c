@@ -165,7 +165,8 @@ static struct run_event snapshot_of(const char *batch, const char *command)
 static void the_first_snapshot_of_the_owner_wins(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL), admin = script(f, "ada", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    struct principal p = script(f, "alice", "reporter", NULL), admin = script(f, "ada", "reporter", NULL),
+                     q = script(f, "eve", "reporter", NULL);
     struct agent a = agent_make(f, &p, "web-1");
     char child[RUN_ID_MAX + 1];
     batch_done(f, &p, "b1");
@@ -269,7 +270,8 @@ static void lines_are_read_in_order_and_in_pages(void **state)
 static void the_rate_is_ten_a_second_after_sixty(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "alice", "reporter", NULL), v = script(f, "alice", "viewer", NULL);
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "alice", "reporter", NULL),
+                     v = script(f, "alice", "viewer", NULL);
     struct principal alice = person(f, "alice");
     usec_t wait;
     for (int i = 0; i < 60; i++)
@@ -290,7 +292,8 @@ static void the_rate_is_ten_a_second_after_sixty(void **state)
 static void strangers_see_nothing_viewers_look_editors_and_recipients_touch(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL), alice = person(f, "alice"), eve = person(f, "eve"), ada = person(f, "ada");
+    struct principal p = script(f, "alice", "reporter", NULL), alice = person(f, "alice"), eve = person(f, "eve"),
+                     ada = person(f, "ada");
     struct run_view v;
     char child[RUN_ID_MAX + 1];
     uint64_t id = 0;
@@ -348,19 +351,23 @@ static void a_viewer_s_token_looks_and_never_touches(void **state)
 static void projects_and_lists_are_their_owner_s(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL), alice = person(f, "alice"), eve = person(f, "eve");
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL), alice = person(f, "alice"),
+                     eve = person(f, "eve");
     const struct str_list none = { 0 };
     struct run_view v;
     uint64_t id;
-    assert_refused(f, run_recipient_add(f->c, &eve, STR("vision"), STR("a@b"), &none, true, &id, &f->err), -ENOENT, "project.unknown");
+    assert_refused(f, run_recipient_add(f->c, &eve, STR("vision"), STR("a@b"), &none, true, &id, &f->err), -ENOENT,
+                   "project.unknown");
     batch_done(f, &p, "b1");
     batch_done(f, &q, "b2"); /* the same name: another project */
     assert_int_equal(run_share_project(f->c, &eve, STR("vision"), STR("alice"), RUN_SHARE_VIEWER, &f->err), 0);
     assert_int_equal(look(f, &alice, "b2", &v), 0);
     assert_refused(f, look(f, &eve, "b1", &v), -ENOENT, "run.unknown");
-    assert_refused(f, run_recipient_add(f->c, &alice, STR("vision"), STR("no address"), &none, true, &id, &f->err), -EINVAL, "field.invalid");
+    assert_refused(f, run_recipient_add(f->c, &alice, STR("vision"), STR("no address"), &none, true, &id, &f->err), -EINVAL,
+                   "field.invalid");
     assert_int_equal(run_recipient_add(f->c, &alice, STR("vision"), STR("a@b"), &none, true, &id, &f->err), 0);
-    assert_refused(f, run_recipient_add(f->c, &alice, STR("vision"), STR("A@B"), &none, true, &id, &f->err), -EEXIST, "recipient.exists");
+    assert_refused(f, run_recipient_add(f->c, &alice, STR("vision"), STR("A@B"), &none, true, &id, &f->err), -EEXIST,
+                   "recipient.exists");
     assert_refused(f, run_recipient_remove(f->c, &eve, STR("vision"), id, &f->err), -ENOENT, "recipient.unknown");
 }
 
@@ -379,7 +386,8 @@ static int listed(struct fixture *f, const struct principal *p, const struct run
 static void lists_are_filtered_and_bounded(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL), alice = person(f, "alice"), ada = person(f, "ada");
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL), alice = person(f, "alice"),
+                     ada = person(f, "ada");
     batch_done(f, &p, "b1");
     tell(f, &p, "b2", RUN_EVENT_BATCH_START);
     tell(f, &q, "b3", RUN_EVENT_BATCH_START);
@@ -406,10 +414,14 @@ static void fifty_tokens_are_alive_at_most(void **state)
     char text[SECRET_TEXT_MAX];
     bool was;
     for (int i = 0; i < RUN_TOKENS_MAX; i++)
-        assert_int_equal(run_token_create(f->c, &alice, STR("t"), i % 2 ? STR("viewer") : STR("reporter"), 0, text, &cr, &f->err), 0);
-    assert_refused(f, run_token_create(f->c, &alice, STR("t"), STR("viewer"), 0, text, &cr, &f->err), -EEXIST, "run_token.too_many");
+        assert_int_equal(run_token_create(f->c, &alice, STR("t"), i % 2 ? STR("viewer") : STR("reporter"), 0, text, &cr, &f->err),
+                         0);
+    assert_refused(f, run_token_create(f->c, &alice, STR("t"), STR("viewer"), 0, text, &cr, &f->err), -EEXIST,
+                   "run_token.too_many");
     assert_int_equal(run_token_revoke(f->c, &alice, cr ? cr->id : 1, true, &was, &f->err), 0);
-    assert_int_equal(run_token_create(f->c, &alice, STR("t"), STR("reporter"), control_identity(f->c) ? clock_wall(&f->clock) + USEC_PER_HOUR : 0, text, &cr, &f->err), 0);
+    assert_int_equal(run_token_create(f->c, &alice, STR("t"), STR("reporter"),
+                                      control_identity(f->c) ? clock_wall(&f->clock) + USEC_PER_HOUR : 0, text, &cr, &f->err),
+                     0);
     assert_int_equal(run_key_check(f->c, str_of(text), &script_peer, &key, &f->err), 0);
     clock_turn(&f->clock, USEC_PER_HOUR);
     assert_refused(f, run_key_check(f->c, str_of(text), &script_peer, &key, &f->err), -EACCES, "auth.expired");
@@ -424,7 +436,8 @@ static void tokens_are_made_by_people_and_checked(void **state)
     memset(name, 'n', sizeof(name));
     assert_refused(f, run_token_create(f->c, &key, STR("t"), STR("viewer"), 0, text, &cr, &f->err), -EACCES, "run.people_only");
     assert_refused(f, run_token_create(f->c, &alice, STR(""), STR("viewer"), 0, text, &cr, &f->err), -EINVAL, "field.invalid");
-    assert_refused(f, run_token_create(f->c, &alice, str_bytes(name, 65), STR("viewer"), 0, text, &cr, &f->err), -EINVAL, "field.invalid");
+    assert_refused(f, run_token_create(f->c, &alice, str_bytes(name, 65), STR("viewer"), 0, text, &cr, &f->err), -EINVAL,
+                   "field.invalid");
     assert_int_equal(run_token_create(f->c, &alice, str_bytes(name, 64), STR("viewer"), 0, text, &cr, &f->err), 0);
     assert_refused(f, run_token_create(f->c, &alice, STR("t"), STR("admin"), 0, text, &cr, &f->err), -EINVAL, "field.enum");
     assert_refused(f, run_token_create(f->c, &alice, STR("t"), STR("viewer"), 1, text, &cr, &f->err), -EINVAL, "field.range");

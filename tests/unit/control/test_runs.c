@@ -71,8 +71,10 @@ static void another_agent_s_token_is_refused_apart_from_an_unknown_one(void **st
     struct principal p = script(f, "alice", "reporter", NULL);
     struct agent a = agent_make(f, &p, "web-1"), b = agent_make(f, &p, "web-2");
     struct run_agent_ref ref;
-    assert_refused(f, run_agent_check(f->c, str_of(b.got.agent_id), str_of(a.got.token), "x", &ref, &f->err), -EACCES, "run_agent.denied");
-    assert_refused(f, run_agent_check(f->c, str_of(a.got.agent_id), STR("ag_live_nonsense"), "x", &ref, &f->err), -EACCES, "auth.bad_credential");
+    assert_refused(f, run_agent_check(f->c, str_of(b.got.agent_id), str_of(a.got.token), "x", &ref, &f->err), -EACCES,
+                   "run_agent.denied");
+    assert_refused(f, run_agent_check(f->c, str_of(a.got.agent_id), STR("ag_live_nonsense"), "x", &ref, &f->err), -EACCES,
+                   "auth.bad_credential");
     assert_refused(f, run_agent_check(f->c, str_of(a.got.agent_id), STR_NONE, "x", &ref, &f->err), -EACCES, "auth.required");
 }
 
@@ -130,7 +132,8 @@ static void agents_of_a_disabled_user_are_refused(void **state)
     struct principal p = script(f, "alice", "reporter", text), key;
     struct agent a = agent_make(f, &p, "web-1");
     int result = 1;
-    user_change(f->c, &f->admin, STR("alice"), &(struct user_change){ .has_disabled = true, .disabled = true }, on_user_made, &result);
+    user_change(f->c, &f->admin, STR("alice"), &(struct user_change){ .has_disabled = true, .disabled = true }, on_user_made,
+                &result);
     settle(f);
     assert_int_equal(result, 0);
     assert_refused(f, agent_proves(f, &a), -EACCES, "auth.disabled");
@@ -296,7 +299,9 @@ static void an_exit_ends_a_run_whose_script_said_nothing(void **state)
         int code, signal;
         enum run_state want;
         const char *reason;
-    } t[] = { { 0, 0, RUN_DONE, "" }, { 3, 0, RUN_FAILED, "exit code 3: last words" }, { -1, 9, RUN_FAILED, "killed by SIGKILL: last words" } };
+    } t[] = { { 0, 0, RUN_DONE, "" },
+              { 3, 0, RUN_FAILED, "exit code 3: last words" },
+              { -1, 9, RUN_FAILED, "killed by SIGKILL: last words" } };
     struct fixture *f = *state;
     struct principal p = script(f, "alice", "reporter", NULL);
     struct agent a = agent_make(f, &p, "web-1");
