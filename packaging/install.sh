@@ -34,6 +34,12 @@ done
 sed "s|@PREFIX@|$PREFIX|g" packaging/sigma/sigma-agent.service >"$unit/sigma-agent.service"
 chmod 0644 "$unit/sigma-agent.service"
 install -m 0644 packaging/sigma/sigma-agent.env "$etc/"
+install -d "$DESTDIR$PREFIX/lib/systemd/user"
+sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent@.service >"$unit/argus-agent@.service"
+sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent.service >"$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
+chmod 0644 "$unit/argus-agent@.service" "$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
+install -m 0600 packaging/argus/argus-agent.env "$etc/"
+install -m 0644 packaging/argus/policy.example "$etc/argus-policy.example"
 install -d "$DESTDIR$PREFIX/share/muster/grafana"
 install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 # The agent in foreign accents goes by the foreign names too.

@@ -11,8 +11,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", ROOT / "build"))
 MAN = {"musterd": 8, "muster-agent": 8, "muster": 1, "fleetsim": 1}
-# Personalities of the agent that have a page: the word they are called by.
-WORDS = {"grapheon-agent": "grapheon"}
+# Personalities of the agent that have a page: the word they are called by, and its section.
+WORDS = {"grapheon-agent": ("grapheon", 8), "argus-agent": ("argus", 8), "argus-report": ("argus-report", 1)}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -43,11 +43,11 @@ def decisions():
 
 
 def manuals(write):
-    for prog, section in [*MAN.items(), *((p, 8) for p in WORDS)]:
+    for prog, section in [*MAN.items(), *((p, s) for p, (_, s) in WORDS.items())]:
         exe, page = BUILD / ("muster-agent" if prog in WORDS else prog), ROOT / "docs/man" / f"{prog}.{section}"
         if not exe.exists():
             continue
-        text = subprocess.run([str(exe), *([WORDS[prog]] if prog in WORDS else []), "--man"], stdout=subprocess.PIPE, text=True, timeout=20, stdin=subprocess.DEVNULL).stdout
+        text = subprocess.run([str(exe), *(WORDS[prog][:1] if prog in WORDS else []), "--man"], stdout=subprocess.PIPE, text=True, timeout=20, stdin=subprocess.DEVNULL).stdout
         if write:
             page.parent.mkdir(exist_ok=True)
             page.write_text(text)

@@ -87,7 +87,7 @@ const struct conf_table argus_options_table = {
     .summary = "runs again what an Argus server's batches recorded on this host, and stops it. `register` makes it known to the server once, "
                "with ARGUS_URL and ARGUS_TOKEN; without a word, or with `run`, it is the daemon, in the foreground. It opens no port: it asks the "
                "server. What it started goes on when it ends, and is found again when it comes back. Exit codes: 0 done, 1 failed, "
-               "2 usage, 3 not registered or the token was rejected, 4 an insecure connection was refused.",
+               "2 usage, 3 not registered or the token was rejected, 4 an insecure connection was refused",
     .rows = rows,
     .n_rows = ARRAY_SIZE(rows),
     .size = sizeof(struct argus_options),

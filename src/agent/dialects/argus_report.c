@@ -68,7 +68,7 @@ static const struct conf_table table = {
                "options); what cannot be sent now is kept and sent before the next, or by `flush`. `stopped` ends with 0 if the batch was "
                "asked to stop and with 1 if not; `wait-stopped` waits until it is, or ends with 1 after --timeout. Exit codes: 0 done "
                "(also: kept for later), 1 refused or lost, 2 usage, 3 the token is missing or was rejected, 4 an insecure connection was "
-               "refused, 5 it cannot be said whether the batch is to stop.",
+               "refused, 5 it cannot be said whether the batch is to stop",
     .rows = rows,
     .n_rows = ARRAY_SIZE(rows),
     .size = sizeof(struct report_options),
