@@ -39,8 +39,8 @@ enum {
 int grapheon__json_str(struct buf *out, struct str s);
 /* The tree in canonical form. 0 or -ENOBUFS. */
 int grapheon__json_canonical(const struct node *n, struct buf *out);
-/* Canonical text as json.dumps(indent=2) writes it. 0 or -ENOBUFS. */
-int grapheon__json_pretty(struct str canonical, struct buf *out);
+/* Canonical text @s as json.dumps(indent=2) writes it. 0 or -ENOBUFS. */
+int grapheon__json_pretty(struct str s, struct buf *out);
 
 /* -- grapheon_rows.c: what is told, and what of it is new */
 struct rows {
@@ -74,9 +74,9 @@ void rows__sort(struct rows *r);
 /* Rows of @now that @before does not have, doubles kept, to @ret_added; distinct rows of @before that are gone to @ret_gone. Both
  * sorted; the results borrow the texts. */
 void rows__delta(const struct rows *now, const struct rows *before, struct rows *ret_added, struct rows *ret_gone);
-/* Without connections that listen on every address. How many were taken out. */
-size_t rows__drop_wildcards(struct rows *connections);
-size_t rows__count_wildcards(const struct rows *connections);
+/* Takes connections that listen on every address out; counts them. How many. */
+size_t rows__drop_wildcards(struct rows *r);
+size_t rows__count_wildcards(const struct rows *r);
 /* A set of distinct rows as count and digest (docs/wire/grapheon.md), kept up by adding and taking away. */
 struct told {
     size_t n;
@@ -132,12 +132,12 @@ struct grapheon_policy {
     bool enabled[GS_N];
 };
 /* Built-in defaults, over them @cached, over that @fresh (either may be NULL or no map), key by key; written as canonical JSON to
- * @ret_json. */
-int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *ret_json);
+ * @out. */
+int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *out);
 /* Out of the merged object: a value that is missing, null or out of bounds counts as the default. */
 void grapheon__policy_read(const struct node *merged, struct grapheon_policy *ret);
 /* ISO time with or without zone (none: UTC). 0 or -EINVAL. */
-int grapheon__time(struct str text, usec_t *ret_wall);
+int grapheon__time(struct str s, usec_t *ret);
 /* May this run collect? @last 0: never reported. A last time that lies ahead by more than the interval is a wrong clock and does
  * not count. */
 bool grapheon__gate(const struct grapheon_policy *p, uint32_t timer_s, usec_t last, usec_t now, usec_t *ret_wait);
@@ -243,8 +243,7 @@ struct report_plan {
     const struct grapheon_sample *sample;
 };
 /* One report of at most @max_decoded bytes with the next rows, as JSON in @json and gzip in @gz (at most GRAPHEON_RAW_BYTES).
- * @ret_added and
- * @ret_gone say how far it goes in each section. 0 or -EMSGSIZE: not even one row fits. Changes nothing in @p. */
+ * @ret says how far it goes in each section. 0 or -EMSGSIZE: not even one row fits. Changes nothing in @p. */
 struct report_step {
     size_t added[GS_N], gone[GS_N]; /* rows of this report */
     struct told told[GS_N];         /* after it */
@@ -254,7 +253,7 @@ int grapheon__report_step(const struct report_plan *p, const struct report_head 
                           struct buf *json, struct buf *gz, struct report_step *ret);
 /* A registration; addresses that do not fit into GRAPHEON_REGISTER_BYTES are left out. */
 int grapheon__register_body(const struct grapheon_options *o, const struct report_head *h, const char *claim,
-                            struct str enrollment_key, const struct rows *addresses, struct buf *out);
+                            struct str enrollment_key, const struct rows *addresses, struct buf *b);
 
 /* -- grapheon_talk.c: requests with their second chances */
 struct loop;

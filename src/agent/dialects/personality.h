@@ -14,7 +14,7 @@ struct personality {
     const char *name;    /* "sigma": the word after muster-agent */
     const char *argv0;   /* "sigma-agent": the name of the link */
     const char *summary; /* for muster-agent --help */
-    /* argv[0] is the name people used; returns the exit code. */
+    /* argv[0] is the name people used: the link's, or the word; returns the exit code. */
     int (*main)(int argc, char **argv);
 };
 extern const struct personality *const personality_table[]; /* NULL-terminated */
