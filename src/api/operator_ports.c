@@ -195,6 +195,6 @@ const struct route api_ports_routes[] = {
     { HTTP_GET, "/api/v1/agents/{host}/ports", AUTH_OPERATOR, VERB_READ, .handler = on_ports_get, .response = &ports_view_record,
       .summary = "What a host last told of its ports." },
     { HTTP_POST, "/api/v1/agents/{host}/ports", AUTH_OPERATOR, VERB_PORTS, &ports_wish_record, 4 << 10, on_ports_post,
-      .response = &ports_given_record, .summary = "Asks a host for free ports, and reserves them for a while with ttl_seconds." },
+      .response = &ports_given_record, .flags = ROUTE_MUTATES, .summary = "Asks a host for free ports, and reserves them for a while with ttl_seconds." },
 };
 const size_t api_ports_routes_n = ARRAY_SIZE(api_ports_routes);

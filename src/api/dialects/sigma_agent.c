@@ -272,7 +272,7 @@ static const struct route rows[] = {
     { HTTP_GET, "/api/agent/port-requests", AUTH_AGENT, .handler = on_port_requests, .query = &poll_query_record,
       .response = &sigma_port_requests_record, .dialect = &dialect_sigma,
       .summary = "Questions about free ports that wait for a sigma agent (long poll)." },
-    { HTTP_POST, "/api/agent/port-answers", AUTH_AGENT, .handler = on_port_answers, .flags = ROUTE_RAW_BODY,
+    { HTTP_POST, "/api/agent/port-answers", AUTH_AGENT, .handler = on_port_answers, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES,
       .dialect = &dialect_sigma, .summary = "The answer to one of them." },
 };
 const struct route_table sigma_agent_table = { rows, ARRAY_SIZE(rows) };

@@ -183,7 +183,7 @@ static const struct route rows[] = {
       .dialect = &dialect_sigma, .summary = "One API key." },
     { HTTP_DELETE, "/api/api-keys/{id}", AUTH_OPERATOR, VERB_FOREIGN_KEY, .handler = on_delete, .flags = ROUTE_MUTATES, .status = 204,
       .dialect = &dialect_sigma, .summary = "Delete an API key." },
-    { HTTP_POST, "/api/auth/login", AUTH_LOGIN, .body = &sigma_login_record, .handler = on_login, .flags = ROUTE_JSON_TYPE,
+    { HTTP_POST, "/api/auth/login", AUTH_LOGIN, .body = &sigma_login_record, .handler = on_login, .flags = ROUTE_JSON_TYPE | ROUTE_MUTATES,
       .claims = claims_login, .dialect = &dialect_sigma, .summary = "Log in to sigma's routes with a user's name and password." },
 };
 const struct route_table sigma_key_table = { rows, ARRAY_SIZE(rows) };

@@ -225,6 +225,6 @@ void sigma_stop(struct api *a)
 
 static const struct route rows[] = {
     { HTTP_POST, "/api/vps/{id}/allocate-ports", AUTH_OPERATOR, VERB_PORTS, .cap = SIGMA_BODY_MAX, .handler = on_allocate,
-      .flags = ROUTE_RAW_BODY, .dialect = &dialect_sigma, .summary = "Free ports of a machine, from its agent." },
+      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "Free ports of a machine, from its agent." },
 };
 const struct route_table sigma_ports_table = { rows, ARRAY_SIZE(rows) };
