@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("MUSTER_BUILD", ROOT / "build"))
 MAN = {"musterd": 8, "muster-agent": 8, "muster": 1, "fleetsim": 1}
 # Personalities of the agent that have a page: the word they are called by, and its section.
-WORDS = {"grapheon-agent": ("grapheon", 8), "argus-agent": ("argus", 8), "argus-report": ("argus-report", 1)}
+WORDS = {"sigma-agent": ("sigma", 8), "grapheon-agent": ("grapheon", 8), "argus-agent": ("argus", 8), "argus-report": ("argus-report", 1)}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 

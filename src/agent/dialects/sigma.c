@@ -421,19 +421,27 @@ static int run(struct sigma *s)
     return code;
 }
 
-static int sigma_main(int argc, char **argv)
+static int print_text(int (*make)(const struct conf_table *t, struct buf *out))
 {
     AUTO(buf_done) struct buf text = BUF(1 << 20);
+
+    return make(&sigma_options_table, &text) == 0 && fd_write_all(STDOUT_FILENO, text.ptr, text.len) == 0 ? 0 : 1;
+}
+
+static int sigma_main(int argc, char **argv)
+{
     struct sigma s = { 0 };
     struct err err = { 0 };
     int r = sigma_options_load(&s.conf, &s.opt, argc, argv, &err), code;
 
     if (r == CONF_HELP)
-        code = conf_help(&sigma_options_table, &text) == 0 && fd_write_all(STDOUT_FILENO, text.ptr, text.len) == 0 ? 0 : 1;
+        code = print_text(conf_help);
     else if (r == CONF_VERSION)
         code = printf("sigma-agent (muster-agent " MUSTER_VERSION ")\n") > 0 ? 0 : 1;
     else if (r < 0)
         code = fail(EXIT_USAGE, &err);
+    else if (s.opt.man)
+        code = print_text(conf_man);
     else
         code = run(&s);
     conf_done(&s.conf);

@@ -14,7 +14,7 @@ struct sigma_options {
     char *api_url, *api_key, *ca_file, *hostname, *alias, *port_scan_range, *public_ip, *public_ip_url, *metrics_bind, *metrics_token,
         *log, *root;
     uint32_t interval_s, ssh_port, metrics_port, port_scan_interval_s, max_allocate;
-    bool port_scan, keep_172, port_requests;
+    bool port_scan, keep_172, port_requests, man;
     int scan_method, scan_owners;
     usec_t auth_backoff, request_timeout;
     struct conf_map sources;

@@ -66,6 +66,7 @@ static const struct conf_row rows[] = {
       .help = "Pause after the server refused the key." },
     { .name = "request-timeout", .type = CONF_DURATION, .offset = AT(request_timeout), .value = "15s", .flags = CONF_HIDDEN,
       .help = "Of a request as a whole." },
+    { .name = "man", .type = CONF_BOOL, .offset = AT(man), .flags = CONF_FLAG_ONLY | CONF_HIDDEN, .help = "Prints the manual page." },
     { .name = "root", .type = CONF_STR, .offset = AT(root), .value = "", .flags = CONF_HIDDEN | CONF_FLAG_ONLY,
       .help = "A tree to read /proc and /etc from (tests)." },
 };
