@@ -1,5 +1,6 @@
 """sigma's server half, against an agent written from the wire's description (sigma_agent.py) and strict stubs of its metrics port."""
 import concurrent.futures
+import http.client
 import json
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import pytest
 import requests
-from conftest import ROOT, until
+from conftest import BUILD, ROOT, Proc, until
 from sigma_agent import PortsStub, SigmaAgent
 
 J = {"Content-Type": "application/json"}
@@ -375,3 +376,24 @@ def test_targets_reach_prometheus_as_a_file(sigma, tmp_path):
     for bad in ("/api/stats", "/api/nothing", "/api/api-keys"):
         assert run(bad).returncode != 0
         assert out.read_text() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith("targets.json.")] == []
+
+
+def test_without_dev_nobody_is_admin_and_a_key_imports_much(fleet):
+    s = fleet.server(start=False)
+    s.proc = Proc([BUILD / "musterd", "--state-dir", s.state, "--listen", f"127.0.0.1:{s.base}"], s.dir / "musterd.log")
+    s.wait_ready()
+
+    def local(body):
+        c = http.client.HTTPConnection("localhost")
+        c.sock = socket.socket(socket.AF_UNIX)
+        c.sock.connect(str(s.sock))
+        c.request("POST", "/api/api-keys", json.dumps(body), J)
+        return json.loads(c.getresponse().read())["key"]
+
+    for path in ("/api/vps", "/api/providers", "/api/stats", "/api/prometheus/targets", "/api/api-keys"):
+        r = requests.get(s.url + path)
+        assert r.status_code == 401 and isinstance(r.json()["error"], str), path
+    h = {"X-Api-Key": local({"name": "op", "role": "operator"})}
+    data = [{"hostname": f"m-{n}", "notes": "x" * 1000} for n in range(200)]
+    r = requests.post(s.url + "/api/vps/import", json={"format": "json", "data": data}, headers=h)
+    assert r.status_code == 200 and r.json() == {"imported": 200, "errors": []}
