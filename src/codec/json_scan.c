@@ -423,10 +423,15 @@ static int write_string(struct str s, struct buf *out)
     return r < 0 ? r : buf_char(out, '"');
 }
 
+/* Members go by the text of their keys, however they are written: in UTF-8 that is the order of code points, as Python's. */
 enum { MEMBERS_MAX = 64 };
-static int by_key(const void *a, const void *b)
+struct member {
+    struct str name;
+    struct json_item item;
+};
+static int by_name(const void *a, const void *b)
 {
-    return str_cmp(((const struct json_item *)a)->key, ((const struct json_item *)b)->key);
+    return str_cmp(((const struct member *)a)->name, ((const struct member *)b)->name);
 }
 
 static int write_text(struct str raw, struct arena *a, struct buf *out)
@@ -438,29 +443,43 @@ static int write_text(struct str raw, struct arena *a, struct buf *out)
     return text.ptr ? write_string(text, out) : -ENOBUFS;
 }
 
-static int write_map(const struct json_item *m, struct arena *a, struct buf *out)
+static int read_members(const struct json_item *m, struct arena *a, struct member v[MEMBERS_MAX], size_t *ret_n)
 {
-    struct json_item v[MEMBERS_MAX];
     struct json_scan s = json_scan_into(m);
-    size_t n = 0;
+    struct json_item item;
     bool is_sorted = true;
+    size_t n = 0;
 
-    while (json_scan_next(&s, &v[n])) {
-        if (n == MEMBERS_MAX - 1)
+    for (; json_scan_next(&s, &item); n++) {
+        if (n == MEMBERS_MAX)
             return -ENOBUFS;
-        is_sorted &= n == 0 || str_cmp(v[n - 1].key, v[n].key) < 0;
-        n++;
+        v[n] = (struct member){ item.key, item };
+        if (memchr(item.key.ptr, '\\', item.key.len))
+            v[n].name = unescape(item.key, a);
+        if (!v[n].name.ptr)
+            return -ENOBUFS;
+        is_sorted &= n == 0 || str_cmp(v[n - 1].name, v[n].name) < 0;
     }
     if (!is_sorted)
-        qsort(v, n, sizeof(v[0]), by_key);
-    int r = buf_char(out, '{');
+        qsort(v, n, sizeof(v[0]), by_name);
+    *ret_n = n;
+    return 0;
+}
+
+static int write_map(const struct json_item *m, struct arena *a, struct buf *out)
+{
+    struct member v[MEMBERS_MAX];
+    size_t n = 0;
+    int r = read_members(m, a, v, &n);
+
+    r = r ? r : buf_char(out, '{');
     for (size_t i = 0; i < n && r == 0; i++) {
-        struct str quoted = { v[i].key.ptr - 1, v[i].key.len + 2 };
+        struct str raw = v[i].item.key, quoted = { raw.ptr - 1, raw.len + 2 };
 
         r = i ? buf_char(out, ',') : 0;
         r = r ? r : write_text(quoted, a, out);
         r = r ? r : buf_char(out, ':');
-        r = r ? r : json_item_canonical(&v[i], a, out);
+        r = r ? r : json_item_canonical(&v[i].item, a, out);
     }
     return r ? r : buf_char(out, '}');
 }

@@ -194,6 +194,26 @@ static bool is_stale(struct control *c, const struct reporter *r)
     return h && h->state == HOST_PENDING && enroll_is_expired(accent__asked_at(h), c->conf.pending_ttl, control__wall(c));
 }
 
+static struct register_facts facts_of(struct control *c, const struct key_entry *key, const struct reporter *rp,
+                                      const struct register_ask *ask)
+{
+    struct register_facts f = { .key_is_known = key != NULL, .is_known = rp != NULL };
+    if (key) {
+        f.key_is_active = key->k.is_active;
+        f.key_id = key->k.id;
+        f.n_registrations = key->k.n_registrations;
+        f.max_registrations = key->k.max_registrations;
+        f.key_expires_at = key->k.expires_at;
+    }
+    if (rp) {
+        f.state = reporter__host_state(c, rp);
+        f.bound_key_id = rp->row.enroll_key_id;
+        f.has_claim = rp->row.claim.len > 0;
+        f.claim_is_right = claim_is_right(rp, ask);
+    }
+    return f;
+}
+
 int report_register(struct control *c, const struct register_ask *ask, struct register_answer *ret, struct err *err)
 {
     const struct credential *cr;
@@ -210,24 +230,11 @@ int report_register(struct control *c, const struct register_ask *ask, struct re
         return limited(c, ret, wait, err);
 
     struct reporter *rp = find(c, ask->uuid);
-    if (rp && is_stale(c, rp)) {
+    if (key && rp && is_stale(c, rp)) {
         enroll__pending_due(c, host__by_id(c, rp->row.host_id));
         rp = NULL;
     }
-    struct register_facts f = { .key_is_known = key != NULL, .is_known = rp != NULL };
-    if (key) {
-        f.key_is_active = key->k.is_active;
-        f.key_id = key->k.id;
-        f.n_registrations = key->k.n_registrations;
-        f.max_registrations = key->k.max_registrations;
-        f.key_expires_at = key->k.expires_at;
-    }
-    if (rp) {
-        f.state = reporter__host_state(c, rp);
-        f.bound_key_id = rp->row.enroll_key_id;
-        f.has_claim = rp->row.claim.len > 0;
-        f.claim_is_right = claim_is_right(rp, ask);
-    }
+    const struct register_facts f = facts_of(c, key, rp, ask);
     enum register_verdict v = register_judge(&f, control__wall(c));
     if (v != REGISTER_OK)
         return refuse_verdict(c, ask, v, f.state, err);

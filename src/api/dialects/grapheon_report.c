@@ -127,7 +127,6 @@ static size_t read_rows(struct reader *rd, enum report_section s, const struct j
     struct grapheon_row row;
 
     in->is_told = true;
-    mark_set_room(&keys, (uint32_t)(list->raw.len / ROW_USUAL));
     in->rows = arena_array(rd->a, room, sizeof(*in->rows));
     in->marks = arena_array(rd->a, room, sizeof(*in->marks));
     in->macs = arena_array(rd->a, room, sizeof(*in->macs));
@@ -135,6 +134,7 @@ static size_t read_rows(struct reader *rd, enum report_section s, const struct j
         rd->is_full_up = true;
         return 0;
     }
+    mark_set_room(&keys, (uint32_t)(list->raw.len / ROW_USUAL));
     for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up; n_told++) {
         if (in->has_digest)
             add_digest(rd, s, &m, &told, &in->added);

@@ -142,6 +142,7 @@ static void canonical_text_is_pythons(void **state)
         { "{\"a\": \"\xf0\x9f\x98\x80\"}", "{\"a\":\"\\ud83d\\ude00\"}" },
         { "{\"a\": \"\\/\\u0041\\u000a\\u001f\\\"\\\\\"}", "{\"a\":\"/A\\n\\u001f\\\"\\\\\"}" },
         { "{\"a\": \"\x7f\"}", "{\"a\":\"\x7f\"}" },
+        { "{\"\xc3\xa9\": 1, \"z\": 2, \"\\u0041\": 3}", "{\"A\":3,\"z\":2,\"\\u00e9\":1}" }, /* by code point, not by spelling */
         { "{\"local_ip\": \"::\", \"local_port\": 22}", "{\"local_ip\":\"::\",\"local_port\":22}" },
     };
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
