@@ -321,6 +321,15 @@ def test_the_shell_sees_exactly_the_recorded_command(mocks, agents, tmp):
     assert until(lambda: (tmp / "cmdline").exists() and (tmp / "cmdline").read_text() == f"/bin/sh\n-c\n{command}\n")
 
 
+def test_a_rerun_has_three_descriptors_no_blocked_signals_and_nothing_to_read(mocks, agents):
+    m = mocks(extension=True)
+    agents(m).register().start()
+    # no redirections in it: dash keeps what they replace as a tenth descriptor of its own
+    job = m.rerun("ls /proc/$$/fd; readlink /proc/$$/fd/0; umask; grep -E 'Sig(Blk|Ign)' /proc/self/status")
+    said = until(lambda: m.exit_of(job))["log_tail"].split()
+    assert said[:5] == ["0", "1", "2", "/dev/null", "0022"] and [int(x, 16) & 0x7FFFFFFF for x in said[6::2]] == [0, 0]  # not libc's own
+
+
 def test_a_command_too_long_for_the_system_is_refused(mocks, agents):
     m = mocks()
     agents(m).register().start()

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from argus_agent import now
 from conftest import BUILD, Proc, Server, unsanitized, until
-from test_argus_agent import AGENT, ArgusAgent, is_alive, lines, pss_kib
+from test_argus_agent import AGENT, ArgusAgent, certs, is_alive, lines, pss_kib  # noqa: F401 - a fixture
 
 HOST = "gpu-1"
 
@@ -151,6 +151,38 @@ def test_from_token_to_stopped(setting):
     assert lines(x.dir / "runs") == [child]
     hosts = json.loads(x.s.cli("hosts", "--json", check=0).stdout)
     assert "argus" in json.dumps(hosts) and HOST in json.dumps(hosts)
+
+
+def test_a_script_that_asks_whether_to_stop_ends_itself_before_the_grace(setting):
+    x = setting
+    report = f"env ARGUS_TOKEN_FILE={x.dir}/token ARGUS_PROJECT=vision {BUILD}/muster-agent argus-report"
+    (x.dir / "token").write_text(x.token)
+    x.a.proc.term()
+    x.a.env["ARGUS_AGENT_GRACE"] = "1h"
+    x.start()
+    x.finished("polite", f"trap '' TERM; {report} event -t batch_start; {report} wait-stopped --interval 100ms && {report} event -t batch_done; echo end >> {x.dir}/runs")
+    child = x.rerun("polite")
+    x.status(child, "running")
+    x.post(f"/api/batches/{child}/stop")
+    x.status(child, "stopped")
+    until(lambda: lines(x.dir / "runs") == ["end"], what="its own end")
+
+
+def test_over_https(tmp, certs):  # noqa: F811
+    s = LocalServer(tmp / "s", args=["--tls-cert", certs[0], "--tls-key", certs[1]]).start()
+    try:
+        x = Setting(s, tmp)
+        x.a.env["ARGUS_URL"] = f"https://localhost:{s.base + 2}"
+        assert x.run("argus", "--reregister", ARGUS_TOKEN=x.token).returncode == 4  # signed by nobody the system knows
+        x.a.env["ARGUS_CA_FILE"] = str(certs[0])
+        r = x.run("argus", "--reregister", ARGUS_TOKEN=x.token)
+        assert r.returncode == 0 and x.a.cache["argus_url"].startswith("https:"), r.stderr
+        x.finished("b-6", "true")
+        child = x.rerun("b-6")
+        assert x.run("argus", "--once").returncode == 0
+        until(lambda: x.run("argus", "--once").returncode == 0 and x.batch(child)["status"] == "done", what="its end told")
+    finally:
+        s.kill9()
 
 
 def test_ends_become_states(setting):
