@@ -81,20 +81,28 @@ int64_t call__head(void *ctx, const struct http_req *req)
     struct route_match m;
     struct principal who;
     struct err err = { 0 };
-    usec_t wait;
+    usec_t wait = 0;
     size_t cap;
+    int r;
 
     router_match(a->router, req, req->arena, &m);
     if (m.outcome != ROUTE_FOUND || !a->control)
         return LIMIT_HTTP_BODY_DEFAULT;
     cap = m.route->cap ? m.route->cap : LIMIT_HTTP_BODY_DEFAULT;
-    if (cap <= LIMIT_HTTP_BODY_DEFAULT || m.route->auth == AUTH_AGENT || m.route->auth == AUTH_NONE)
+    if (cap <= LIMIT_HTTP_BODY_DEFAULT || m.route->auth == AUTH_NONE ||
+        (m.route->auth == AUTH_AGENT && !(m.route->flags & ROUTE_PROVE_HEAD)))
         return (int64_t)cap;
-    if (m.route->dialect && m.route->dialect->prove) /* its own kind of credential is looked at with the whole request */
-        return (int64_t)cap;
-    if (auth_operator(a, req, &who, &wait, &err) < 0)
-        return LIMIT_HTTP_BODY_DEFAULT;
-    return (int64_t)cap;
+    if (m.route->dialect && m.route->dialect->prove) {
+        /* Gone already, so that nothing it says is sent: the refusal comes with the request. */
+        struct call asking = { .api = a, .control = a->control, .req = req, .route = m.route, .arena = req->arena, .is_gone = true };
+
+        auth_peer(a, req, asking.peer_addr, &asking.peer);
+        asking.peer.addr = asking.peer_addr;
+        r = m.route->dialect->prove(&asking, &who, &wait, &err);
+    } else {
+        r = auth_operator(a, req, &who, &wait, &err);
+    }
+    return r < 0 ? LIMIT_HTTP_BODY_DEFAULT : (int64_t)cap;
 }
 
 /* net answers by itself, before there is a call: still in the accent of the row that would have answered. */

@@ -36,6 +36,7 @@ enum route_flags {
     ROUTE_MUTATES = 2,  /* refused while the database takes no writes */
     ROUTE_IDEM_KEY = 4, /* takes Idempotency-Key */
     ROUTE_STREAMS = 8,  /* may answer with an event stream */
+    ROUTE_PROVE_HEAD = 32, /* AUTH_AGENT with a large cap: the dialect's prove() knows its callers by the head alone */
     ROUTE_JSON_TYPE = 16, /* a body must say Content-Type: application/json, else 415 */
 };
 

@@ -144,7 +144,7 @@ static void on_stop_requested(struct call *c)
 #define ARGUS .dialect = &dialect_argus
 static const struct route rows[] = {
     { HTTP_POST, "/api/batches/{id}/rerun", AUTH_AGENT, .cap = RERUN_MAX, .handler = on_rerun, .status = 201,
-      .flags = ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
+      .flags = ROUTE_PROVE_HEAD | ROUTE_MUTATES | ROUTE_RAW_BODY, ARGUS,
       .summary = "Start it again on its host; ?require_agent=1: only if an agent is online." },
     { HTTP_GET, "/api/batches/{id}/rerun-info", AUTH_OPERATOR, VERB_READ, .handler = on_rerun_info, ARGUS,
       .summary = "What it repeats, and with which overrides." },

@@ -358,9 +358,9 @@ static void on_events(struct call *c)
 }
 
 static const struct route rows[] = {
-    { HTTP_POST, "/api/events", AUTH_AGENT, .cap = ONE_MAX, .handler = on_event, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY,
+    { HTTP_POST, "/api/events", AUTH_AGENT, .cap = ONE_MAX, .handler = on_event, .flags = ROUTE_PROVE_HEAD | ROUTE_MUTATES | ROUTE_RAW_BODY,
       .dialect = &dialect_argus, .summary = "One event of a script; by its id it counts once." },
-    { HTTP_POST, "/api/events/batch", AUTH_AGENT, .cap = MANY_MAX, .handler = on_events, .flags = ROUTE_MUTATES | ROUTE_RAW_BODY,
+    { HTTP_POST, "/api/events/batch", AUTH_AGENT, .cap = MANY_MAX, .handler = on_events, .flags = ROUTE_PROVE_HEAD | ROUTE_MUTATES | ROUTE_RAW_BODY,
       .dialect = &dialect_argus, .summary = "Up to 500 events, each taken or refused alone." },
 };
 const struct route_table argus_event_table = { rows, ARRAY_SIZE(rows) };
