@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/hub.h"
+#include "agent/ports.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -20,6 +21,7 @@ static struct {
     struct loop *loop;
     struct hub *hub;
     struct policy policy;
+    struct role_settings settings;
     struct timer *watchdog;
     char dir[64], root[80];
     bool is_up, is_late;
@@ -68,7 +70,7 @@ static void on_watchdog(void *ctx)
 static void open_hub(void)
 {
     struct hub_conf conf = { .loop = T.loop, .state_dir = T.dir, .hold_path = HOLD_PATH, .root = T.root, .policy = &T.policy,
-                             .spool_max_bytes = 4 << 20 };
+                             .spool_max_bytes = 4 << 20, .settings = T.settings };
     struct hub_ops ops = { fake_is_up, fake_send, fake_kept, fake_offset, NULL };
 
     assert_int_equal(hub_new(&conf, &T.hub, NULL), 0);
@@ -474,6 +476,56 @@ static void what_the_server_does_not_know_is_cancelled_and_forgotten(void **stat
     free(T.policy.roles);
 }
 
+static void ask_ports(uint64_t id, uint32_t count, uint32_t ttl)
+{
+    Muster__V1__PortsRequest rq = MUSTER__V1__PORTS_REQUEST__INIT;
+
+    rq.request_id = id;
+    rq.count = count;
+    rq.ttl_seconds = ttl;
+    rq.owner = (char *)(uintptr_t)"me";
+    server_says(MUSTER__V1__SERVER_MESSAGE__BODY_PORTS_REQUEST, &rq);
+}
+
+static void a_question_for_ports_is_refused_while_the_scan_is_off(void **state)
+{
+    (void)state;
+    T.is_up = true;
+    ask_ports(7, 1, 0); /* answered at once */
+    assert_int_equal(last_sent()->body_case, MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER);
+    assert_int_equal(last_sent()->ports_answer->request_id, 7);
+    assert_string_equal(last_sent()->ports_answer->error_slug, "ports.disabled");
+}
+
+static void a_question_for_ports_is_answered_with_ports(void **state)
+{
+    const Muster__V1__PortsAnswer *one, *two;
+
+    (void)state;
+    hub_free(T.hub);
+    T.settings = (struct role_settings){ .scan_first = 24600, .scan_last = 24699, .scan_every = USEC_PER_MIN, .scan_method = PORT_BIND,
+                                         .scan_max_count = 5 };
+    open_hub();
+    T.is_up = true;
+    ask_ports(8, 3, 60);
+    run_until(MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER);
+    one = last_sent()->ports_answer;
+    assert_int_equal(one->request_id, 8);
+    assert_string_equal(one->error_slug, "");
+    assert_int_equal(one->n_ports, 3);
+    assert_int_equal(strlen(one->lease), 36);
+    assert_true(one->expires_at_us > 0);
+    ask_ports(9, 2, 0);
+    run_until(MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER);
+    two = last_sent()->ports_answer;
+    assert_int_equal(two->n_ports, 2);
+    assert_true(two->ports[0] > one->ports[2]); /* those are kept for somebody */
+    assert_string_equal(two->lease, "");
+    ask_ports(10, 6, 0);
+    run_until(MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER);
+    assert_string_equal(last_sent()->ports_answer->error_slug, "ports.count");
+}
+
 static void policy_switches_roles_and_commands_off_and_says_so(void **state)
 {
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
@@ -509,6 +561,8 @@ int main(void)
         T(a_long_command_is_told_to_be_accepted_and_started),
         T(after_a_break_output_and_end_go_on_where_welcome_says),
         T(what_the_server_does_not_know_is_cancelled_and_forgotten),
+        T(a_question_for_ports_is_refused_while_the_scan_is_off),
+        T(a_question_for_ports_is_answered_with_ports),
         T(policy_switches_roles_and_commands_off_and_says_so),
 #undef T
     };
