@@ -288,8 +288,8 @@ static void info(struct call *c)
 
 #define GRAPHEON .dialect = &dialect_grapheon
 static const struct route rows[] = {
-    { HTTP_POST, "/api/auth/login/local", AUTH_LOGIN, .body = &grapheon_login_record, .cap = 8192, .handler = login, GRAPHEON,
-      .summary = "Graphēon: logs a person in" },
+    { HTTP_POST, "/api/auth/login/local", AUTH_LOGIN, .body = &grapheon_login_record, .cap = 8192, .handler = login,
+      .flags = ROUTE_MUTATES, GRAPHEON, .summary = "Graphēon: logs a person in" },
     { HTTP_GET, "/health", AUTH_NONE, .handler = health, GRAPHEON, .summary = "Graphēon: how the server is" },
     { HTTP_GET, "/api/health", AUTH_NONE, .handler = health, GRAPHEON, .summary = "Graphēon: how the server is" },
     { HTTP_GET, "/api/info", AUTH_NONE, .handler = info, GRAPHEON, .summary = "Graphēon: what the server is" },
