@@ -57,6 +57,7 @@ class MockArgus:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 1 << 16  # head and body in one segment
 
             def log_message(self, *a):
                 pass

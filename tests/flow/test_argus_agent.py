@@ -711,6 +711,19 @@ def test_a_log_is_rotated(mocks, agents):
     until(lambda: a.command(job)["phase"] == "over")
 
 
+def test_more_commands_than_the_book_holds_wait_at_the_server(mocks, agents):
+    m = mocks()
+    a = agents(m).register()
+    m.stall = ("/ack$", threading.Event())
+    stops = [m.stop_batch(f"rerun-{i}") for i in range(1100)]
+    a.start()
+    until(lambda: "too many commands" in a.log, what="the warning")
+    until(lambda: len(a.state["commands"]) == 1024, what="a full book")
+    m.stall[1].set()
+    until(lambda: all(s["status"] == "failed" for s in stops), 40, "every answer")
+    until(lambda: len(a.state["commands"]) <= 256 + 76 and all(c["acked"] for c in a.state["commands"]), what="the book trimmed")
+
+
 # -- how much of it there is
 
 def pss_kib(pid):

@@ -25,8 +25,10 @@ enum {
     ARGUS_ID_MAX = 65,                /* of a command or an agent, with its NUL */
     ARGUS_BATCH_MAX = 129,
     ARGUS_BOOK_KEPT = 256,            /* commands that are over and still known: repeats of a poll are no older */
-    ARGUS_BOOK_BYTES = 1 << 20,
+    ARGUS_BOOK_MAX = 1024,            /* commands of any kind: above it new ones wait at the server */
+    ARGUS_BOOK_BYTES = 4 << 20,       /* that many, with long names */
     ARGUS_LOGS_KEPT = 200,            /* logs of commands that are over */
+    ARGUS_RETRY_AFTER_MAX_S = 600,    /* a date in it may be read by a clock that is days off */
     ARGUS_UNAUTHORIZED_MAX = 3,       /* polls in a row: one may be a flap of the server */
     ARGUS_KEY_MAX = 128,              /* of an override */
     ARGUS_POLICY_BYTES = 64 << 10,
@@ -189,6 +191,7 @@ struct argus {
     struct timer *poll_timer, *beat_timer, *talk_timer, *rotate_timer;
     uint32_t n_poll_failures, n_talk_failures, n_unauthorized;
     bool is_polling, is_talking, is_talk_exit, is_beat_due, is_beating, is_exit_off, is_full_told, has_polled;
+    bool is_dirty;                        /* the book: to be saved in this turn, see argus__keep() */
     bool has_news;                        /* a command came that was not known: ask again once it is acknowledged */
     char talking_id[ARGUS_ID_MAX];
     usec_t poll_began;
@@ -199,6 +202,10 @@ struct argus {
 int argus__agent_run(const struct argus_options *o, struct argus_cache *cache, struct err *err);
 /* Ends the loop with @code. */
 void argus__end(struct argus *g, int code);
+/* Writes the book if something changed that may be lost without harm (the server repeats it): once for many. */
+void argus__keep(struct argus *g);
+/* How long to wait after failure number @n_failures that was answered with @r. */
+usec_t argus__wait_after(uint32_t n_failures, const struct outbound_reply *r);
 /* With --once: ends when all has been said. */
 void argus__maybe_done(struct argus *g);
 /* 401: true if the token on disk is another by now and is used from here on. */

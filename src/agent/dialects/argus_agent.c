@@ -61,8 +61,18 @@ static bool is_long_poll(const struct argus *g)
     return g->book->has_wait && !g->opt->once && !g->opt->dry_run;
 }
 
+usec_t argus__wait_after(uint32_t n_failures, const struct outbound_reply *r)
+{
+    const usec_t most = ARGUS_RETRY_AFTER_MAX_S * USEC_PER_SEC;
+
+    if (r->retry_after)
+        return r->retry_after < most ? r->retry_after : most;
+    return argus__backoff(n_failures);
+}
+
 void argus__talk_done(struct argus *g)
 {
+    argus__keep(g);
     /* All that was handed out is acknowledged: what came meanwhile need not wait for the interval. */
     if (g->has_news && is_long_poll(g) && !g->is_polling && g->n_poll_failures == 0)
         timer_start(g->poll_timer, SOON_MS * USEC_PER_MS, 0);
@@ -97,10 +107,8 @@ static void drop_stale(struct argus *g)
 
 static void poll_failed(struct argus *g, const struct outbound_reply *r, const char *text)
 {
-    usec_t wait = argus__backoff(++g->n_poll_failures);
+    usec_t wait = argus__wait_after(++g->n_poll_failures, r);
 
-    if (r->retry_after)
-        wait = r->retry_after;
     log_warn("poll.failed", "the server could not be asked", LOG_CSTR("why", text), LOG_U64("again_in_ms", wait / USEC_PER_MS));
     if (g->opt->once || g->opt->dry_run)
         argus__end(g, argus__is_downgrade(r) || (r->err && strcmp(r->err->slug, "net.tls") == 0) ? ARGUS_EXIT_INSECURE : ARGUS_EXIT_RUNTIME);
@@ -138,8 +146,10 @@ static void poll_answered(struct argus *g, const struct outbound_reply *r)
         poll_failed(g, r, err.text);
         return;
     }
-    if (!g->opt->dry_run)
+    if (!g->opt->dry_run) {
         drop_stale(g);
+        argus__keep(g); /* before anything of it is told */
+    }
     if (g->n_poll_failures > 0)
         log_info("poll.works", "the server answers again");
     g->n_poll_failures = g->n_unauthorized = 0;
@@ -346,6 +356,7 @@ int argus__agent_run(const struct argus_options *o, struct argus_cache *cache, s
         log_info("agent.runs", "polling for commands", LOG_CSTR("agent", g.cache.agent_id), LOG_CSTR("server", outbound_origin(g.poll_out)),
                  LOG_U64("every_ms", poll_every(&g) / USEC_PER_MS));
         loop_run(g.loop);
+        argus__keep(&g);
         code = g.exit_code;
     }
     agent_done(&g);

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "codec/record.h"
 
+enum { ERROR_MAX = 256 };
+
 struct cmd_row {
     struct str id, batch, error;
     int kind, phase, answer;
@@ -51,7 +53,7 @@ static const struct field book_fields[] = {
     F_U64(struct book_row, next_task, "next_task", .flags = FIELD_REQUIRED),
     F_U32(struct book_row, heartbeat_s, "heartbeat_interval_s"),
     F_STR_LIST(struct book_row, features, "features", 16, 32),
-    F_LIST(struct book_row, commands, "commands", 4096, &cmd_record),
+    F_LIST(struct book_row, commands, "commands", ARGUS_BOOK_MAX + 1, &cmd_record),
 };
 static const struct record book_record = RECORD(book_row, book_fields);
 
@@ -216,5 +218,5 @@ void argus__cmd_answer(struct argus_cmd *c, enum argus_answer answer, const char
     c->answer = answer;
     c->is_acked = false;
     free(c->error);
-    c->error = error ? xstrndup(error, 1024) : NULL;
+    c->error = error ? xstrndup(error, ERROR_MAX) : NULL;
 }

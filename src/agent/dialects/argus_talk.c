@@ -17,13 +17,11 @@ static bool is_due(const struct argus_cmd *c)
 static void talk_failed(struct argus *g, const struct outbound_reply *r, const char *what)
 {
     char text[512];
-    usec_t wait = argus__backoff(++g->n_talk_failures);
+    usec_t wait = argus__wait_after(++g->n_talk_failures, r);
 
     argus__reply_text(r, text, sizeof(text));
     if (r->status == 401)
         (void)argus__reread_token(g);
-    if (r->retry_after)
-        wait = r->retry_after;
     log_warn("server.untold", "the server could not be told", LOG_CSTR("what", what), LOG_CSTR("why", text),
              LOG_U64("again_in_ms", wait / USEC_PER_MS));
     if (r->status == 403) {
@@ -92,7 +90,7 @@ static void on_told(void *ctx, const struct outbound_reply *r)
             on_exit_told(g, r, c);
         else
             on_ack(r, c);
-        (void)argus__book_save(g->book); /* if it fails: told twice, which is answered 409 */
+        g->is_dirty = true; /* if it is lost: told twice, which is answered 409 */
     }
     argus__talk(g);
 }

@@ -35,9 +35,16 @@ static void save(struct argus *g)
 {
     int r = argus__book_save(g->book);
 
+    g->is_dirty = r < 0;
     if (r < 0) /* what is not written is found again: in exec, or by the server's repeat */
         log_warn("state.write", "the state of commands cannot be written", LOG_CSTR("file", g->book->path),
                  LOG_CSTR("why", strerror(-r)));
+}
+
+void argus__keep(struct argus *g)
+{
+    if (g->is_dirty)
+        save(g);
 }
 
 /* -- a rerun */
@@ -117,7 +124,7 @@ static void rerun(struct argus *g, const struct argus_job *job, struct argus_cmd
         log_warn("rerun.refused", "a rerun is refused", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why));
         c->phase = ARGUS_OVER;
         argus__cmd_answer(c, ARGUS_FAILED, why);
-        save(g);
+        g->is_dirty = true;
         return;
     }
     if (argus__n_running(g) >= g->opt->max_concurrent) { /* unacknowledged, the server offers it again */
@@ -279,7 +286,7 @@ static void stop(struct argus *g, const struct argus_job *job)
         log_info("stop.failed", "there is nothing to stop", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why));
         argus__cmd_answer(c, ARGUS_FAILED, why);
     }
-    save(g);
+    g->is_dirty = true;
 }
 
 /* -- one job of a poll */
@@ -295,6 +302,8 @@ void argus__work(struct argus *g, const struct argus_job *job)
         rerun(g, job, c); /* an agent before us died before anything was started */
     } else if (c) {
         c->is_acked = false; /* the server has not heard it, or has not kept it */
+    } else if (g->book->cmds.n >= ARGUS_BOOK_MAX) {
+        log_warn("job.waits", "too many commands are unsettled: this one waits at the server", LOG_STR("command", job->id));
     } else if (job->batch_id.len == 0 || job->batch_id.len >= ARGUS_BATCH_MAX) {
         log_warn("job.unreadable", "a command names no usable batch", LOG_STR("command", job->id));
     } else if (is_rerun) {
@@ -307,7 +316,7 @@ void argus__work(struct argus *g, const struct argus_job *job)
         c = argus__book_add(g->book, job->id, job->batch_id, ARGUS_STOP);
         c->phase = ARGUS_OVER;
         argus__cmd_answer(c, ARGUS_FAILED, "this agent does not know such a command");
-        save(g);
+        g->is_dirty = true;
     }
 }
 
