@@ -330,11 +330,11 @@ def fig_refused(s, a):
 
 FIGURES = {"start": fig_start, "memory": fig_memory, "burst": fig_burst, "storm": fig_storm, "checkin": fig_checkin, "fanout": fig_fanout,
            "command": fig_command, "agent": fig_agent, "refused": fig_refused,
-           "sigma": lambda s, a: accents.fig_sigma(beside, BUILD, a), "grapheon": lambda s, a: accents.fig_grapheon(beside, BUILD, a),
+           "sigma": lambda s, a: accents.fig_sigma(accent_server, BUILD, a), "grapheon": lambda s, a: accents.fig_grapheon(accent_server, BUILD, a),
            "ports": lambda s, a: accents.fig_ports(BUILD, a)}
 
 
-def beside(dir, one_core):
+def accent_server(dir, one_core):
     """A server for the accents, beside the fleet's."""
     return Server(dir, 18140, one_core)
 
