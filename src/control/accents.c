@@ -140,6 +140,29 @@ bool accent__can(const struct host *h, enum capability what)
     return (can & what) != 0;
 }
 
+bool accent__is_all(const struct host *h, const char *dialect, struct str external_id)
+{
+    const struct alias_entry *a = h->accent ? h->accent->aliases : NULL;
+    return strcmp(h->dialect, "native") != 0 && a && !a->next && strcmp(a->dialect, dialect) == 0 &&
+           str_eq(external_of(a), external_id);
+}
+
+void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id)
+{
+    struct alias_entry *gone = find(c, str_of(dialect), external_id);
+    if (!gone || gone->host != h)
+        return;
+    struct alias_entry **at = &h->accent->aliases;
+    while (*at != gone)
+        at = &(*at)->next;
+    *at = gone->next;
+    store_del_object(c->store, OBJECT_ALIAS, gone->id);
+    alias_free(c, gone);
+    if (!h->accent->aliases)
+        accent_free(c, h);
+    host__timer(c, h);
+}
+
 bool accent__rules(const struct host *h, struct presence_rules *ret)
 {
     if (!h->accent)

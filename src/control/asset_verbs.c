@@ -294,7 +294,9 @@ int asset_delete(struct control *c, const struct principal *p, struct str uuid, 
         return refused(c, p, uuid, r, err);
 
     h = host__by_id(c, asset__host(c, e));
-    if (h) {
+    if (h && !accent__is_all(h, "sigma", str_of(e->uuid))) {
+        accent__part(c, h, "sigma", str_of(e->uuid)); /* a linked host is not the table's to forget */
+    } else if (h) {
         details_str(details_str(&d, "name", str_of(h->name)), "by", str_of(p->name));
         event__host(c, "host.forgotten", h, details_str(&d, "why", STR("its VPS was deleted")));
         audit__ok(c, p, VERB_HOST_FORGET, str_of(h->uuid), &d);

@@ -35,6 +35,11 @@ void noun__task_changed(struct control *c, const struct task *t);
 
 /* -- accents.c */
 bool accent__can(const struct host *h, enum capability what);
+/* Is @h known by this one name only, without a key of its own? What an accent's users may do to their agents they may do to such a host;
+ * one that an operator linked is other people's too. */
+bool accent__is_all(const struct host *h, const char *dialect, struct str external_id);
+/* Takes the name off @h, which stays: the next sighting under it makes a new host. No such name: no-op. */
+void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id);
 /* What a host that has an accent is judged by; false: it has none. */
 bool accent__rules(const struct host *h, struct presence_rules *ret);
 /* Since when a pending one waits: its last register. */

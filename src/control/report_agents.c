@@ -58,8 +58,12 @@ static int set_state(struct control *c, const struct principal *p, struct report
     struct str uuid = str_of(h->uuid);
     if (from == to && to != HOST_REJECTED)
         return 0;
-    if (to == HOST_PENDING || enroll_step(from, v, &got, NULL) < 0 || got != to)
+    if (to == HOST_PENDING || enroll_step(from, v, &got, NULL) < 0 || got != to) {
+        if (!accent__is_all(h, REPORT_DIALECT, r->row.uuid)) /* linked: there a certificate may be at stake */
+            return err_set(err, -EBUSY, "host.linked", "%s is known by other ways too: from %s it does not become %s here", h->name,
+                           name_of(host_state_names, (int)from), name_of(state_words, (int)to));
         return force_state(c, p, r, to);
+    }
     switch (v) {
     case ENROLL_APPROVE:
         return enroll_approve(c, p, uuid, false, STR_NONE, err);

@@ -129,7 +129,7 @@ static void queue_stop(struct control *c, struct run *r, const struct principal 
 {
     struct err err = { 0 };
     const struct run_command *started = run__command_newest(r, RUN_COMMAND_RERUN);
-    struct run_agent *a = started && started->row.host_id ? run__agent_of_host(c, started->row.host_id) : NULL;
+    struct run_agent *a = started && started->row.agent_id ? run__agent(c, started->row.agent_id) : NULL;
     if (!a || !run__agent_lives(c, a))
         a = run__route(c, r, RUN_COMMAND_STOP);
     if (!a || run__command_open(r, RUN_COMMAND_STOP))

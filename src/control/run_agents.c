@@ -66,14 +66,6 @@ struct run_agent *run__agent(const struct control *c, uint64_t id)
     return NULL;
 }
 
-struct run_agent *run__agent_of_host(const struct control *c, uint64_t host_id)
-{
-    for (struct run_agent *a = run__book(c)->agents; a; a = a->hh.next)
-        if (a->row.host_id == host_id)
-            return a;
-    return NULL;
-}
-
 bool run__agent_lives(struct control *c, const struct run_agent *a)
 {
     const struct host *h = host__by_id(c, a->row.host_id);
@@ -415,7 +407,7 @@ static int changeable(struct control *c, const struct principal *p, struct str a
     return control_refuses_writes(c, err) ? -EAGAIN : 0;
 }
 
-/* The owner's right to his agent is enough; the fleet's own verbs do the rest. */
+/* The owner's right to his agent is enough where the host is nothing else; the fleet's own verbs do the rest. */
 static struct principal as_admin(const struct principal *p)
 {
     struct principal q = *p;
@@ -423,10 +415,13 @@ static struct principal as_admin(const struct principal *p)
     return q;
 }
 
-static struct str host_uuid(struct control *c, const struct run_agent *a)
+/* Out of the book, with its token. */
+static void forget(struct control *c, struct run_agent *a)
 {
-    const struct host *h = host__by_id(c, a->row.host_id);
-    return str_of(h ? h->uuid : NULL);
+    credential_forget(c, a->row.credential_id);
+    store_del_object(c->store, OBJECT_RUN_AGENT, a->id);
+    run__wake(c, a->id);
+    drop(c, a);
 }
 
 int run_agent_revoke(struct control *c, const struct principal *p, struct str agent_id, struct err *err)
@@ -438,10 +433,13 @@ int run_agent_revoke(struct control *c, const struct principal *p, struct str ag
     const struct host *h = host__by_id(c, a->row.host_id);
     run__audit(c, p, "run_agent.revoke", agent_id, NULL);
     credential_revoke(c, a->row.credential_id, false);
+    run__wake(c, a->id);
     if (!h || h->state != HOST_APPROVED)
         return 0;
+    if (p->role != ROLE_ADMIN && !accent__is_all(h, dialect, a->row.agent_id))
+        return 0; /* linked: the token is his to take, the host is not */
     struct principal q = as_admin(p);
-    return enroll_revoke(c, &q, host_uuid(c, a), STR("agent revoked"), err);
+    return enroll_revoke(c, &q, str_of(h->uuid), STR("agent revoked"), err);
 }
 
 int run_agent_delete(struct control *c, const struct principal *p, struct str agent_id, struct err *err)
@@ -451,13 +449,13 @@ int run_agent_delete(struct control *c, const struct principal *p, struct str ag
     if (r < 0)
         return r;
     struct principal q = as_admin(p);
-    struct str uuid = host_uuid(c, a);
+    struct host *h = host__by_id(c, a->row.host_id);
     run__audit(c, p, "run_agent.delete", agent_id, NULL);
-    if (uuid.len)
-        return host_forget(c, &q, uuid, err); /* and we hear of it */
-    credential_forget(c, a->row.credential_id);
-    store_del_object(c->store, OBJECT_RUN_AGENT, a->id);
-    drop(c, a);
+    if (h && accent__is_all(h, dialect, a->row.agent_id))
+        return host_forget(c, &q, str_of(h->uuid), err); /* and we hear of it */
+    if (h) /* linked: it stays, under its other names */
+        accent__part(c, h, dialect, a->row.agent_id);
+    forget(c, a);
     return 0;
 }
 
@@ -498,11 +496,14 @@ void run__agent_host_gone(struct control *c, uint64_t host_id)
 void run__agent_host_decided(struct control *c, uint64_t host_id)
 {
     const struct host *h = host__by_id(c, host_id);
-    struct run_agent *a = run__agent_of_host(c, host_id);
-    if (!a || !h || h->state == HOST_APPROVED)
+    if (!h || h->state == HOST_APPROVED)
         return;
-    credential_revoke(c, a->row.credential_id, false);
-    run__wake(c, a->id);
+    for (struct run_agent *a = run__book(c)->agents; a; a = a->hh.next) {
+        if (a->row.host_id != host_id)
+            continue;
+        credential_revoke(c, a->row.credential_id, false);
+        run__wake(c, a->id);
+    }
 }
 
 void run__agent_host_linked(struct control *c, uint64_t host_id, uint64_t other_id)

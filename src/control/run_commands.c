@@ -149,6 +149,7 @@ int run__command_send(struct control *c, struct run_command *cmd, struct run_age
         return err_set(err, -EBUSY, "server.overloaded", "the command could not be queued: too much is open");
     cmd->row.state = RUN_COMMAND_PENDING;
     cmd->row.host_id = h->id;
+    cmd->row.agent_id = a->id;
     cmd->row.job_id = j->id;
     cmd->row.task_id = j->tasks[0].id;
     cmd->is_delivered = false;
@@ -212,7 +213,7 @@ static void task_ended(struct control *c, struct run_command *cmd, const struct 
     if (is_rerun && t->outcome == OUTCOME_CANCELLED && !t->job->cancel_requested && !cmd->is_delivered) {
         unindex_task(c, cmd); /* its host went: another may come */
         cmd->row.state = RUN_COMMAND_WAITING;
-        cmd->row.task_id = cmd->row.job_id = cmd->row.host_id = 0;
+        cmd->row.task_id = cmd->row.job_id = cmd->row.host_id = cmd->row.agent_id = 0;
         run__command_put(c, cmd);
         return;
     }
@@ -286,19 +287,25 @@ void run__commands_tick(struct control *c, usec_t mono)
 }
 
 /* -- the agent's side */
+/* One machine may have several, each of its own owner: none hears of another's. */
+static bool is_for(const struct run_command *cmd, const struct run_agent_ref *a)
+{
+    return cmd->row.host_id == a->host_id && cmd->row.agent_id == a->id;
+}
+
 static struct run_command *by_uuid(struct control *c, const struct run_agent_ref *a, struct str uuid, struct err *err)
 {
     struct run_command *cmd = NULL;
     HASH_FIND(hh_uuid, run__book(c)->by_uuid, uuid.ptr ? uuid.ptr : "", uuid.len, cmd);
-    if (cmd && cmd->row.host_id == a->host_id)
+    if (cmd && is_for(cmd, a))
         return cmd;
     err_set(err, -ENOENT, "run_command.unknown", "this agent has no command %.*s", STR_FMT(str_sub(uuid, 0, 64)));
     return NULL;
 }
 
 struct fetched {
-    struct control *c;
     struct run_book *b;
+    const struct run_agent_ref *a;
     VEC(struct run_command *) v;
     bool has_stops;
 };
@@ -308,7 +315,7 @@ static bool on_task(void *ctx, const struct polled_task *t)
     struct fetched *x = ctx;
     struct run_command *cmd = NULL;
     HASH_FIND(hh_task, x->b->by_task, &t->task_id, sizeof(t->task_id), cmd);
-    if (!cmd)
+    if (!cmd || !is_for(cmd, x->a))
         return true;
     if (t->cancel_requested && cmd->row.state == RUN_COMMAND_STARTED) {
         cmd->run->is_stop_due |= run_may_stop((enum run_state)cmd->run->row.state);
@@ -321,7 +328,7 @@ static bool on_task(void *ctx, const struct polled_task *t)
 
 void run_poll(struct control *c, const struct run_agent_ref *a, void (*fn)(void *ctx, const struct run_order *o), void *ctx)
 {
-    struct fetched x = { .c = c, .b = run__book(c) };
+    struct fetched x = { .b = run__book(c), .a = a };
     poll_tasks(c, a->host_id, on_task, &x);
     if (x.has_stops) { /* `muster cancel` of a running rerun: the agent learns of it as of any stop */
         x.v.n = 0;
@@ -337,7 +344,7 @@ void run_poll(struct control *c, const struct run_agent_ref *a, void (*fn)(void 
             .run = &cmd->run->row,
             .snapshot = cmd->run->snapshot ? &cmd->run->snapshot->row : NULL,
             .command = run__command_text(cmd->run),
-            .pid = started && started->row.host_id == a->host_id ? started->row.pid : 0,
+            .pid = started && is_for(started, a) ? started->row.pid : 0,
         };
         fn(ctx, &o);
     }

@@ -68,7 +68,8 @@ struct run_agent_view {
 };
 void run_agent_list(struct control *c, const struct principal *p, void (*fn)(void *ctx, const struct run_agent_view *a), void *ctx);
 int run_agent_get(struct control *c, const struct principal *p, struct str agent_id, struct run_agent_view *ret, struct err *err);
-/* Owner or admin; the host row shares the fate: revoked, forgotten. */
+/* Owner or admin; the host row shares the fate: revoked, forgotten. A host that was linked is not its owner's: it keeps its other names,
+ * and only an admin's revoke reaches it. */
 int run_agent_revoke(struct control *c, const struct principal *p, struct str agent_id, struct err *err);
 int run_agent_delete(struct control *c, const struct principal *p, struct str agent_id, struct err *err);
 /* Admins only. */

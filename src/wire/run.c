@@ -76,6 +76,7 @@ static const struct field command_fields[] = {
     F_U64(struct run_command_row, host_id, "host_id", .flags = FIELD_OMIT),
     F_U64(struct run_command_row, job_id, "job_id", .flags = FIELD_OMIT),
     F_U64(struct run_command_row, task_id, "task_id", .flags = FIELD_OMIT),
+    F_U64(struct run_command_row, agent_id, "agent_id", .flags = FIELD_OMIT),
     F_STR(struct run_command_row, requested_by, "requested_by", 192, .flags = FIELD_OMIT),
     F_STR(struct run_command_row, error, "error", 1024, .flags = FIELD_OMIT),
     F_STR(struct run_command_row, log_tail, "log_tail", 4096, .flags = FIELD_OMIT),

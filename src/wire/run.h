@@ -50,6 +50,7 @@ extern const struct record run_agent_record;
 struct run_command_row {
     uint32_t kind, state;          /* enum run_command_kind, run_command_state */
     uint64_t run_id, host_id, job_id, task_id;
+    uint64_t agent_id;             /* whose it is: a linked host may have several */
     struct str requested_by, error, log_tail;
     usec_t created_at, ack_at, ended_at;
     int64_t pid;                   /* 0: not said */

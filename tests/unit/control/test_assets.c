@@ -215,6 +215,32 @@ static void names_are_unique_among_the_living(void **state)
     assert_int_equal(create(f, "a", &v), -EEXIST);
 }
 
+static void deleting_a_row_leaves_a_linked_host(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = agent_of(f, "agent", false, NULL);
+    const struct principal operator = { .kind = PRINCIPAL_TOKEN, .role = ROLE_OPERATOR, .name = "otto" };
+    struct sim *m = sim_ready(f, "native-1");
+    struct asset_view v;
+    struct host_view h;
+    assert_int_equal(send(f, &p, report("edge"), true, &v), 0);
+    AUTO_FREE char *id = uuid_of(&v);
+    assert_int_equal(host_link(f->c, &f->admin, STR("native-1"), STR("edge"), &f->err), 0);
+    settle(f);
+    assert_int_equal(asset_delete(f->c, &operator, str_of(id), &f->err), 0);
+    settle(f);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(host_find(f->c, STR("native-1"), &h, &f->err), 0);
+        assert_int_equal(h.state, HOST_APPROVED);
+        if (i == 0)
+            restart(f);
+    }
+    assert_int_equal(send(f, &p, report("edge"), true, &v), 0); /* anew: a row and a host of its own */
+    assert_false(str_is(v.asset->uuid, id));
+    assert_int_equal(host_find(f->c, STR("edge"), &h, &f->err), 0);
+    sim_free(m);
+}
+
 static void a_deleted_row_takes_no_other_step(void **state)
 {
     struct fixture *f = *state;
@@ -402,6 +428,7 @@ int main(void)
         T(a_bound_key_is_bound_by_the_first_that_gets_in),
         T(revoking_the_host_stops_its_agent_and_changes_nothing),
         T(names_are_unique_among_the_living),
+        T(deleting_a_row_leaves_a_linked_host),
         T(a_deleted_row_takes_no_other_step),
         T(viewers_change_nothing),
         T(ports_are_counted_before_anybody_is_asked),

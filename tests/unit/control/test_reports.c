@@ -248,6 +248,29 @@ static void whoever_decides_the_key_dies_with_the_decision(void **state)
     (void)p;
 }
 
+/* A host with a certificate of its own keeps the fleet's table of states: nobody revives it, and it is cut when it is shut out. */
+static void a_linked_host_is_never_forced_into_a_state(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct sim *m = sim_ready(f, "web-1");
+    struct host_view h;
+    char uuid[37];
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, a.reporter_id).host_id }, &h));
+    snprintf(uuid, sizeof(uuid), "%s", h.uuid);
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), str_of(uuid), &f->err), 0);
+    settle(f);
+    assert_int_equal(reporter_reject(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), -EBUSY);
+    assert_slug(f, "host.linked");
+    assert_int_equal(reporter_revoke(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), 0);
+    assert_int_equal(reporter_approve(f->c, &f->admin, a.reporter_id, 0, STR_NONE, &f->err), -EBUSY);
+    assert_slug(f, "host.linked");
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.state, HOST_REVOKED);
+    sim_free(m);
+}
+
 static void a_key_decided_about_while_a_report_was_read_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +462,7 @@ int main(void)
         T(a_viewer_decides_nothing),
         T(a_claim_holds_over_restarts_and_gets_a_lost_key_again),
         T(whoever_decides_the_key_dies_with_the_decision),
+        T(a_linked_host_is_never_forced_into_a_state),
         T(a_key_decided_about_while_a_report_was_read_is_refused),
         T(additions_add_and_what_is_new_is_counted),
         T(digests_find_what_was_lost),

@@ -110,6 +110,64 @@ static void revoking_the_agent_revokes_the_host_and_is_its_owner_s(void **state)
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), -ENOENT);
 }
 
+/* An operator said that the agent's host and another row are one machine. */
+static void a_linked_host_is_not_its_agent_s_owner_s_to_revoke_or_forget(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), alice = person(f, "alice");
+    struct agent a = agent_make(f, &p, "gpu");
+    struct sim *m = sim_ready(f, "web-1");
+    struct host_view h;
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), STR("gpu"), &f->err), 0);
+    settle(f);
+    assert_int_equal(agent_proves(f, &a), 0);
+    assert_int_equal(run_agent_revoke(f->c, &alice, str_of(a.got.agent_id), &f->err), 0);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.state, HOST_APPROVED);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    a = agent_make(f, &p, "gpu");
+    assert_int_equal(run_agent_delete(f->c, &alice, str_of(a.got.agent_id), &f->err), 0);
+    settle(f);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    restart(f);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    struct agent b = agent_make(f, &p, "gpu"); /* anew: a host of its own */
+    assert_string_not_equal(b.got.agent_id, a.got.agent_id);
+    assert_int_equal(host_find(f->c, STR("gpu"), &h, &f->err), 0);
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), STR("gpu"), &f->err), 0);
+    assert_int_equal(run_agent_revoke(f->c, &f->admin, str_of(b.got.agent_id), &f->err), 0); /* who may revoke hosts */
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.state, HOST_REVOKED);
+    sim_free(m);
+}
+
+static void agents_of_one_machine_hear_only_of_their_own_commands(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), b = agent_make(f, &q, "web-2");
+    char child[RUN_ID_MAX + 1];
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-2"), STR("web-1"), &f->err), 0);
+    settle(f);
+    batch_done(f, &p, "b1");
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    assert_int_equal(fetch(f, &b).n, 0);
+    struct orders os = fetch(f, &a);
+    assert_int_equal(os.n, 1);
+    assert_refused(f, ack(f, &b, os.v[0].uuid, true), -ENOENT, "run_command.unknown");
+    assert_refused(f, ended(f, &b, os.v[0].uuid, 0, 0, ""), -ENOENT, "run_command.unknown");
+    assert_int_equal(ack(f, &a, os.v[0].uuid, true), 0);
+    restart(f);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING);
+    assert_int_equal(fetch(f, &b).n, 0);
+    assert_int_equal(fetch(f, &a).v[0].kind, RUN_COMMAND_STOP);
+    /* turned away, all of them are */
+    assert_int_equal(enroll_revoke(f->c, &f->admin, STR("web-2"), STR_NONE, &f->err), 0);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.bad_credential");
+    assert_refused(f, agent_proves(f, &b), -EACCES, "auth.bad_credential");
+}
+
 static void revoking_the_parent_revokes_its_agents_unless_asked_not_to(void **state)
 {
     struct fixture *f = *state;
@@ -556,6 +614,8 @@ int main(void)
         T(another_agent_s_token_is_refused_apart_from_an_unknown_one),
         T(revoking_or_forgetting_the_host_kills_the_token),
         T(revoking_the_agent_revokes_the_host_and_is_its_owner_s),
+        T(a_linked_host_is_not_its_agent_s_owner_s_to_revoke_or_forget),
+        T(agents_of_one_machine_hear_only_of_their_own_commands),
         T(revoking_the_parent_revokes_its_agents_unless_asked_not_to),
         T(agents_of_a_disabled_user_are_refused),
         T(the_badge_follows_the_server_s_clock),
