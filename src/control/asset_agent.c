@@ -255,7 +255,9 @@ int asset_checkin(struct control *c, const struct principal *p, const struct ass
     st.p = p;
     st.in = in;
     st.e = asset__by_name(c, in->hostname);
-    r = decide(&st, err);
+    r = asset__check_room(c, st.e, &in->state, err);
+    if (r == 0)
+        r = decide(&st, err);
     if (r < 0)
         return r;
     is_changed = !st.e || !record_eq(&asset_record, st.e->asset, &st.next);

@@ -114,6 +114,34 @@ static void count_provider(const struct control *c, const struct asset *a, bool 
         p->n_assets += is_more ? 1u : -1u;
 }
 
+/* -- how much their agents report */
+
+static size_t large_of(const struct asset_state *st)
+{
+    return st->system_info.text.len > ASSET_INFO_SMALL ? st->system_info.text.len : 0;
+}
+
+static void set_state(struct assets *s, struct asset_entry *e, const struct asset_state *st)
+{
+    struct asset_state *old = e->state;
+
+    s->large_bytes -= old ? large_of(old) : 0;
+    e->state = record_pack(&asset_state_record, st);
+    s->large_bytes += large_of(e->state);
+    free(old);
+}
+
+int asset__check_room(const struct control *c, const struct asset_entry *e, const struct asset_state *st, struct err *err)
+{
+    const struct assets *s = assets__of(c);
+    size_t large = large_of(st), had = e ? large_of(e->state) : 0;
+
+    if (large <= had || s->large_bytes - had + large <= ASSET_INFO_LARGE)
+        return 0;
+    return err_set(err, -EINVAL, "field.too_long", "system_info: has more than %d bytes, and there is no room for more of that size",
+                   ASSET_INFO_SMALL);
+}
+
 /* -- filing */
 
 static struct asset_entry *file(struct control *c, uint64_t id, const struct asset *a, const struct asset_state *st)
@@ -124,7 +152,7 @@ static struct asset_entry *file(struct control *c, uint64_t id, const struct ass
     e->id = id;
     (void)str_copy(a->uuid, e->uuid, sizeof(e->uuid));
     e->asset = record_pack(&asset_record, a);
-    e->state = record_pack(&asset_state_record, st);
+    set_state(s, e, st);
     HASH_ADD(hh, s->by_uuid, uuid, UUID_TEXT_LEN, e);
     add_names(s, e);
     count_provider(c, e->asset, true);
@@ -163,10 +191,7 @@ void asset__set(struct control *c, struct asset_entry *e, const struct asset *a)
 
 void asset__set_state(struct control *c, struct asset_entry *e, const struct asset_state *st)
 {
-    struct asset_state *old = e->state;
-
-    e->state = record_pack(&asset_state_record, st);
-    free(old);
+    set_state(assets__of(c), e, st);
     store_put_object_often(c->store, OBJECT_ASSET_STATE, e->id, 0, &asset_state_record, e->state);
 }
 
@@ -312,8 +337,7 @@ static void load_state(void *ctx, uint64_t id, uint64_t parent, const void *obj)
         l->at++;
     if (l->at == l->n || l->by_id[l->at]->id != id)
         return; /* a state without its row: nobody's */
-    free(l->by_id[l->at]->state);
-    l->by_id[l->at]->state = record_pack(&asset_state_record, obj);
+    set_state(assets__of(l->c), l->by_id[l->at], obj);
 }
 
 static int load(struct control *c, struct err *err)

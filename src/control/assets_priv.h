@@ -6,7 +6,13 @@
 #include "control/assets.h"
 #include "control/noun.h"
 
-enum { ASSETS_MAX = 200000, PROVIDERS_MAX = 10000, ASSET_QUOTAS_MAX = 4096 };
+enum {
+    ASSETS_MAX = 200000,
+    PROVIDERS_MAX = 10000,
+    ASSET_QUOTAS_MAX = 4096,
+    ASSET_INFO_SMALL = 4096,       /* what an agent reports of its machine has so much room always */
+    ASSET_INFO_LARGE = 64 << 20,   /* and what is larger, of all machines: one key may make as many as it likes */
+};
 
 struct asset_entry {
     uint64_t id, host_id; /* host 0: not known yet; a stale one finds nothing */
@@ -41,6 +47,7 @@ struct assets {
     struct asset_name *names, *other_names;
     struct provider_entry *providers;
     struct asset_quota_entry *quotas;
+    size_t large_bytes; /* of reports larger than ASSET_INFO_SMALL */
     VEC(struct asset_entry *) sorted; /* rebuilt for every list */
     VEC(struct provider_entry *) sorted_providers;
 };
@@ -58,6 +65,8 @@ struct asset_entry *asset__add(struct control *c, const struct asset *a, const s
 /* Other content (borrowed, may point into the old): copied, indexed anew, put. */
 void asset__set(struct control *c, struct asset_entry *e, const struct asset *a);
 void asset__set_state(struct control *c, struct asset_entry *e, const struct asset_state *st);
+/* Is there room for what an agent reports? @e: in the place of which row's; NULL: a new one. -EINVAL field.too_long. */
+int asset__check_room(const struct control *c, const struct asset_entry *e, const struct asset_state *st, struct err *err);
 void asset__view(struct control *c, const struct asset_entry *e, struct asset_view *ret);
 /* A trail row for each address that came or went. */
 void asset__put_history(struct control *c, const struct asset_entry *e, const struct asset_addresses *from, const struct asset_addresses *to,

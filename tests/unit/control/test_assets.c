@@ -215,6 +215,43 @@ static void names_are_unique_among_the_living(void **state)
     assert_int_equal(create(f, "a", &v), -EEXIST);
 }
 
+/* One key makes as many machines as it likes: what they tell of themselves is bounded together. */
+static void large_reports_have_room_together_small_ones_always(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = agent_of(f, "agent", false, NULL);
+    AUTO_FREE char *text = xcalloc(1, 64 << 10);
+    struct asset_view v;
+    int n = 0, r = 0;
+    memset(text, 'x', (64 << 10) - 1);
+    memcpy(text, "{\"a\":\"", 6);
+    memcpy(text + (64 << 10) - 3, "\"}", 2);
+    struct asset_checkin large = report("host"), small = report("late");
+    large.state.system_info.text = str_of(text);
+    while (r == 0 && n < 2000) {
+        char name[32];
+        snprintf(name, sizeof(name), "host-%d", n);
+        large.hostname = str_of(name);
+        f->err = (struct err){ 0 };
+        large.is_register = true;
+        r = asset_checkin(f->c, &p, &large, &v, &f->err);
+        n += r == 0;
+    }
+    settle(f);
+    assert_int_equal(r, -EINVAL);
+    assert_string_equal(f->err.slug, "field.too_long");
+    assert_int_equal(n, (64 << 20) / ((64 << 10) - 1));
+    assert_int_equal(send(f, &p, small, true, &v), 0);
+    restart(f);
+    assert_int_equal(send(f, &p, large, true, &v), -EINVAL);
+    large.hostname = STR("host-0"); /* in the place of what it had */
+    assert_int_equal(send(f, &p, large, false, &v), 0);
+    small.hostname = STR("host-0");
+    assert_int_equal(send(f, &p, small, false, &v), 0);
+    large.hostname = STR("late");
+    assert_int_equal(send(f, &p, large, false, &v), 0);
+}
+
 static void deleting_a_row_leaves_a_linked_host(void **state)
 {
     struct fixture *f = *state;
@@ -429,6 +466,7 @@ int main(void)
         T(revoking_the_host_stops_its_agent_and_changes_nothing),
         T(names_are_unique_among_the_living),
         T(deleting_a_row_leaves_a_linked_host),
+        T(large_reports_have_room_together_small_ones_always),
         T(a_deleted_row_takes_no_other_step),
         T(viewers_change_nothing),
         T(ports_are_counted_before_anybody_is_asked),
