@@ -70,7 +70,9 @@ static struct run *make_child(struct control *c, const struct principal *p, stru
     char id[32] = "rerun-", name[RUN_NAME_MAX + 16];
     rand_bytes(random, sizeof(random));
     hex_encode(random, sizeof(random), id + 6);
-    struct run *r = run__new(c, str_of(id), p->user_id, err);
+    if (!run__make_room(c, p->user_id, s->row.command.len + w->overrides.len + RUN_ROOM_LEAST, s, err))
+        return NULL;
+    struct run *r = run__new(c, str_of(id), p->user_id, s, err);
     if (!r)
         return NULL;
     struct str old = s->row.name.len ? s->row.name : s->row.batch_id;

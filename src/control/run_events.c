@@ -146,6 +146,7 @@ static bool take_item(struct control *c, struct run *r, const struct run_event *
         break;
     }
     count_items(r);
+    run__item_changed(c, r, i);
     store_put_object_often(c->store, OBJECT_RUN_ITEM, i->id, r->id, &run_item_record, &i->row);
     return true;
 }
@@ -180,7 +181,7 @@ static int check_snapshot(const struct run_event *e, struct err *err)
 static void take_snapshot(struct control *c, struct run *r, const struct run_event *e)
 {
     const struct run_snapshot_row row = { .command = e->data_command, .cwd = e->cwd, .env = e->env, .meta = { e->meta } };
-    run__snapshot_set(c, r, run__snapshot_new(c, &row));
+    run__snapshot_set(c, r, run__snapshot_new(c, r->row.owner_id, &row));
     run__put(c, r);
 }
 
@@ -284,6 +285,32 @@ static uint64_t keep(struct control *c, const struct ingest *x, const struct run
     return t.id;
 }
 
+/* What the event adds to what is kept in memory, at most; @r NULL: a new run too. */
+static size_t growth(const struct run *r, const struct run_event *e)
+{
+    size_t n = r ? 0 : RUN_ROOM_LEAST;
+    struct run_item *i = NULL;
+    if (!r || !r->row.command.len)
+        n += e->command.len + e->data_command.len;
+    if (e->type == RUN_EVENT_SNAPSHOT && !(r && r->snapshot)) {
+        const struct run_snapshot_row row = { .command = e->data_command, .cwd = e->cwd, .env = e->env, .meta = { e->meta } };
+        n += run__bytes(&run_snapshot_record, &row);
+    }
+    if (!run_event_is_of_item(e->type))
+        return n;
+    if (r)
+        HASH_FIND(hh, r->items, e->item_id.ptr, e->item_id.len, i);
+    n += i ? 0 : RUN_ROOM_LEAST;
+    return n + (e->metrics.len > (i ? i->row.metrics.text.len : 0) ? e->metrics.len : 0);
+}
+
+/* Of whoever may not touch the run nothing is kept in memory. */
+static bool has_room(struct control *c, struct ingest *x, const struct run *r)
+{
+    size_t more = r && run__right(c, &x->p, r) < RUN_RIGHT_EDIT ? 0 : growth(r, &x->e);
+    return more == 0 || run__make_room(c, r ? r->row.owner_id : x->p.user_id, more, r, &x->err);
+}
+
 static int apply(struct control *c, struct ingest *x)
 {
     struct run *r = run__by_batch(c, x->e.batch_id);
@@ -292,7 +319,9 @@ static int apply(struct control *c, struct ingest *x)
         return e;
     if (control_refuses_writes(c, &x->err))
         return -EAGAIN;
-    if (!r && !(r = run__new(c, x->e.batch_id, x->p.user_id, &x->err)))
+    if (!has_room(c, x, r))
+        return x->err.code;
+    if (!r && !(r = run__new(c, x->e.batch_id, x->p.user_id, NULL, &x->err)))
         return x->err.code;
     bool has_effect = take_effect(c, x, r);
     x->number = keep(c, x, r, !has_effect);

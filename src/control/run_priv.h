@@ -17,6 +17,8 @@ enum {
     RUNS_PER_OWNER = 5000,
     RUN_ITEMS_MAX = 1000, /* of one run */
     RUN_ITEMS_TOTAL = 400000,
+    RUN_BYTES_PER_OWNER = 128 << 20, /* rows, items and snapshots, as they are kept in memory */
+    RUN_BYTES_MAX = 1 << 30,
     RUN_COMMANDS_KEPT = 16, /* of one run: the newest */
     RUN_AGENTS_MAX = 20000,
     RUN_AGENTS_PER_OWNER = 1000,
@@ -25,17 +27,21 @@ enum {
     RUN_RECENT_EVENTS = 16384, /* ids remembered without asking the store */
     RUN_LOCKS_MAX = 4096,      /* names with a wrong password lately */
     RUN_REASON_MAX = 1024,
+    RUN_ROOM_LEAST = 4096, /* what a run or an item may take beside its large texts */
 };
 
 struct run_snapshot {
     uint64_t id;
     uint32_t n_refs;
+    uint64_t charged_to; /* whose room it takes, @bytes of it; 0 bytes: nobody's yet */
+    size_t bytes;
     struct run_snapshot_row row;
     UT_hash_handle hh;
 };
 struct run_item {
     uint64_t id;
     struct run_item_row row;
+    size_t bytes; /* charged to the run's owner */
     UT_hash_handle hh; /* by item_id, in its run */
 };
 struct run_command {
@@ -54,6 +60,7 @@ struct run {
     struct run_item *items;
     struct run_command *commands;
     uint32_t n_commands;
+    size_t bytes;            /* charged to its owner: the row alone */
     bool is_stop_due;        /* its command was taken back after the agent saw it: the tick asks for a stop */
     usec_t over_mono;        /* when it was over */
     struct run *prev, *next; /* newest last */
@@ -110,6 +117,8 @@ struct run_book {
     VEC(struct run_waiter) waiters;
     struct run_recent *recent; /* oldest first */
     struct run_lock *locks;
+    struct run_owner *owners; /* who takes how much */
+    size_t bytes;             /* all of them together */
     usec_t tick_at;
 };
 static inline struct run_book *run__book(const struct control *c)
@@ -127,18 +136,28 @@ void run__set_raw(struct str *member, struct str s);
 size_t run__json_len(struct str s);
 struct run *run__by_id(const struct control *c, uint64_t id);
 struct run *run__by_batch(const struct control *c, struct str batch_id);
-/* A new one, filed; NULL and run.too_many when its owner has too many that are not over. */
-struct run *run__new(struct control *c, struct str batch_id, uint64_t owner_id, struct err *err);
-void run__put(struct control *c, const struct run *r);
-void run__put_often(struct control *c, const struct run *r);
+/* A new one, filed; NULL and run.too_many when its owner has too many that are not over. One that is over may go for it, @keep never. */
+struct run *run__new(struct control *c, struct str batch_id, uint64_t owner_id, const struct run *keep, struct err *err);
+void run__put(struct control *c, struct run *r);
+void run__put_often(struct control *c, struct run *r);
+/* Room for @more bytes of @owner_id's runs: the oldest that are over go until there is, @keep never. False and run.too_many: there is none. */
+bool run__make_room(struct control *c, uint64_t owner_id, size_t more, const struct run *keep, struct err *err);
+void run__item_changed(struct control *c, const struct run *r, struct run_item *i);
 /* Takes the input: state, end time, reason; puts, publishes. */
 struct run_step run__input(struct control *c, struct run *r, enum run_input in, const char *reason);
-struct run_snapshot *run__snapshot_new(struct control *c, const struct run_snapshot_row *row);
+struct run_snapshot *run__snapshot_new(struct control *c, uint64_t owner_id, const struct run_snapshot_row *row);
 void run__snapshot_set(struct control *c, struct run *r, struct run_snapshot *s);
 /* One row of the run's history; @data JSON or empty. Returns its number. */
 uint64_t run__history(struct control *c, const struct run *r, enum run_event_type t, const char *by, struct str data);
 int run__refused(struct control *c, const struct principal *p, const char *verb, struct str target, const struct err *err);
 void run__audit(struct control *c, const struct principal *p, const char *verb, struct str target, const struct details *d);
+
+/* -- run_room.c */
+size_t run__bytes(const struct record *rec, const void *row);
+/* @owner_id takes @bytes for what took *@member so far; *@member says so from now on. */
+void run__charge(struct control *c, uint64_t owner_id, size_t *member, size_t bytes);
+bool run__has_room(const struct control *c, uint64_t owner_id, size_t more);
+bool run__is_full(const struct control *c, size_t more);
 
 /* -- run_access.c */
 enum run_right run__right(struct control *c, const struct principal *p, const struct run *r);

@@ -142,8 +142,15 @@ static struct run_snapshot *snapshot_file(struct control *c, uint64_t id, const 
     return s;
 }
 
+static void snapshot_charge(struct control *c, struct run_snapshot *s, uint64_t owner_id)
+{
+    s->charged_to = owner_id;
+    run__charge(c, owner_id, &s->bytes, run__bytes(&run_snapshot_record, &s->row));
+}
+
 static void snapshot_free(struct control *c, struct run_snapshot *s)
 {
+    run__charge(c, s->charged_to, &s->bytes, 0);
     HASH_DEL(run__book(c)->snapshots, s);
     for (size_t i = 0; i < s->row.env.n; i++) /* likely to hold somebody's keys */
         secret_wipe((char *)(uintptr_t)s->row.env.v[i].value.ptr, s->row.env.v[i].value.len);
@@ -151,9 +158,10 @@ static void snapshot_free(struct control *c, struct run_snapshot *s)
     free(s);
 }
 
-struct run_snapshot *run__snapshot_new(struct control *c, const struct run_snapshot_row *row)
+struct run_snapshot *run__snapshot_new(struct control *c, uint64_t owner_id, const struct run_snapshot_row *row)
 {
     struct run_snapshot *s = snapshot_file(c, object__next(c, OBJECT_RUN_SNAPSHOT), row);
+    snapshot_charge(c, s, owner_id);
     store_put_object(c->store, OBJECT_RUN_SNAPSHOT, s->id, 0, &run_snapshot_record, &s->row);
     return s;
 }
@@ -169,13 +177,25 @@ void run__snapshot_set(struct control *c, struct run *r, struct run_snapshot *s)
 }
 
 /* -- made, kept, gone */
-void run__put(struct control *c, const struct run *r)
+static void charge(struct control *c, struct run *r)
 {
+    run__charge(c, r->row.owner_id, &r->bytes, sizeof(*r) + run__bytes(&run_record, &r->row));
+}
+
+void run__item_changed(struct control *c, const struct run *r, struct run_item *i)
+{
+    run__charge(c, r->row.owner_id, &i->bytes, sizeof(*i) + run__bytes(&run_item_record, &i->row));
+}
+
+void run__put(struct control *c, struct run *r)
+{
+    charge(c, r);
     store_put_object(c->store, OBJECT_RUN, r->id, 0, &run_record, &r->row);
 }
 
-void run__put_often(struct control *c, const struct run *r)
+void run__put_often(struct control *c, struct run *r)
 {
+    charge(c, r);
     store_put_object_often(c->store, OBJECT_RUN, r->id, 0, &run_record, &r->row);
 }
 
@@ -189,11 +209,13 @@ static struct run *file(struct control *c, uint64_t id, const struct run_row *ro
     HASH_ADD_KEYPTR(hh, b->by_batch, r->row.batch_id.ptr, r->row.batch_id.len, r);
     HASH_ADD(hh_id, b->by_id, id, sizeof(r->id), r);
     DL_APPEND(b->all, r);
+    charge(c, r);
     return r;
 }
 
 static void item_free(struct control *c, struct run *r, struct run_item *i)
 {
+    run__charge(c, r->row.owner_id, &i->bytes, 0);
     HASH_DEL(r->items, i);
     run__book(c)->n_items--;
     run__drop(&run_item_record, &i->row);
@@ -220,6 +242,7 @@ static void run_free(struct control *c, struct run *r, bool is_forgotten)
             store_del_object(c->store, OBJECT_RUN_SNAPSHOT, r->snapshot->id);
         snapshot_free(c, r->snapshot);
     }
+    run__charge(c, r->row.owner_id, &r->bytes, 0);
     HASH_DELETE(hh_id, b->by_id, r);
     HASH_DELETE(hh, b->by_batch, r);
     DL_DELETE(b->all, r);
@@ -237,12 +260,12 @@ static void forget(struct control *c, struct run *r)
 }
 
 /* The oldest that is over, of @owner_id or of everybody, and nothing an agent still works on. */
-static bool make_room(struct control *c, uint64_t owner_id, bool of_owner)
+static bool make_room(struct control *c, uint64_t owner_id, bool of_owner, const struct run *keep)
 {
     struct run *r;
     DL_FOREACH(run__book(c)->all, r)
     {
-        if ((of_owner && r->row.owner_id != owner_id) || !run_is_over((enum run_state)r->row.state))
+        if (r == keep || (of_owner && r->row.owner_id != owner_id) || !run_is_over((enum run_state)r->row.state))
             continue;
         const struct run_command *cmd = r->commands;
         while (cmd && (cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_FAILED ||
@@ -256,15 +279,29 @@ static bool make_room(struct control *c, uint64_t owner_id, bool of_owner)
     return false;
 }
 
-struct run *run__new(struct control *c, struct str batch_id, uint64_t owner_id, struct err *err)
+bool run__make_room(struct control *c, uint64_t owner_id, size_t more, const struct run *keep, struct err *err)
+{
+    while (!run__has_room(c, owner_id, more))
+        if (!make_room(c, owner_id, true, keep))
+            goto none;
+    while (run__is_full(c, more))
+        if (!make_room(c, 0, false, keep))
+            goto none;
+    return true;
+none:
+    err_set(err, -EBUSY, "run.too_many", "the runs that are under way take all the room there is");
+    return false;
+}
+
+struct run *run__new(struct control *c, struct str batch_id, uint64_t owner_id, const struct run *keep, struct err *err)
 {
     struct run_book *b = run__book(c);
     uint32_t n_own = 0;
     const struct run *r;
     DL_FOREACH(b->all, r)
     n_own += r->row.owner_id == owner_id;
-    if ((n_own >= RUNS_PER_OWNER && !make_room(c, owner_id, true)) ||
-        (HASH_CNT(hh_id, b->by_id) >= RUNS_MAX && !make_room(c, 0, false))) {
+    if ((n_own >= RUNS_PER_OWNER && !make_room(c, owner_id, true, keep)) ||
+        (HASH_CNT(hh_id, b->by_id) >= RUNS_MAX && !make_room(c, 0, false, keep))) {
         err_set(err, -EBUSY, "run.too_many", "too many runs are under way");
         return NULL;
     }
@@ -347,6 +384,8 @@ static void load_run(void *ctx, uint64_t id, uint64_t parent, const void *obj)
     struct run *r = file(c, id, obj);
     (void)parent;
     struct run_snapshot *s = r->row.snapshot_id ? snapshot_by_id(c, r->row.snapshot_id) : NULL;
+    if (s && !s->n_refs)
+        snapshot_charge(c, s, r->row.route_owner_id);
     run__snapshot_set(c, r, s);
     r->over_mono = run_is_over((enum run_state)r->row.state) ? control__mono(c) : 0;
 }
@@ -363,6 +402,7 @@ static void load_item(void *ctx, uint64_t id, uint64_t parent, const void *obj)
     run__own(&run_item_record, &i->row);
     HASH_ADD_KEYPTR(hh, r->items, i->row.item_id.ptr, i->row.item_id.len, i);
     run__book(c)->n_items++;
+    run__item_changed(c, r, i);
 }
 
 static void drop_orphans(struct control *c)

@@ -221,6 +221,37 @@ static void a_snapshot_that_is_too_large_is_refused(void **state)
     assert_int_equal(tell_event(f, &p, &e).result, 0);
 }
 
+/* What runs take in memory is bounded by person: those that are over make room, those under way do not. */
+static void the_runs_of_a_person_have_so_much_room_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    AUTO_FREE char *text = xcalloc(1, (120 << 10) + 1);
+    char batch[32];
+    struct run_view v;
+    struct talk t = { 0 };
+    int n = 0;
+    memset(text, 'x', 120 << 10);
+    for (; t.result == 0 && n < 2000; n++) {
+        snprintf(batch, sizeof(batch), "b%d", n);
+        struct run_event e = event_of(batch, RUN_EVENT_BATCH_START);
+        e.command = str_of(text);
+        t = tell_event(f, &p, &e);
+    }
+    assert_string_equal(t.slug, "run.too_many");
+    assert_in_range(n, 1000, (128 << 20) / (120 << 10));
+    struct run_event mine = event_of(batch, RUN_EVENT_BATCH_START), hers = event_of("hers", RUN_EVENT_BATCH_START);
+    mine.command = hers.command = str_of(text);
+    assert_int_equal(tell_event(f, &q, &hers).result, 0);
+    restart(f); /* counted anew, the same */
+    assert_string_equal(tell_event(f, &p, &mine).slug, "run.too_many");
+    tell(f, &p, "b7", RUN_EVENT_LOG); /* what takes no room goes on */
+    tell(f, &p, "b7", RUN_EVENT_BATCH_DONE);
+    assert_int_equal(tell_event(f, &p, &mine).result, 0);
+    assert_int_equal(look(f, &p, "b7", &v), -ENOENT);
+    assert_int_equal(look(f, &q, "hers", &v), 0);
+}
+
 struct lines {
     char text[512];
     uint64_t last;
@@ -495,6 +526,7 @@ int main(void)
         T(a_stranger_s_events_are_kept_without_effect),
         T(the_first_snapshot_of_the_owner_wins),
         T(a_snapshot_that_is_too_large_is_refused),
+        T(the_runs_of_a_person_have_so_much_room_and_no_more),
         T(lines_are_read_in_order_and_in_pages),
         T(the_rate_is_ten_a_second_after_sixty),
         T(strangers_see_nothing_viewers_look_editors_and_recipients_touch),

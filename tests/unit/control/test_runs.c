@@ -320,6 +320,24 @@ static void without_an_agent_a_rerun_waits_a_day_for_one(void **state)
     assert_int_equal(fetch(f, &a).n, 0);
 }
 
+static void a_rerun_of_the_oldest_keeps_its_source(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    char child[RUN_ID_MAX + 1], batch[32];
+    struct run_view v;
+    for (int i = 0; i < 5001; i++) { /* one more than a person may have */
+        snprintf(batch, sizeof(batch), "b%d", i);
+        tell(f, &p, batch, RUN_EVENT_BATCH_DONE);
+    }
+    assert_int_equal(look(f, &p, "b0", &v), -ENOENT); /* made room */
+    assert_int_equal(rerun(f, &p, "b1", child), 0);
+    assert_int_equal(look(f, &p, "b1", &v), 0);
+    assert_int_equal(look(f, &p, "b2", &v), -ENOENT);
+    assert_int_equal(look(f, &p, child, &v), 0);
+    assert_true(str_is(v.row->source_batch_id, "b1"));
+}
+
 static void a_name_taken_by_another_user_s_agent_gets_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -624,6 +642,7 @@ int main(void)
         T(a_refused_rerun_leaves_the_batch_requested),
         T(only_what_is_over_and_has_a_command_is_started_again),
         T(without_an_agent_a_rerun_waits_a_day_for_one),
+        T(a_rerun_of_the_oldest_keeps_its_source),
         T(a_name_taken_by_another_user_s_agent_gets_nothing),
         T(the_label_that_is_the_os_user_is_chosen),
         T(an_exit_ends_a_run_whose_script_said_nothing),
