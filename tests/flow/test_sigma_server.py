@@ -76,6 +76,14 @@ def test_twenty_first_registers_at_once_make_one_row(sigma):
     assert len([h for h in sigma.agents() if h["hostname"] == "racer"]) == 1
 
 
+def test_a_machine_with_hundreds_of_addresses_comes_in_with_the_first_64(sigma):
+    ips = [(f"10.9.{n // 250}.{n % 250}", "") for n in range(1000)]
+    a = agent(sigma, "cluster-node", ips=ips)
+    status, v = a.register()
+    assert status == 200 and [i["ip"] for i in v["ip_addresses"]] == [ip for ip, _ in ips[:64]]
+    assert a.heartbeat()[0] == 200
+
+
 def test_what_was_answered_survives_kill_9(fleet):
     s = fleet.server(args=["--sigma-allow-loopback-agents"])
     a = agent(s, "survivor")

@@ -149,6 +149,8 @@ int argus_read_event(struct arena *a, const struct node *n, struct run_event *e,
         extra = unknown_key(&argus_source_record, node_get(n, "source"));
     if (extra)
         return bad_field(err, extra, "field.extra_forbidden", "this key is not part of an event");
+    if (node_get(n, "data") && node_get(n, "data")->type != NODE_MAP && node_get(n, "data")->type != NODE_NULL)
+        return bad_field(err, "data", "field.type", "must be an object");
     type = name_value(run_event_names, b.event_type);
     if (type < 0)
         return bad_field(err, "event_type", "field.enum", "no such event type");

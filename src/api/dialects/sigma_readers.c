@@ -236,6 +236,31 @@ static struct str group_name(struct arena *a, const char *kind, struct str value
     return arena_str(a, str_bytes(text, n));
 }
 
+/* Agents say their names and aliases, and Ansible runs what it finds between such braces. */
+static bool is_template(struct str s)
+{
+    return str_find(s, STR("{{")) >= 0 || str_find(s, STR("{%")) >= 0 || str_find(s, STR("{#")) >= 0;
+}
+
+/* Text that is never a template: marked as Ansible's own reader of JSON understands it. */
+static void put_text(struct jw *w, struct str s)
+{
+    if (!is_template(s)) {
+        jw_str(w, s);
+        return;
+    }
+    jw_map(w);
+    jw_key(w, "__ansible_unsafe");
+    jw_str(w, s);
+    jw_end_map(w);
+}
+
+static void put_var(struct jw *w, const char *key, struct str s)
+{
+    jw_key(w, key);
+    put_text(w, s);
+}
+
 struct member {
     struct str group, host;
     size_t turn;
@@ -269,6 +294,8 @@ static bool on_inventory_host(void *ctx, const struct asset_view *v)
     struct inventory *inv = ctx;
     const struct asset *a = v->asset;
 
+    if (is_template(a->hostname)) /* a key cannot be marked, and no host is called so */
+        return true;
     jw_str(call_json(inv->c), a->hostname);
     join(inv, "status", str_of(name_of(asset_status_names, a->status)), a->hostname);
     join(inv, "country", a->country, a->hostname);
@@ -286,25 +313,27 @@ static bool on_inventory_vars(void *ctx, const struct asset_view *v)
     struct str addr = asset_address(a);
     struct jw *w = call_json(c);
 
+    if (is_template(a->hostname))
+        return true;
     jw_key_str(w, a->hostname);
     jw_map(w);
-    always(w, "ansible_host", addr.len ? addr : a->hostname);
+    put_var(w, "ansible_host", addr.len ? addr : a->hostname);
     jw_key(w, "ansible_port");
     jw_i64(w, a->ssh_port);
-    always(w, "sigma_id", a->uuid);
-    always(w, "sigma_alias", a->alias);
-    always(w, "sigma_status", str_of(name_of(asset_status_names, a->status)));
-    always(w, "sigma_provider", v->provider ? v->provider->name : STR(""));
-    always(w, "sigma_country", a->country);
-    always(w, "sigma_city", a->city);
-    always(w, "sigma_dc_name", a->dc_name);
-    always(w, "sigma_purpose", a->purpose);
-    always(w, "sigma_vpn_protocol", a->vpn_protocol);
-    always(w, "sigma_expire_date", a->expire_date);
+    put_var(w, "sigma_id", a->uuid);
+    put_var(w, "sigma_alias", a->alias);
+    put_var(w, "sigma_status", str_of(name_of(asset_status_names, a->status)));
+    put_var(w, "sigma_provider", v->provider ? v->provider->name : STR(""));
+    put_var(w, "sigma_country", a->country);
+    put_var(w, "sigma_city", a->city);
+    put_var(w, "sigma_dc_name", a->dc_name);
+    put_var(w, "sigma_purpose", a->purpose);
+    put_var(w, "sigma_vpn_protocol", a->vpn_protocol);
+    put_var(w, "sigma_expire_date", a->expire_date);
     jw_key(w, "sigma_tags");
     jw_list(w);
     for (size_t i = 0; i < a->tags.n; i++)
-        jw_str(w, a->tags.v[i]);
+        put_text(w, a->tags.v[i]);
     jw_end_list(w);
     jw_key(w, "sigma_online");
     jw_bool(w, v->is_online);

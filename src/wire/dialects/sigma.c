@@ -14,7 +14,8 @@ static const struct field register_fields[] = {
     F_STR(struct sigma_register, hostname, "hostname", LIMIT_HOSTNAME, .help = "Stored and compared as sent."),
     F_STR(struct sigma_register, alias, "alias", LIMIT_HOSTNAME, .flags = FIELD_NULLABLE | FIELD_OMIT,
           .help = "DNS name; absent or empty: as it was."),
-    F_LIST(struct sigma_register, ip_addresses, "ip_addresses", ASSET_ADDRESSES, &sigma_ip_record, .flags = FIELD_NULLABLE),
+    F_LIST(struct sigma_register, ip_addresses, "ip_addresses", SIGMA_ADDRESSES_MAX, &sigma_ip_record, .flags = FIELD_NULLABLE,
+           .help = "The first 64 are kept."),
     F_I32(struct sigma_register, ssh_port, "ssh_port", .min_value = 1, .max_value = 65535, .help = "22 when absent."),
     F_JSON(struct sigma_register, system_info, "system_info", ASSET_EXTRA_BYTES, .help = "An object or null."),
 };
@@ -22,7 +23,7 @@ const struct record sigma_register_record = RECORD_SEEN(sigma_register, register
 
 static const struct field heartbeat_fields[] = {
     F_STR(struct sigma_heartbeat, hostname, "hostname", LIMIT_HOSTNAME, .help = "As registered."),
-    F_LIST(struct sigma_heartbeat, ip_addresses, "ip_addresses", ASSET_ADDRESSES, &sigma_ip_record,
+    F_LIST(struct sigma_heartbeat, ip_addresses, "ip_addresses", SIGMA_ADDRESSES_MAX, &sigma_ip_record,
            .flags = FIELD_NULLABLE | FIELD_OMIT, .help = "Absent or empty: as they were."),
     F_JSON(struct sigma_heartbeat, system_info, "system_info", ASSET_EXTRA_BYTES, .help = "An object or null."),
 };

@@ -8,6 +8,7 @@
 enum {
     SIGMA_BODY_MAX = 2 << 20,
     SIGMA_HEARTBEAT_S = 60,
+    SIGMA_ADDRESSES_MAX = 4096, /* a node of a cluster has hundreds, and its agent tells them all */
     SIGMA_WAIT_MAX_S = 60,
     SIGMA_COUNT_MAX = PORTS_MAX, /* of one allocation; the agent's own limit is usually 100 */
 };
