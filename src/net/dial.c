@@ -17,6 +17,7 @@ enum { DIAL_ADDRS_MAX = 8 };
 struct dial {
     struct loop *l;
     dial_fn fn;
+    bool (*may)(void *ctx, const struct net_peer *addr); /* NULL: any */
     void *ctx;
     char *host;
     uint16_t port;
@@ -142,6 +143,24 @@ static void on_give_up(struct wheel_entry *e)
     finish(d, -1);
 }
 
+void dial_guard(struct dial *d, bool (*may)(void *ctx, const struct net_peer *addr))
+{
+    d->may = may;
+}
+
+static bool is_refused(struct dial *d, const struct sockaddr *sa)
+{
+    struct net_peer addr = { 0 };
+
+    if (!d->may)
+        return false;
+    net__peer_of(sa, &addr);
+    if (d->may(d->ctx, &addr))
+        return false;
+    err_set(&d->err, -EACCES, "net.refused", "%s leads to %s, which may not be dialled", d->host, addr.addr);
+    return true;
+}
+
 static void try_next(struct dial *d)
 {
     const struct sockaddr *sa;
@@ -149,6 +168,8 @@ static void try_next(struct dial *d)
     int one = 1;
     usec_t now = loop_now(d->l), left;
 
+    while (d->next < d->n_addrs && is_refused(d, (const struct sockaddr *)&d->addrs[d->next]))
+        d->next++;
     if (d->next == d->n_addrs) {
         finish(d, -1);
         return;

@@ -12,6 +12,8 @@ typedef void (*dial_fn)(void *ctx, int fd, const struct net_peer *peer, const st
 /* @timeout spans DNS and all addresses; @unix_path instead of host and port when not NULL. */
 struct dial *dial_new(struct loop *l, const char *host, uint16_t port, const char *unix_path, usec_t timeout, dial_fn fn,
                       void *ctx);
+/* Addresses that @may refuses (with @ctx) are passed over: not a packet goes there. Right after dial_new(). */
+void dial_guard(struct dial *d, bool (*may)(void *ctx, const struct net_peer *addr));
 /* Gives up without a callback. NULL is a no-op; not after the callback has begun. */
 void dial_free(struct dial *d);
 

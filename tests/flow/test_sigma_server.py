@@ -84,6 +84,19 @@ def test_a_machine_with_hundreds_of_addresses_comes_in_with_the_first_64(sigma):
     assert a.heartbeat()[0] == 200
 
 
+def test_a_name_that_leads_to_loopback_sees_not_even_a_connection(fleet):
+    s = fleet.server()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    a = agent(s, "liar", alias="0x7f.1", ips=[])  # a dot and a letter: a name, and getaddrinfo() knows it
+    a.info["metrics_port"] = listener.getsockname()[1]
+    _, v = a.register()
+    r = s.api("POST", f"/api/vps/{v['id']}/allocate-ports", {"count": 1})
+    assert r.status_code == 502 and "may not be dialled" in r.json()["error"]
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
 def test_what_was_answered_survives_kill_9(fleet):
     s = fleet.server(args=["--sigma-allow-loopback-agents"])
     a = agent(s, "survivor")

@@ -1,7 +1,7 @@
 /* api/dialects/sigma_dial.c - asks an agent for free ports at its own metrics port. What it says about itself decided the address, so
  * it is believed in little: no redirects, 64 KiB, 10 s, exactly the numbers asked for.
  *
- *   place is a name ── resolved by a connection that sends nothing, its address checked ── that address
+ *   place is a name ── resolved by a connection that sends nothing, to addresses that may be dialled only ── that address
  *   place is an address ───────────────────────────────────────────────────────────────── POST /ports/allocate
  */
 #include <errno.h>
@@ -186,6 +186,11 @@ static void send_request(struct sigma_dialing *d, const char *addr)
                                                                  .ctx = d });
 }
 
+static bool may_try(void *ctx, const struct net_peer *addr)
+{
+    return may_dial(ctx, addr->addr);
+}
+
 /* The name led somewhere: nothing was said yet, and only the address counts from here on. */
 static void on_resolved(void *ctx, int fd, const struct net_peer *peer, const struct err *failed)
 {
@@ -195,12 +200,8 @@ static void on_resolved(void *ctx, int fd, const struct net_peer *peer, const st
     d->dial = NULL;
     if (fd >= 0)
         fd_close(&fd);
-    if (failed || !peer)
+    if (failed || !peer) {
         (void)err_set(&err, -EIO, "agent.unreachable", "Bad gateway: %s: %s", d->host[d->at], failed ? failed->text : "no answer");
-    else if (!may_dial(d, peer->addr))
-        (void)err_set(&err, -EIO, "agent.unreachable", "Bad gateway: %s leads to %s, which may not be dialled", d->host[d->at],
-                      peer->addr);
-    if (err_is(&err)) {
         d->at++;
         try_next(d, &err);
         return;
@@ -212,10 +213,10 @@ static void try_next(struct sigma_dialing *d, const struct err *last)
 {
     if (d->at >= d->n)
         end(d, NULL, last);
-    else if (d->is_name[d->at])
-        d->dial = dial_new(d->a->conf.loop, d->host[d->at], d->port, NULL, RESOLVE_S * USEC_PER_SEC, on_resolved, d);
-    else
+    else if (!d->is_name[d->at])
         send_request(d, d->host[d->at]);
+    else
+        dial_guard(d->dial = dial_new(d->a->conf.loop, d->host[d->at], d->port, NULL, RESOLVE_S * USEC_PER_SEC, on_resolved, d), may_try);
 }
 
 static void on_time_up(void *ctx)
