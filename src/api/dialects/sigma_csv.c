@@ -1,5 +1,6 @@
 /* api/dialects/sigma_csv.c - comma separated values both ways (RFC 4180): quotes, doubled quotes, line ends inside quotes. Pure. */
 #include <errno.h>
+#include <string.h>
 
 #include "api/dialects/sigma.h"
 
@@ -86,14 +87,19 @@ int csv_next(struct arena *a, struct str *text, struct str *fields, size_t max, 
     }
 }
 
+/* Behind its apostrophes, if it has any: a value with one of its own gets another, so that import gives back what there was. */
 static bool is_formula(struct str s)
 {
-    return s.len && (s.ptr[0] == '=' || s.ptr[0] == '+' || s.ptr[0] == '-' || s.ptr[0] == '@');
+    size_t i = 0;
+
+    while (i < s.len && s.ptr[i] == '\'')
+        i++;
+    return i < s.len && s.ptr[i] && strchr("=+-@\t\r\n", s.ptr[i]);
 }
 
 struct str csv_plain(struct str value)
 {
-    return value.len > 1 && value.ptr[0] == '\'' && is_formula(str_sub(value, 1, 1)) ? str_sub(value, 1, value.len) : value;
+    return value.len > 1 && value.ptr[0] == '\'' && is_formula(str_sub(value, 1, value.len)) ? str_sub(value, 1, value.len) : value;
 }
 
 void csv_field(struct buf *out, struct str value, bool is_first)
