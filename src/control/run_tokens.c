@@ -1,4 +1,4 @@
-/* control/run_tokens.c - what scripts and onlookers show: reporter and viewer tokens; and names with too many wrong passwords.
+/* control/run_tokens.c - what scripts and onlookers show: reporter and viewer tokens; names with too many wrong passwords; sign-up.
  * Loop thread. */
 #include "control/run_priv.h"
 
@@ -233,4 +233,18 @@ void run_login_told(struct control *c, struct str who, bool is_good)
         l->n_wrong = 0;
         l->since = now;
     }
+}
+
+int run_sign_up(struct control *c, bool is_open, struct str name, struct str password, const char *peer, verb_fn done, void *ctx,
+                usec_t *ret_wait, struct err *err)
+{
+    const struct principal who = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = "sign-up" };
+    *ret_wait = 0;
+    if (!is_open)
+        return err_set(err, -EACCES, "auth.closed", "an administrator adds users here: muster user add");
+    if (!admission_take(c->admission, 'l', str_of(peer), &c->conf.admission.login, control__mono(c), ret_wait))
+        return err_set(err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
+                       (unsigned long long)((*ret_wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    user_create(c, &who, name, ROLE_VIEWER, password, done, ctx);
+    return 0;
 }

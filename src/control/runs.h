@@ -33,6 +33,10 @@ int run_token_list(struct control *c, const struct principal *p, struct str scop
 /* Five wrong passwords lock a name for ten minutes. -EBUSY auth.locked and how long. */
 int run_login_allowed(struct control *c, struct str who, usec_t *ret_wait, struct err *err);
 void run_login_told(struct control *c, struct str who, bool is_good);
+/* Somebody without a credential makes himself a user, a viewer, where @is_open: 0 and @done as of user_create(), or without it -EACCES
+ * auth.closed, -EBUSY rate.limited (as logins of one address) and how long. */
+int run_sign_up(struct control *c, bool is_open, struct str name, struct str password, const char *peer, verb_fn done, void *ctx,
+                usec_t *ret_wait, struct err *err);
 /* The user's name for a name or a verified address, copied; what is neither is copied as it is (and will not log in). */
 void run_person_name(struct control *c, struct str who, char ret[LIMIT_NAME + 1]);
 /* A user's address, set by an admin; empty removes it. -ENOENT user.unknown, -EINVAL field.invalid, -EEXIST email.taken. */

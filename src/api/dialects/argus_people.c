@@ -141,17 +141,16 @@ static void on_signed_up(void *ctx, int result, const struct err *err)
 static void on_sign_up(struct call *c)
 {
     const struct argus_sign_up_body *b = c->body;
-    struct principal p = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = "sign-up" };
     struct err err = { 0 };
+    usec_t wait = 0;
 
-    if (!argus_is_safe(c))
+    if (!argus_is_safe(c) || run_sign_up(c->control, dialect_conf(c)->argus_sign_up, b->username, b->password, c->peer_addr,
+                                         on_signed_up, call_ref(c), &wait, &err) == 0)
         return;
-    if (!dialect_conf(c)->argus_sign_up) {
-        (void)err_set(&err, -EACCES, "auth.closed", "an administrator adds users here: muster user add");
-        reply_error(c, &err);
-        return;
-    }
-    user_create(c->control, &p, b->username, ROLE_VIEWER, b->password, on_signed_up, call_ref(c));
+    if (wait > 0)
+        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
+    reply_error(c, &err);
+    call_unref(c);
 }
 
 /* -- tokens */

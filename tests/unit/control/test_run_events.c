@@ -458,6 +458,30 @@ static void fifty_tokens_are_alive_at_most(void **state)
     assert_refused(f, run_key_check(f->c, str_of(text), &script_peer, &key, &f->err), -EACCES, "auth.expired");
 }
 
+static void who_signs_up_is_a_viewer_and_not_often(void **state)
+{
+    struct fixture *f = *state;
+    struct user_row u;
+    usec_t wait = 0;
+    int result = 1, r = 0, n = 0;
+    assert_refused(f, run_sign_up(f->c, false, STR("zoe"), STR("correct horse"), "192.0.2.9", on_user_made, &result, &wait, &f->err),
+                   -EACCES, "auth.closed");
+    for (; r == 0 && n < 100; n++) {
+        char name[16];
+        snprintf(name, sizeof(name), "zoe%d", n);
+        f->err = (struct err){ 0 };
+        r = run_sign_up(f->c, true, str_of(name), STR("correct horse"), "192.0.2.9", on_user_made, &result, &wait, &f->err);
+        settle(f);
+    }
+    assert_int_equal(result, 0);
+    assert_int_equal(r, -EBUSY);
+    assert_string_equal(f->err.slug, "rate.limited");
+    assert_int_equal(n, 11);
+    assert_true(wait > 0);
+    assert_int_equal(user_find(f->c, STR("zoe0"), &u), 0);
+    assert_int_equal(u.role, ROLE_VIEWER);
+}
+
 static void tokens_are_made_by_people_and_checked(void **state)
 {
     struct fixture *f = *state;
@@ -534,6 +558,7 @@ int main(void)
         T(projects_and_lists_are_their_owner_s),
         T(lists_are_filtered_and_bounded),
         T(fifty_tokens_are_alive_at_most),
+        T(who_signs_up_is_a_viewer_and_not_often),
         T(tokens_are_made_by_people_and_checked),
         T(five_wrong_passwords_lock_a_name_for_ten_minutes),
         T(an_address_is_one_user_s_and_finds_him),
