@@ -266,9 +266,9 @@ static void on_port_answers(struct call *c)
 
 static const struct route rows[] = {
     { HTTP_POST, "/api/agent/register", AUTH_AGENT, .cap = SIGMA_BODY_MAX, .handler = on_register, .response = &sigma_vps_record,
-      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent says who it is." },
+      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent says who it is." },
     { HTTP_POST, "/api/agent/heartbeat", AUTH_AGENT, .cap = SIGMA_BODY_MAX, .handler = on_heartbeat, .response = &sigma_vps_record,
-      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent is alive." },
+      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent is alive." },
     { HTTP_GET, "/api/agent/port-requests", AUTH_AGENT, .handler = on_port_requests, .query = &poll_query_record,
       .response = &sigma_port_requests_record, .dialect = &dialect_sigma,
       .summary = "Questions about free ports that wait for a sigma agent (long poll)." },
