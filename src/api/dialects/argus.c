@@ -109,7 +109,11 @@ bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
 
 bool argus_claims_agent(const struct http_req *req)
 {
-    return str_starts(req->path, STR("/api/agents/agent-")) || claim_bearer_argus(req);
+    static const struct str agents = STR("/api/agents/");
+    char first = req->path.len > agents.len ? req->path.ptr[agents.len] : '\0';
+    bool is_number = first >= '0' && first <= '9'; /* no agent of ours has one: API tokens look like a reporter's */
+
+    return str_starts(req->path, STR("/api/agents/agent-")) || (!is_number && claim_bearer_argus(req));
 }
 
 /* -- refusals */

@@ -20,7 +20,7 @@ void *argus_body(struct call *c, const struct record *rec, size_t cap);
 void argus_time(struct jw *w, const char *key, usec_t t);
 /* Null when empty. */
 void argus_text(struct jw *w, const char *key, struct str s);
-/* A path that begins with /api/agents/agent-, or argus's own credential. */
+/* A path that begins with /api/agents/agent-, or argus's own credential and an id that is no number. */
 bool argus_claims_agent(const struct http_req *req);
 
 /* -- argus_events.c */
