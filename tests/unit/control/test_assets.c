@@ -228,8 +228,8 @@ static void large_reports_have_room_together_small_ones_always(void **state)
     memcpy(text + (64 << 10) - 3, "\"}", 2);
     struct asset_checkin large = report("host"), small = report("late");
     large.state.system_info.text = str_of(text);
+    char name[32];
     while (r == 0 && n < 2000) {
-        char name[32];
         snprintf(name, sizeof(name), "host-%d", n);
         large.hostname = str_of(name);
         f->err = (struct err){ 0 };
