@@ -201,6 +201,12 @@ static void book_trim(struct argus_book *b)
     }
 }
 
+bool argus__book_has_room(struct argus_book *b)
+{
+    book_trim(b);
+    return b->cmds.n < ARGUS_BOOK_MAX;
+}
+
 struct argus_cmd *argus__book_add(struct argus_book *b, struct str id, struct str batch, enum argus_kind kind)
 {
     struct argus_cmd *c = xnew0(struct argus_cmd);

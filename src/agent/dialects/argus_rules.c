@@ -196,11 +196,29 @@ static bool prefix_allows(struct str prefix, struct str command)
     return (rest.len == 0 || rest.ptr[0] == ' ' || rest.ptr[0] == '\t') && is_plain(rest);
 }
 
+/* POSIX leaves "a++" open, and libc doubles its memory for every sign. */
+static bool repeats_a_repeat(struct str pattern)
+{
+    static const char signs[] = "*+?{";
+
+    for (size_t i = 1; i < pattern.len; i++) {
+        char c = pattern.ptr[i], before = pattern.ptr[i - 1];
+
+        if (before == '\\') {
+            i++; /* what follows is itself, and so is what follows that */
+            continue;
+        }
+        if (c && strchr(signs, c) && before && (strchr(signs, before) || before == '}'))
+            return true;
+    }
+    return false;
+}
+
 static int compile(struct str pattern, regex_t *ret)
 {
     AUTO_FREE char *text = xasprintf("^(%.*s)$", STR_FMT(pattern));
 
-    return pattern.len == 0 || regcomp(ret, text, REG_EXTENDED | REG_NOSUB) != 0 ? -EINVAL : 0;
+    return pattern.len == 0 || repeats_a_repeat(pattern) || regcomp(ret, text, REG_EXTENDED | REG_NOSUB) != 0 ? -EINVAL : 0;
 }
 
 static bool regex_allows(struct str pattern, struct str command)

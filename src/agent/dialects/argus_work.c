@@ -302,7 +302,7 @@ void argus__work(struct argus *g, const struct argus_job *job)
         rerun(g, job, c); /* an agent before us died before anything was started */
     } else if (c) {
         c->is_acked = false; /* the server has not heard it, or has not kept it */
-    } else if (g->book->cmds.n >= ARGUS_BOOK_MAX) {
+    } else if (!argus__book_has_room(g->book)) {
         log_warn("job.waits", "too many commands are unsettled: this one waits at the server", LOG_STR("command", job->id));
     } else if (job->batch_id.len == 0 || job->batch_id.len >= ARGUS_BATCH_MAX) {
         log_warn("job.unreadable", "a command names no usable batch", LOG_STR("command", job->id));

@@ -187,11 +187,13 @@ static void a_policy_permits_whole_commands_only(void **state)
         assert_int_equal(argus__policy_allows(policy, str_of(rows[i].command)), rows[i].is_allowed);
     assert_false(argus__policy_allows(policy, (struct str){ "python train.py \0x", 18 }));
     assert_false(argus__policy_allows(STR(""), STR("id")));
+    assert_true(argus__policy_allows(STR("regex: a\\++b*[+]"), STR("a+++")));
 }
 
 static void a_policy_that_is_not_well_formed_permits_nothing_and_names_its_line(void **state)
 {
-    static const char *const bad[] = { "prefix: ok\nwhat\n", "prefix: ok\nregex: (\n", "prefix: ok\nprefix:\n", "prefix: ok\nregex:   \n" };
+    static const char *const bad[] = { "prefix: ok\nwhat\n", "prefix: ok\nregex: (\n", "prefix: ok\nprefix:\n", "prefix: ok\nregex:   \n",
+                                       "prefix: ok\nregex: a++\n", "prefix: ok\nregex: [a-z]{2}*\n" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
