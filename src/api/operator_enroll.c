@@ -55,7 +55,7 @@ static void decide(struct call *c, int (*verb)(struct call *c, struct str uuid, 
         reply_error_parked(c, &err);
         return;
     }
-    view_agent(&h, call_json(c));
+    view_agent(c->control, &h, call_json(c));
     reply_parked(c, 200);
 }
 

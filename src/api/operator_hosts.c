@@ -32,7 +32,7 @@ static void reply_host(struct call *c, struct str name_or_uuid)
         reply_error_parked(c, &err);
         return;
     }
-    view_agent(&h, call_json(c));
+    view_agent(c->control, &h, call_json(c));
     reply_parked(c, 200);
 }
 
@@ -105,7 +105,7 @@ static bool on_host(void *ctx, const struct host_view *h)
     }
     w->n++;
     memcpy(w->next, h->uuid, UUID_TEXT_MAX);
-    view_agent(h, call_json(w->c));
+    view_agent(w->c->control, h, call_json(w->c));
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "control/accent.h"
 
 struct metrics_out {
     double cpu_percent;
@@ -44,7 +45,7 @@ struct agent_out {
     struct metrics_out metrics;
     struct system_out system_info;
     struct kv_list labels, claimed_labels;
-    struct str_list addresses;
+    struct str_list addresses, aliases;
     struct json_text sessions;
     uint32_t active_commands;
 };
@@ -59,6 +60,7 @@ static const struct field agent_fields[] = {
     F_ENUM(struct agent_out, state, "state", host_state_names),
     F_ENUM(struct agent_out, presence, "presence", presence_names),
     F_STR(struct agent_out, dialect, "dialect", 16, .help = "The wire it speaks."),
+    F_STR_LIST(struct agent_out, aliases, "aliases", 16, 170, .help = "Its names in foreign accents: DIALECT:ID."),
     F_TIME_MS(struct agent_out, connected_at, "connected_at",
               .help = "Milliseconds; null when it is not connected."),
     F_TIME_MS(struct agent_out, last_heartbeat, "last_heartbeat", .help = "Milliseconds."),
@@ -109,10 +111,30 @@ static void fill_metrics(const struct host_view *h, char load[96], struct metric
     };
 }
 
-void view_agent(const struct host_view *h, struct jw *w)
+/* Its names in foreign accents, as "sigma:UUID". */
+enum { ALIASES_SHOWN = 16, ALIAS_TEXT = 32 + 1 + 129 };
+struct aliases_out {
+    char text[ALIASES_SHOWN][ALIAS_TEXT];
+    struct str v[ALIASES_SHOWN];
+    size_t n;
+};
+
+static void add_alias(void *ctx, const struct alias *a)
+{
+    struct aliases_out *o = ctx;
+
+    if (o->n == ALIASES_SHOWN)
+        return;
+    (void)snprintf(o->text[o->n], ALIAS_TEXT, "%.*s:%.*s", STR_FMT(a->dialect), STR_FMT(a->external_id));
+    o->v[o->n] = str_of(o->text[o->n]);
+    o->n++;
+}
+
+void view_agent(struct control *c, const struct host_view *h, struct jw *w)
 {
     bool approved = h->state == HOST_APPROVED || h->state == HOST_REVOKED;
     char load[96] = "";
+    struct aliases_out aliases;
     struct agent_out o = {
         .id = str_of(h->uuid),
         .instance_id = str_of(h->uuid),
@@ -147,6 +169,9 @@ void view_agent(const struct host_view *h, struct jw *w)
 
     if (h->labels)
         o.labels = *h->labels;
+    aliases.n = 0;
+    accent_aliases(c, h->id.v, add_alias, &aliases);
+    o.aliases = (struct str_list){ aliases.v, aliases.n };
     fill_metrics(h, load, &o.metrics);
     record_write(&agent_record, &o, w);
 }

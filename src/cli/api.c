@@ -84,7 +84,8 @@ int api_open(struct cli *cli)
     if (!cli->loop)
         cli->loop = loop_new();
     cli->has_target = true;
-    cli->http = api_client(cli, 0);
+    /* A question that waits until its host fetches it takes up to 35 s. */
+    cli->http = api_client(cli, 60 * USEC_PER_SEC);
     return RC_OK;
 }
 

@@ -47,6 +47,7 @@ static const struct field host_fields[] = {
     F_STR(struct host_view, hostname, "hostname", TEXT, WIDE("HOSTNAME")),
     F_STR(struct host_view, agent_version, "agent_version", TEXT, WIDE("AGENT")),
     F_STR(struct host_view, dialect, "dialect", TEXT, WIDE("DIALECT")),
+    F_STR_LIST(struct host_view, aliases, "aliases", 16, TEXT, WIDE("ALIASES")),
     F_STR(struct host_view, state, "state", TEXT, NONE),
     F_STR(struct host_view, presence, "presence", TEXT, NONE),
     F_U64(struct host_view, active_commands, "active_commands", NONE),
@@ -118,6 +119,8 @@ static const struct field job_fields[] = {
     F_TIME(struct job_view, deadline, "deadline", NONE),
     F_STR_LIST(struct job_view, argv, "argv", 100000, BIG, NONE),
     F_STR(struct job_view, shell, "shell", BIG, NONE),
+    F_STR(struct job_view, kind, "kind", TEXT, WIDE("KIND")),
+    F_STR(struct job_view, subject, "subject", TEXT, WIDE("OF")),
     F_STR(struct job_view, user, "user", TEXT, WIDE("USER")),
     F_STR(struct job_view, cwd, "cwd", TEXT, WIDE("CWD")),
     F_DURATION(struct job_view, timeout, "timeout", NONE),
@@ -281,7 +284,8 @@ static void finish_job(struct arena *a, struct job_view *j)
     uint64_t open = c->queued + c->offered + c->accepted + c->running;
     j->done = arena_printf(a, "%llu/%llu", (unsigned long long)(c->total > open ? c->total - open : 0),
                            (unsigned long long)c->total);
-    j->command = view_command(a, &j->argv, j->shell);
+    j->command = j->subject.len ? arena_printf(a, "%.*s %.*s", STR_FMT(j->kind), STR_FMT(j->subject))
+                                : view_command(a, &j->argv, j->shell);
 }
 
 static void finish_task(struct arena *a, struct task_view *t)

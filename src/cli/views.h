@@ -25,6 +25,7 @@ struct host_view {
     usec_t last_seen;
     struct str id, hostname, state, presence, dialect, fingerprint, agent_version, clone_suspected,
         approved_by;
+    struct str_list aliases;
     struct kv_list claimed_labels;
     struct metrics_view metrics;
     usec_t connected_at, certificate_expires_at, created_at, approved_at;
@@ -58,11 +59,11 @@ struct job_view {
     struct str state;
     usec_t created_at;
     struct str done;    /* "3/5": made here */
-    struct str command; /* the words or the shell text: made here */
+    struct str command; /* the words, the shell text, or "rerun SUBJECT": made here */
     struct str principal;
     usec_t finished_at, deadline;
     struct str_list argv;
-    struct str shell, user, cwd;
+    struct str shell, user, cwd, kind, subject;
     usec_t timeout;
     uint64_t max_parallel;
     bool cancel_requested;
