@@ -67,20 +67,23 @@ void arena_reset(struct arena *a)
     run_defers(a);
     struct chunk *keep = NULL;
     while (a->chunks) {
-        struct chunk *c = a->chunks;
+        struct chunk *c = a->chunks, *drop = c;
         a->chunks = c->next;
-        if (!keep && c->size <= CHUNK_LARGEST)
+        if (c->size <= CHUNK_LARGEST && (!keep || c->size > keep->size)) {
+            drop = keep;
             keep = c;
-        else
-            free(c);
+        }
+        free(drop);
     }
+    a->next_size = CHUNK_FIRST;
     if (keep) {
         keep->next = NULL;
         keep->used = 0;
         a->chunks = keep;
+        while (a->next_size < keep->size) /* whoever needed as much will again */
+            a->next_size *= 2;
     }
     a->used = 0;
-    a->next_size = CHUNK_FIRST;
 }
 
 static struct chunk *chunk_new(size_t size)
