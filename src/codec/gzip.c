@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-enum { STEP = 16 << 10, WINDOW = 15, GZIP = 16, GZIP_OR_ZLIB = 32 };
+#include "base/mem.h"
+
+enum { STEP = 16 << 10, WINDOW = 15, GZIP = 16, GZIP_OR_ZLIB = 32, RATIO_MAX = 1032 };
 
 static size_t room_of(const struct buf *out)
 {
@@ -13,39 +15,80 @@ static size_t room_of(const struct buf *out)
     return room < STEP ? room : STEP;
 }
 
-int gzip_inflate(struct str in, struct buf *out)
+struct gunzip {
+    z_stream z;
+};
+
+struct gunzip *gunzip_new(void)
 {
+    struct gunzip *g = xnew0(struct gunzip);
+
+    if (inflateInit2(&g->z, WINDOW + GZIP_OR_ZLIB) != Z_OK)
+        abort(); /* out of memory, as xmalloc() */
+    return g;
+}
+
+void gunzip_free(struct gunzip *g)
+{
+    if (!g)
+        return;
+    inflateEnd(&g->z);
+    free(g);
+}
+
+/* What a gzip member says it inflates to: with so much room it takes one step. Only a hint, and never more than deflate can do. */
+static size_t first_room(struct str in)
+{
+    const uint8_t *end = (const uint8_t *)in.ptr + in.len;
+    size_t said = in.len < 18 ? 0 : (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
+
+    return said && said / RATIO_MAX <= in.len ? said : STEP;
+}
+
+int gunzip_run(struct gunzip *g, struct str in, struct buf *out)
+{
+    z_stream *z = &g->z;
+    size_t before = out->len, wish = first_room(in);
+    int r = 0, state = Z_OK;
+
     if (in.len > UINT32_MAX)
         return -EMSGSIZE;
-    size_t before = out->len;
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)in.ptr, .avail_in = (uInt)in.len };
-    if (inflateInit2(&z, WINDOW + GZIP_OR_ZLIB) != Z_OK)
-        abort(); /* out of memory, as xmalloc() */
-    int r = 0, state = Z_OK;
+    inflateReset(z);
+    z->next_in = (Bytef *)(uintptr_t)in.ptr;
+    z->avail_in = (uInt)in.len;
     while (r == 0 && state != Z_STREAM_END) {
         /* at the cap one more byte of output tells "exactly full" from "too large" */
-        size_t room = room_of(out), given = room ? room : 1;
+        size_t left = out->max - out->len, room = left < wish ? left : wish, given = room ? room : 1;
         uint8_t *p, probe;
+
+        wish = STEP;
         r = room ? buf_reserve(out, room, &p) : 0;
         if (r < 0)
             break;
-        z.next_out = room ? p : &probe;
-        z.avail_out = (uInt)given;
-        state = inflate(&z, Z_NO_FLUSH);
-        size_t made = given - z.avail_out;
+        z->next_out = room ? p : &probe;
+        z->avail_out = (uInt)given;
+        state = inflate(z, Z_FINISH); /* all of it is here: the window need not be kept */
+        size_t made = given - z->avail_out;
         if (room)
             buf_commit(out, made);
         else if (made)
             r = -EMSGSIZE;
-        if (state != Z_OK && state != Z_STREAM_END) /* Z_BUF_ERROR: the input ended before the stream did */
-            r = r ? r : -EBADMSG;
+        bool is_full = state == Z_BUF_ERROR && z->avail_out == 0;
+        if (r == 0 && state != Z_OK && state != Z_STREAM_END && !is_full) /* else the input ended before the stream did */
+            r = -EBADMSG;
     }
-    if (r == 0 && z.avail_in)
+    if (r == 0 && z->avail_in)
         r = -EBADMSG;
-    inflateEnd(&z);
     if (r < 0)
         out->len = before;
     return r;
+}
+
+int gzip_inflate(struct str in, struct buf *out)
+{
+    AUTO(gunzip_free) struct gunzip *g = gunzip_new();
+
+    return gunzip_run(g, in, out);
 }
 
 int gzip_deflate(struct str in, struct buf *out)

@@ -70,6 +70,41 @@ static void zlib_s_own_form_is_read_too(void **state)
     assert_true(str_is(buf_as_str(&out), "abc"));
 }
 
+/* One inflater for many bodies: what a body leaves behind, good or bad, does not show in the next. */
+static void one_inflater_reads_many_bodies(void **state)
+{
+    (void)state;
+    AUTO(gunzip_free) struct gunzip *g = gunzip_new();
+    AUTO(buf_done) struct buf text = BUF(100000), packed = BUF(100000);
+    for (int i = 0; i < 3000; i++)
+        buf_printf(&text, "%d, ", i);
+    assert_int_equal(gzip_deflate(buf_as_str(&text), &packed), 0);
+    for (int i = 0; i < 4; i++) {
+        AUTO(buf_done) struct buf out = BUF(text.len), small = BUF(text.len - 1), none = BUF(100);
+        assert_int_equal(gunzip_run(g, buf_as_str(&packed), &out), 0);
+        assert_true(str_eq(buf_as_str(&out), buf_as_str(&text)));
+        assert_int_equal(gunzip_run(g, buf_as_str(&packed), &small), -EMSGSIZE);
+        assert_int_equal(gunzip_run(g, str_sub(buf_as_str(&packed), 0, packed.len / 2), &none), -EMSGSIZE);
+        assert_int_equal(gunzip_run(g, str_sub(buf_as_str(&packed), 0, 9), &none), -EBADMSG);
+        assert_int_equal(gunzip_run(g, STR(""), &none), -EBADMSG);
+        assert_int_equal(none.len, 0);
+    }
+}
+
+/* The size at a member's end is only a hint: one that lies changes nothing but how the room is made. */
+static void a_size_that_lies_is_corrupt(void **state)
+{
+    (void)state;
+    static const uint8_t lies[][4] = { { 0, 0, 0, 0 }, { 1, 0, 0, 0 }, { 0xff, 0xff, 0xff, 0xff }, { 0, 0, 1, 0 } };
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        AUTO(buf_done) struct buf packed = BUF(1000), out = BUF(1 << 20);
+        assert_int_equal(gzip_deflate(STR("hello, hello, hello, hello"), &packed), 0);
+        memcpy(packed.ptr + packed.len - 4, lies[i], 4);
+        assert_int_equal(gzip_inflate(buf_as_str(&packed), &out), -EBADMSG);
+        assert_true(out.cap < 1 << 17);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +112,8 @@ int main(void)
         cmocka_unit_test(the_output_cap_is_exact),
         cmocka_unit_test(cut_bent_or_followed_by_garbage_is_refused),
         cmocka_unit_test(zlib_s_own_form_is_read_too),
+        cmocka_unit_test(one_inflater_reads_many_bodies),
+        cmocka_unit_test(a_size_that_lies_is_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
