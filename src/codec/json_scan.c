@@ -21,18 +21,17 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
+/* What stands for itself in a string. */
+static const bool is_itself[256] = { [0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0xff] = true };
+
 static const char *check_string(const char *p, const char *end)
 {
     for (p++; p < end; p++) {
-        unsigned char c = (unsigned char)*p;
-
-        if (c == '"')
-            return p + 1;
-        if (c < 0x20)
-            return NULL;
-        if (c != '\\')
+        if (is_itself[(uint8_t)*p])
             continue;
-        if (++p >= end)
+        if (*p == '"')
+            return p + 1;
+        if (*p != '\\' || ++p >= end)
             return NULL;
         if (*p == 'u') {
             if (end - p < 5 || !is_hex(p[1]) || !is_hex(p[2]) || !is_hex(p[3]) || !is_hex(p[4]))
@@ -132,11 +131,17 @@ static const char *check_value(const char *p, const char *end, unsigned depth)
 }
 
 /* -- the walk */
-/* Quotes are rare and escaped ones rarer: look for one, then at what stands before it. */
+/* Quotes are rare and escaped ones rarer: look for one, then at what stands before it. Most strings are shorter than what calling a
+ * function costs. */
+enum { STRING_USUAL = 24 };
 static const char *end_of_string(const char *p, const char *end)
 {
-    const char *from = ++p;
+    const char *from = ++p, *usual = end - p > STRING_USUAL ? p + STRING_USUAL : end;
 
+    while (p < usual && *p != '"' && *p != '\\')
+        p++;
+    if (p < usual && *p == '"')
+        return p + 1;
     while ((p = memchr(p, '"', (size_t)(end - p)))) {
         size_t n = 0;
 
@@ -260,11 +265,6 @@ bool json_scan_next(struct json_scan *s, struct json_item *ret)
 struct json_scan json_scan_into(const struct json_item *item)
 {
     return item->kind == JSON_MAP || item->kind == JSON_LIST ? walk(item->raw) : (struct json_scan){ 0 };
-}
-
-bool json_item_is(const struct json_item *m, const char *name)
-{
-    return str_is(m->key, name);
 }
 
 /* -- values */

@@ -8,10 +8,29 @@
 enum { DEPTH_MAX = 64 };
 static const uint64_t exact_max = (uint64_t)1 << 53; /* what JavaScript's numbers hold exactly */
 
-static void put(struct jw *w, const char *p, size_t n)
+/* Room for exactly @n more bytes, NULL when there is none. Documents are made of very many small pieces: the usual case is here and not
+ * in another file. */
+static inline uint8_t *lend(struct jw *w, size_t n)
 {
-    if (w->err == 0)
-        w->err = buf_append(w->out, p, n);
+    struct buf *b = w->out;
+    uint8_t *p = NULL;
+
+    if (w->err)
+        return NULL;
+    if (b->cap > b->len && n < b->cap - b->len && n <= b->max - b->len)
+        return b->ptr + b->len;
+    w->err = buf_reserve(b, n, &p);
+    return w->err ? NULL : p;
+}
+
+static inline void put(struct jw *w, const char *p, size_t n)
+{
+    uint8_t *at = n ? lend(w, n) : NULL;
+
+    if (!at)
+        return;
+    memcpy(at, p, n);
+    w->out->len += n;
 }
 
 static void newline(struct jw *w)
@@ -95,7 +114,32 @@ static void put_escaped(struct jw *w, unsigned char c)
     put(w, text, (size_t)n);
 }
 
-static void put_string(struct jw *w, struct str s)
+/* Characters that stand for themselves: printable ASCII but for the quote and the backslash. */
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
+static void put_plain(struct jw *w, struct str s)
+{
+    uint8_t *p = lend(w, s.len + 2);
+
+    if (!p)
+        return;
+    p[0] = '"';
+    if (s.len)
+        memcpy(p + 1, s.ptr, s.len);
+    p[s.len + 1] = '"';
+    w->out->len += s.len + 2;
+}
+
+static void put_odd(struct jw *w, struct str s)
 {
     AUTO(buf_done) struct buf clean = { 0 };
     if (!utf8_is_valid(s)) {
@@ -104,8 +148,6 @@ static void put_string(struct jw *w, struct str s)
         s = buf_as_str(&clean);
     }
     put(w, "\"", 1);
-    if (s.len == 0)
-        s = STR(""); /* arithmetic on a NULL pointer is undefined even with 0 */
     size_t from = 0;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -117,6 +159,14 @@ static void put_string(struct jw *w, struct str s)
     }
     put(w, s.ptr + from, s.len - from);
     put(w, "\"", 1);
+}
+
+static void put_string(struct jw *w, struct str s)
+{
+    if (is_plain(s))
+        put_plain(w, s);
+    else
+        put_odd(w, s);
 }
 
 void jw_key_str(struct jw *w, struct str key)
