@@ -5,6 +5,8 @@
 
 #include "net/http1.h"
 
+enum { HEAD_USUAL = 384 };
+
 static bool is_clean(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -30,18 +32,40 @@ static void put_date(struct buf *b)
     buf_cstr(b, now.text);
 }
 
+/* By hand: every answer has these, and printf would be most of what they cost. */
+static void put_status(struct buf *b, int status)
+{
+    unsigned s = (unsigned)status % 1000;
+    char line[] = { 'H', 'T', 'T', 'P', '/', '1', '.', '1', ' ', (char)('0' + s / 100), (char)('0' + s / 10 % 10), (char)('0' + s % 10), ' ' };
+
+    buf_append(b, line, sizeof(line));
+    buf_cstr(b, h1_reason(status));
+    buf_append(b, "\r\n", 2);
+}
+
+static void put_line(struct buf *b, struct str key, struct str value)
+{
+    buf_str(b, key);
+    buf_append(b, ": ", 2);
+    buf_str(b, value);
+    buf_append(b, "\r\n", 2);
+}
+
 void http_res_head(const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor, struct buf *b)
 {
-    buf_printf(b, "HTTP/1.1 %d %s\r\n", res->status, h1_reason(res->status));
+    uint8_t *room;
+
+    (void)buf_reserve(b, HEAD_USUAL, &room); /* grown once */
+    put_status(b, res->status);
     put_date(b);
     if (res->content_type)
-        buf_printf(b, "Content-Type: %s\r\n", res->content_type);
+        put_line(b, STR("Content-Type"), str_of(res->content_type));
     for (size_t i = 0; i < res->n_headers; i++) {
         const struct kv *kv = &res->headers[i];
 
         /* A line break inside a value would be a header of somebody else's choice. */
         if (is_clean(kv->key) && is_clean(kv->value))
-            buf_printf(b, "%.*s: %.*s\r\n", STR_FMT(kv->key), STR_FMT(kv->value));
+            put_line(b, kv->key, kv->value);
     }
     buf_cstr(b, framing);
     if (!keep_alive)
