@@ -181,7 +181,9 @@ static int take_delta(struct control *c, const struct fact_head *head, const str
     for (size_t i = 0; i < d->n_removed; i++)
         size += BODY_OVERHEAD + d->removed[i].len;
     AUTO(buf_done) struct buf delta = BUF(size);
-    int r = delta_encode(d, &delta);
+    uint8_t *room;
+    int r = buf_reserve(&delta, size, &room); /* at once */
+    r = r < 0 ? r : delta_encode(d, &delta);
     if (r < 0)
         return r;
     if (is_blind)

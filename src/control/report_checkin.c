@@ -276,10 +276,8 @@ static uint64_t count_hosts(struct reporter *r, const struct report *in)
 }
 
 /* -- one report */
-static void record(struct control *c, struct reporter *r, const struct report *in, uint32_t flags, const struct section_news *news,
-                   enum sequence_verdict seq)
+static void record(struct control *c, struct reporter *r, const struct report *in, uint32_t flags, const struct section_news *news)
 {
-    char key[160] = "";
     struct report_checkin *last = &r->state.last;
     struct report_summary *sum = &last->summary;
     last->reporter_id = r->row.id;
@@ -302,10 +300,9 @@ static void record(struct control *c, struct reporter *r, const struct report *i
     sum->n_ips = in->n_ips;
     sum->n_macs = in->n_macs;
     r->state.checkin_id = c->next.trail++;
-    if (in->epoch.len && in->has_sequence && seq == SEQUENCE_NEW)
-        snprintf(key, sizeof(key), "%llu/%s/%llu", (unsigned long long)r->row.id, r->epoch, (unsigned long long)in->sequence);
+    /* No key: a repeat was found by the state, which is committed with the row. */
     const struct trail_row row = {
-        .id = r->state.checkin_id, .kind = TRAIL_CHECKIN, .parent = r->row.id, .at = r->state.last_seen_at, .key = str_of(key)
+        .id = r->state.checkin_id, .kind = TRAIL_CHECKIN, .parent = r->row.id, .at = r->state.last_seen_at
     };
     store_put_trail(c->store, &row, &report_checkin_record, last);
     reporter__put_state(c, r);
@@ -367,7 +364,7 @@ static int apply(struct control *c, struct reporter *r, const struct report_wait
         reporter__tell_host(c, r, w->peer, NULL);
     if (is_changed || is_first_use)
         reporter__put(c, r);
-    record(c, r, in, flags, news, seq);
+    record(c, r, in, flags, news);
     answer(r, is_resync, false, ret);
     return 0;
 }

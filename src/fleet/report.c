@@ -112,22 +112,40 @@ bool report_digest_eq(const struct report_digest *a, const struct report_digest 
 }
 
 /* -- values */
+/* Four numbers, in the one spelling there is: no leading zeros, no short forms. By hand: reports are made of them. */
+static bool is_ip4(struct str s, bool *ret_any)
+{
+    unsigned n_parts = 0, all = 0;
+    size_t i = 0;
+
+    for (; n_parts < 4; n_parts++) {
+        size_t from = i;
+        unsigned v = 0;
+
+        for (; i < s.len && i - from < 3 && s.ptr[i] >= '0' && s.ptr[i] <= '9'; i++)
+            v = v * 10 + (unsigned)(s.ptr[i] - '0');
+        if (i == from || v > 255 || (i - from > 1 && s.ptr[from] == '0'))
+            return false;
+        all |= v;
+        if (n_parts < 3 && (i >= s.len || s.ptr[i++] != '.'))
+            return false;
+    }
+    *ret_any = all == 0;
+    return i == s.len;
+}
+
 bool report_ip(struct str s, char ret[46], bool *ret_any)
 {
     char text[64];
-    struct in_addr a4;
     struct in6_addr a6;
     ptrdiff_t zone = str_find_char(s, '%');
 
     if (zone >= 0)
         s.len = (size_t)zone;
+    if (is_ip4(s, ret_any))
+        return str_copy(s, ret, 46) == 0;
     if (s.len == 0 || str_copy(s, text, sizeof(text)) < 0)
         return false;
-    if (inet_pton(AF_INET, text, &a4) == 1) { /* takes one spelling only: no leading zeros, no short forms */
-        *ret_any = a4.s_addr == 0;
-        memcpy(ret, text, s.len + 1);
-        return true;
-    }
     if (inet_pton(AF_INET6, text, &a6) != 1)
         return false;
     *ret_any = IN6_IS_ADDR_UNSPECIFIED(&a6);

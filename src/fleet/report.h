@@ -121,7 +121,7 @@ struct report {
     size_t n_ip_marks;      /* of addresses that are machines, in any order */
     size_t n_neighbors, n_connections, n_routes, n_addresses;
     size_t n_rejected, n_refusals;
-    struct report_refusal refusals[REPORT_REFUSALS];
+    struct report_refusal *refusals; /* REPORT_REFUSALS at most */
     bool is_gzip;
 };
 

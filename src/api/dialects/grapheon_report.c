@@ -12,8 +12,7 @@
 #include "fleet/inventory.h"
 
 enum {
-    ROW_LEAST = 21, /* {"ip_address":"::1"} and a comma: rows that are kept are no shorter */
-    ROW_USUAL = 150, /* what a row of a connection takes */
+    ROW_USUAL = 120, /* what a row of a connection takes; room for rows is made by it, and doubled when they are shorter */
     SECTION_BYTES = LIMIT_SECTION_BYTES - (256 << 10),
 };
 
@@ -22,14 +21,19 @@ struct reader {
     struct report *out;
     struct buf room, canonical;
     struct mark_set ips, macs;
+    size_t ips_room, macs_room;
     bool is_full_up, is_refused;
     const uint8_t *mark_key;
 };
 
 static void note(struct reader *rd, const struct report_refusal *why)
 {
-    if (rd->out->n_refusals < REPORT_REFUSALS)
-        rd->out->refusals[rd->out->n_refusals++] = *why;
+    struct report *out = rd->out;
+
+    if (!out->refusals)
+        out->refusals = arena_array(rd->a, REPORT_REFUSALS, sizeof(*out->refusals));
+    if (out->refusals && out->n_refusals < REPORT_REFUSALS)
+        out->refusals[out->n_refusals++] = *why;
 }
 
 /* A field of the report itself: the whole is refused. */
@@ -54,6 +58,85 @@ static void refuse_row(struct reader *rd, enum report_section s, size_t index, c
     note(rd, &why);
 }
 
+/* -- arrays that grow in the arena */
+static size_t first_room(struct str raw)
+{
+    return raw.len / ROW_USUAL + 8;
+}
+
+/* @v, or a copy of its @n elements with more room; NULL: the arena is full. */
+static void *with_room(struct reader *rd, void *v, size_t n, size_t room, size_t size)
+{
+    void *more = arena_array(rd->a, room, size);
+
+    if (!more)
+        rd->is_full_up = true;
+    else if (n)
+        memcpy(more, v, n * size);
+    return more;
+}
+
+static bool ips_have_room(struct reader *rd)
+{
+    struct report *out = rd->out;
+    size_t room = 2 * rd->ips_room;
+
+    if (out->n_ips < rd->ips_room)
+        return true;
+    struct str *ips = with_room(rd, out->ips, out->n_ips, room, sizeof(*ips));
+    uint64_t *marks = with_room(rd, out->ip_marks, out->n_ips, room, sizeof(*marks));
+    if (!ips || !marks)
+        return false;
+    out->ips = ips;
+    out->ip_marks = marks;
+    rd->ips_room = room;
+    return true;
+}
+
+static bool macs_have_room(struct reader *rd)
+{
+    struct report *out = rd->out;
+
+    if (out->n_macs < rd->macs_room)
+        return true;
+    struct str *macs = with_room(rd, out->macs, out->n_macs, 2 * rd->macs_room, sizeof(*macs));
+    if (!macs)
+        return false;
+    out->macs = macs;
+    rd->macs_room *= 2;
+    return true;
+}
+
+static bool rows_have_room(struct reader *rd, struct report_rows *in, size_t *room)
+{
+    if (in->n_rows < *room)
+        return true;
+    struct fact_row *rows = with_room(rd, in->rows, in->n_rows, 2 * *room, sizeof(*rows));
+    uint64_t *marks = with_room(rd, in->marks, in->n_rows, 2 * *room, sizeof(*marks));
+    struct str *macs = with_room(rd, in->macs, in->n_rows, 2 * *room, sizeof(*macs));
+    if (!rows || !marks || !macs)
+        return false;
+    in->rows = rows;
+    in->marks = marks;
+    in->macs = macs;
+    *room *= 2;
+    return true;
+}
+
+static bool removed_have_room(struct reader *rd, struct report_rows *in, size_t *room)
+{
+    if (in->n_removed < *room)
+        return true;
+    struct str *removed = with_room(rd, in->removed, in->n_removed, 2 * *room, sizeof(*removed));
+    uint64_t *marks = with_room(rd, in->removed_marks, in->n_removed, 2 * *room, sizeof(*marks));
+    if (!removed || !marks)
+        return false;
+    in->removed = removed;
+    in->removed_marks = marks;
+    *room *= 2;
+    return true;
+}
+
 /* -- addresses seen */
 static void see_ips(struct reader *rd, const struct grapheon_row *row)
 {
@@ -62,12 +145,12 @@ static void see_ips(struct reader *rd, const struct grapheon_row *row)
     for (size_t i = 0; i < row->n_ips; i++) {
         uint64_t mark = siphash(rd->mark_key, row->ips[i]);
 
-        if (!mark_set_add(&rd->ips, mark))
+        if (!ips_have_room(rd) || !mark_set_add(&rd->ips, mark))
             continue;
         out->ips[out->n_ips++] = row->ips[i];
         out->ip_marks[out->n_ip_marks++] = mark;
     }
-    if (row->mac.len && mark_set_add(&rd->macs, siphash(rd->mark_key, row->mac)))
+    if (row->mac.len && macs_have_room(rd) && mark_set_add(&rd->macs, siphash(rd->mark_key, row->mac)))
         out->macs[out->n_macs++] = row->mac;
 }
 
@@ -97,20 +180,27 @@ static void add_digest(struct reader *rd, enum report_section s, const struct js
 }
 
 /* -- rows */
-static void keep_row(struct reader *rd, struct report_rows *in, struct mark_set *keys, const struct grapheon_row *row, size_t *bytes)
+struct keeping {
+    struct mark_set keys;
+    size_t room, bytes;
+};
+
+static void keep_row(struct reader *rd, struct report_rows *in, struct keeping *k, const struct grapheon_row *row)
 {
     uint64_t mark = siphash(rd->mark_key, row->key);
     size_t at = in->n_rows;
 
-    if (!mark_set_add(keys, mark)) { /* told twice: the later word counts */
+    if (!rows_have_room(rd, in, &k->room))
+        return;
+    if (!mark_set_add(&k->keys, mark)) { /* told twice: the later word counts */
         for (at = 0; at < in->n_rows && in->marks[at] != mark; at++)
             ;
-    } else if (in->n_rows == LIMIT_SECTION_ROWS || *bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
+    } else if (in->n_rows == LIMIT_SECTION_ROWS || k->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
         in->n_dropped++;
         return;
     } else {
         in->n_rows++;
-        *bytes += row->key.len + row->json.len + 8;
+        k->bytes += row->key.len + row->json.len + 8;
     }
     in->rows[at] = (struct fact_row){ row->key, row->json };
     in->marks[at] = mark;
@@ -121,31 +211,32 @@ static size_t read_rows(struct reader *rd, enum report_section s, const struct j
 {
     struct report_rows *in = &rd->out->sections[s];
     struct json_scan walk = json_scan_into(list);
-    size_t room = list->raw.len / ROW_LEAST + 2, n_told = 0, bytes = 0;
-    struct mark_set keys = { 0 }, told = { 0 };
+    struct keeping k = { .room = first_room(list->raw) };
+    size_t n_told = 0;
+    struct mark_set told = { 0 };
     struct report_refusal why;
     struct grapheon_row row;
 
     in->is_told = true;
-    in->rows = arena_array(rd->a, room, sizeof(*in->rows));
-    in->marks = arena_array(rd->a, room, sizeof(*in->marks));
-    in->macs = arena_array(rd->a, room, sizeof(*in->macs));
+    in->rows = arena_array(rd->a, k.room, sizeof(*in->rows));
+    in->marks = arena_array(rd->a, k.room, sizeof(*in->marks));
+    in->macs = arena_array(rd->a, k.room, sizeof(*in->macs));
     if (!in->rows || !in->marks || !in->macs) {
         rd->is_full_up = true;
         return 0;
     }
-    mark_set_room(&keys, (uint32_t)(list->raw.len / ROW_USUAL));
+    mark_set_room(&k.keys, (uint32_t)(list->raw.len / ROW_USUAL));
     for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up; n_told++) {
         if (in->has_digest)
             add_digest(rd, s, &m, &told, &in->added);
         if (grapheon_read_row(rd->a, &rd->room, s, &m, rd->out->tells_removals, &row, &why)) {
-            keep_row(rd, in, &keys, &row, &bytes);
+            keep_row(rd, in, &k, &row);
             see_ips(rd, &row);
         } else {
             refuse_row(rd, s, m.index, &why);
         }
     }
-    mark_set_done(&keys);
+    mark_set_done(&k.keys);
     mark_set_done(&told);
     rd->is_full_up |= arena_left(rd->a) < 64;
     return n_told;
@@ -155,11 +246,13 @@ static void read_removed(struct reader *rd, enum report_section s, const struct 
 {
     struct report_rows *in = &rd->out->sections[s];
     struct json_scan walk = json_scan_into(list);
-    size_t room = list->raw.len / ROW_LEAST + 2;
+    size_t room = first_room(list->raw);
     struct mark_set told = { 0 };
     struct report_refusal why;
     struct grapheon_row row;
 
+    in->n_removed = 0; /* a section named twice: the later word counts */
+    in->gone = (struct report_digest){ 0 };
     in->removed = arena_array(rd->a, room, sizeof(*in->removed));
     in->removed_marks = arena_array(rd->a, room, sizeof(*in->removed_marks));
     rd->is_full_up |= !in->removed || !in->removed_marks;
@@ -167,7 +260,8 @@ static void read_removed(struct reader *rd, enum report_section s, const struct 
         if (in->has_digest)
             add_digest(rd, s, &m, &told, &in->gone);
         /* what was refused when it came is not here to be removed */
-        if (!grapheon_read_row(rd->a, &rd->room, s, &m, true, &row, &why) || in->n_removed == LIMIT_SECTION_ROWS)
+        if (!grapheon_read_row(rd->a, &rd->room, s, &m, true, &row, &why) || in->n_removed == LIMIT_SECTION_ROWS ||
+            !removed_have_room(rd, in, &room))
             continue;
         in->removed[in->n_removed] = row.key;
         in->removed_marks[in->n_removed++] = siphash(rd->mark_key, row.key);
@@ -333,12 +427,18 @@ static bool read_member(struct reader *rd, const struct json_item *m, struct mem
 
 static bool begin(struct reader *rd, struct arena *a, struct str text, struct report *ret)
 {
-    size_t room = text.len / 10 + 8; /* no row of 21 bytes has more than two */
-
-    *rd = (struct reader){ .a = a, .out = ret, .room = BUF(LIMIT_ROW_BYTES), .canonical = BUF(64 << 10), .mark_key = report_mark_key() };
-    ret->ips = arena_array(a, room, sizeof(*ret->ips));
-    ret->ip_marks = arena_array(a, room, sizeof(*ret->ip_marks));
-    ret->macs = arena_array(a, room / 2 + 1, sizeof(*ret->macs));
+    *rd = (struct reader){
+        .a = a,
+        .out = ret,
+        .room = BUF(LIMIT_ROW_BYTES),
+        .canonical = BUF(64 << 10),
+        .mark_key = report_mark_key(),
+        .ips_room = first_room(text),
+        .macs_room = first_room(text) / 2,
+    };
+    ret->ips = arena_array(a, rd->ips_room, sizeof(*ret->ips));
+    ret->ip_marks = arena_array(a, rd->ips_room, sizeof(*ret->ip_marks));
+    ret->macs = arena_array(a, rd->macs_room, sizeof(*ret->macs));
     mark_set_room(&rd->ips, (uint32_t)(text.len / ROW_USUAL));
     return ret->ips && ret->ip_marks && ret->macs;
 }

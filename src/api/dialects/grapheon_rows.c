@@ -120,16 +120,16 @@ struct row_json {
     char before;
 };
 
-static inline void put_key(struct row_json *j, const char *key)
+/* As it is written, its length known to the compiler. */
+#define KEY(name) STR("\"" name "\":")
+
+static inline void put_key(struct row_json *j, struct str key)
 {
-    j->err |= add_char(j->out, j->before);
-    j->err |= add_char(j->out, '"');
-    j->err |= add_cstr(j->out, key);
-    j->err |= add(j->out, "\":", 2);
+    j->err |= add_char(j->out, j->before) | add_str(j->out, key);
     j->before = ',';
 }
 
-static void put_str(struct row_json *j, const char *key, struct str s)
+static void put_str(struct row_json *j, struct str key, struct str s)
 {
     bool is_plain = true;
 
@@ -163,7 +163,7 @@ static int put_digits(struct buf *out, int64_t v)
     return add(out, p, (size_t)(text + sizeof(text) - p));
 }
 
-static void put_int(struct row_json *j, const char *key, int64_t v)
+static void put_int(struct row_json *j, struct str key, int64_t v)
 {
     put_key(j, key);
     j->err |= put_digits(j->out, v);
@@ -222,12 +222,12 @@ static bool read_address(struct row_reader *r, struct buf *room, const struct js
     if (prefix >= 0)
         j.err |= add_char(room, '/') | put_digits(room, prefix);
     size_t split = room->len;
-    put_str(&j, "interface", interface);
-    put_str(&j, "address", str_of(ip.text));
+    put_str(&j, KEY("interface"), interface);
+    put_str(&j, KEY("address"), str_of(ip.text));
     if (prefix >= 0)
-        put_int(&j, "prefix", prefix);
-    put_str(&j, "family", str_of(family_of(ip.text)));
-    put_str(&j, "mac", str_of(mac));
+        put_int(&j, KEY("prefix"), prefix);
+    put_str(&j, KEY("family"), str_of(family_of(ip.text)));
+    put_str(&j, KEY("mac"), str_of(mac));
     keep_ip(r, &ip, ret);
     ret->mac = mac[0] ? arena_str(r->a, str_of(mac)) : STR_NONE;
     return finish(r, &j, split, ret);
@@ -258,11 +258,11 @@ static bool read_neighbor(struct row_reader *r, struct buf *room, const struct j
     struct row_json j = { room, 0, '{' };
     j.err |= add_str(room, or_dash(interface)) | add_char(room, ' ') | add_cstr(room, ip.text);
     size_t split = room->len;
-    put_str(&j, "interface", interface);
-    put_str(&j, "address", str_of(ip.text));
-    put_str(&j, "mac", str_of(mac));
-    put_str(&j, "state", state);
-    put_str(&j, "hostname", hostname);
+    put_str(&j, KEY("interface"), interface);
+    put_str(&j, KEY("address"), str_of(ip.text));
+    put_str(&j, KEY("mac"), str_of(mac));
+    put_str(&j, KEY("state"), state);
+    put_str(&j, KEY("hostname"), hostname);
     keep_ip(r, &ip, ret);
     ret->mac = mac[0] ? arena_str(r->a, str_of(mac)) : STR_NONE;
     return finish(r, &j, split, ret);
@@ -330,18 +330,18 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     if (is_precise && pid != INT64_MIN)
         j.err |= add(room, " pid ", 5) | put_digits(room, pid);
     size_t split = room->len;
-    put_str(&j, "protocol", w.protocol);
-    put_str(&j, "address", str_of(here.text));
-    put_int(&j, "port", here_port);
+    put_str(&j, KEY("protocol"), w.protocol);
+    put_str(&j, KEY("address"), str_of(here.text));
+    put_int(&j, KEY("port"), here_port);
     if (!there.is_any || there_port > 0)
-        put_str(&j, "peer_address", str_of(there.text));
+        put_str(&j, KEY("peer_address"), str_of(there.text));
     if (there_port >= 0)
-        put_int(&j, "peer_port", there_port);
-    put_str(&j, "state", w.state);
-    put_str(&j, "interface", w.interface);
+        put_int(&j, KEY("peer_port"), there_port);
+    put_str(&j, KEY("state"), w.state);
+    put_str(&j, KEY("interface"), w.interface);
     if (pid != INT64_MIN)
-        put_int(&j, "pid", pid);
-    put_str(&j, "process", w.process);
+        put_int(&j, KEY("pid"), pid);
+    put_str(&j, KEY("process"), w.process);
     keep_ip(r, &here, ret);
     keep_ip(r, &there, ret);
     return finish(r, &j, split, ret);
@@ -377,15 +377,15 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
     if (table >= 0)
         j.err |= add(room, " table ", 7) | put_digits(room, table);
     size_t split = room->len;
-    put_str(&j, "destination", destination);
-    put_str(&j, "family", family);
-    put_str(&j, "gateway", gateway.is_there ? str_of(gateway.text) : STR_NONE);
-    put_str(&j, "interface", interface);
-    put_str(&j, "source", source.is_there ? str_of(source.text) : STR_NONE);
+    put_str(&j, KEY("destination"), destination);
+    put_str(&j, KEY("family"), family);
+    put_str(&j, KEY("gateway"), gateway.is_there ? str_of(gateway.text) : STR_NONE);
+    put_str(&j, KEY("interface"), interface);
+    put_str(&j, KEY("source"), source.is_there ? str_of(source.text) : STR_NONE);
     if (metric >= 0)
-        put_int(&j, "metric", metric);
+        put_int(&j, KEY("metric"), metric);
     if (table >= 0)
-        put_int(&j, "table", table);
+        put_int(&j, KEY("table"), table);
     keep_ip(r, &source, ret);
     keep_ip(r, &gateway, ret);
     return finish(r, &j, split, ret);

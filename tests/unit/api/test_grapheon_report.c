@@ -130,6 +130,45 @@ static void refused_rows_count_in_the_digest(void **state)
     assert_int_equal(rows_of(REPORT_ROUTES)->n_rows, 0);
 }
 
+/* Room for the first list's rows must not be taken for that of the second. */
+static void of_removals_told_twice_the_later_word_counts(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf b = BUF(1 << 20);
+    (void)buf_cstr(&b, "{" HEAD ",\"removed\":{\"neighbors\":[");
+    for (int i = 0; i < 2000; i++)
+        (void)buf_printf(&b, "%s{\"ip_address\":\"10.0.%d.%d\"}", i ? "," : "", i / 250, i % 250 + 1);
+    (void)buf_cstr(&b, "],\"neighbors\":[{\"ip_address\":\"::1\"}]}}");
+    assert_int_equal(read_text(buf_as_cstr(&b)), GRAPHEON_READ_OK);
+    assert_int_equal(rows_of(REPORT_NEIGHBORS)->n_removed, 1);
+    assert_true(str_is(rows_of(REPORT_NEIGHBORS)->removed[0], "- ::1"));
+}
+
+static void short_rows_outgrow_the_room_made_for_usual_ones(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf b = BUF(1 << 20);
+    (void)buf_cstr(&b, "{" HEAD ",\"removed\":{\"neighbors\":[");
+    for (int i = 0; i < 1500; i++)
+        (void)buf_printf(&b, "%s{\"ip_address\":\"1.0.%d.%d\"}", i ? "," : "", i / 250, i % 250 + 1);
+    (void)buf_cstr(&b, "]},\"neighbors\":[");
+    for (int i = 0; i < 1500; i++)
+        (void)buf_printf(&b, "%s{\"ip_address\":\"2.0.%d.%d\",\"mac_address\":\"02:00:00:00:%02x:%02x\"}", i ? "," : "", i / 250,
+                         i % 250 + 1, i / 250, i % 250 + 1);
+    (void)buf_cstr(&b, "]}");
+    assert_int_equal(read_text(buf_as_cstr(&b)), GRAPHEON_READ_OK);
+    assert_int_equal(rows_of(REPORT_NEIGHBORS)->n_removed, 1500);
+    assert_true(str_is(rows_of(REPORT_NEIGHBORS)->removed[1499], "- 1.0.5.250"));
+    assert_int_equal(rows_of(REPORT_NEIGHBORS)->n_rows, 1500);
+    assert_true(str_is(rows_of(REPORT_NEIGHBORS)->rows[1499].key, "- 2.0.5.250"));
+    assert_true(str_is(rows_of(REPORT_NEIGHBORS)->macs[1499], "02:00:00:00:05:fa"));
+    assert_int_equal(r.n_ips, 1500);
+    assert_int_equal(r.n_ip_marks, 1500);
+    assert_int_equal(r.n_macs, 1500);
+    for (size_t i = 0; i < r.n_ips; i++)
+        assert_true(r.ips[i].len >= 7);
+}
+
 static void bad_rows_say_where_and_why(void **state)
 {
     (void)state;
@@ -260,6 +299,8 @@ int main(void)
         T(of_a_thing_told_twice_the_later_word_counts),
         T(digests_are_those_of_the_page),
         T(refused_rows_count_in_the_digest),
+        T(of_removals_told_twice_the_later_word_counts),
+        T(short_rows_outgrow_the_room_made_for_usual_ones),
         T(bad_rows_say_where_and_why),
         T(texts_end_at_their_number_of_characters),
         T(more_rows_than_a_section_holds_are_dropped_and_counted),
