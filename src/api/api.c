@@ -60,6 +60,7 @@ void api_free(struct api *a)
     if (!a)
         return;
     sigma_stop(a);
+    grapheon_stop(a);
     native_done(a);
     throttle_free(a->refusals);
     router_free(a->router);

@@ -29,6 +29,7 @@ struct api {
     size_t n_ws;
     struct native *native;
     struct pulled *sigma_pulls; /* questions about ports that were dialled (dialects/sigma_ports.c) */
+    struct grapheon_intake *grapheon; /* check-ins being read (dialects/grapheon_intake.c); NULL before the first */
     usec_t started_mono;
     const char *not_ready; /* static text or NULL */
     bool is_draining;

@@ -1,8 +1,10 @@
 """The Graphēon accent of the server, spoken to by an agent and a console of our own making (grapheon_agent.py)."""
+import collections
 import concurrent.futures
 import gzip
 import json
 import re
+import socket
 
 import pytest
 import requests
@@ -458,6 +460,31 @@ def test_many_at_once_stay_in_order_and_lose_nothing(g, server):
     for a in agents:
         assert g.api("GET", f"/{g.id_of(a)}/checkins")["total"] == 15
         assert len(g.rows(a, "connections")) == (20 if a.ext else 34)
+
+
+def test_a_burst_is_queued_and_not_refused(g, server):
+    """Five hundred connections send at once; what waits does so as small as it was sent."""
+    key = g.key(auto_approve=True)["enrollment_key"]
+    agents = [GrapheonAgent(server, f"h{i}", ext=True) for i in range(20)]
+    conns = []
+    for a in agents:
+        a.register(key)
+    for i in range(500):
+        a = agents[i % 20]
+        body = gzip.compress(json.dumps(a.report(sequence_number=i + 1)[0]).encode())
+        c = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=60)
+        c.sendall(f"POST /api/agents/check-in HTTP/1.1\r\nHost: x\r\nX-Agent-Api-Key: {a.api_key}\r\nContent-Encoding: gzip\r\n"
+                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
+        conns.append((c, body[-1:]))
+    for c, last in conns:
+        c.sendall(last)
+    statuses = collections.Counter()
+    for c, _ in conns:
+        with c, c.makefile("rb") as f:
+            statuses[f.readline().split()[1]] += 1
+    assert statuses == {b"200": 500}
+    for a in agents:
+        assert g.api("GET", f"/{g.id_of(a)}/checkins")["total"] == 25
 
 
 def test_what_was_answered_survives_a_kill(g, server):

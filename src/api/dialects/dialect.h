@@ -55,6 +55,7 @@ extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
 void sigma_start(struct api *a);
 void sigma_drain(struct api *a);
 void sigma_stop(struct api *a);
+void grapheon_stop(struct api *a);
 
 /* The options of the accents. */
 const struct dialect_conf *dialect_conf(const struct call *c);

@@ -45,6 +45,29 @@ enum grapheon_read { GRAPHEON_READ_OK, GRAPHEON_READ_JSON, GRAPHEON_READ_FIELDS,
 enum grapheon_read grapheon_read_report(struct arena *a, struct str text, bool strict, struct report *ret);
 /* The rows of a registration's address list, as grapheon_read_report() reads them: into @ret->sections[0], ips, macs. */
 enum grapheon_read grapheon_read_addresses(struct arena *a, struct str list, struct report *ret);
+/* -- grapheon_intake.c: bodies of check-ins on their way to being read */
+struct grapheon_intake;
+struct grapheon_job {
+    struct call *c; /* held */
+    struct report_pass pass;
+    char peer[64];
+    struct report report; /* as read; strings in .text and .arena */
+    enum grapheon_read got;
+    int inflated; /* 0, or -errno of gunzip_run(): then nothing was read */
+    /* the intake's */
+    struct grapheon_intake *in;
+    struct buf raw, text;
+    struct arena *arena;
+    bool is_gzip, is_strict, is_open, is_read;
+    struct grapheon_job *next_waiting, *next_in_lane;
+};
+/* Copies the request's body and reads it on a pool thread; grapheon_on_report() has it then, after those the agent sent earlier. 0, or
+ * -EAGAIN report.overloaded and nothing happens. */
+int grapheon_take_in(struct call *c, const struct report_pass *pass, bool is_gzip, struct err *err);
+/* grapheon_checkin.c: @j has been read (@j->c may be gone meanwhile). It is given back with grapheon_job_done(), now or later. */
+void grapheon_on_report(struct grapheon_job *j);
+void grapheon_job_done(struct grapheon_job *j);
+
 /* grapheon_rows.c: one row. False: refused, and why in @why. */
 struct grapheon_row {
     struct str key, json, ips[2], mac;

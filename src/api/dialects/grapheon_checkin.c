@@ -1,29 +1,16 @@
 /* api/dialects/grapheon_checkin.c - what agents send: registrations and check-ins.
  *
- * The body of a check-in is inflated and read on a pool thread; the loop only looks at the key before and hands the report to control
- * behind. Reports of one agent keep their order: one that was read earlier than its predecessor waits for it.
- *
- *   loop: key -> bytes copied ── pool: inflate, read ── loop: in order -> control -> reply when it is on disk
+ *   check-in: key -> grapheon_intake.c: inflated and read on a pool thread -> control, in the agent's order -> reply when it is on disk
  */
 #include <errno.h>
 #include <stdio.h>
-
-#include <utlist.h>
 
 #include "api/dialects/grapheon.h"
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "codec/gzip.h"
 
-enum {
-    JOBS_MAX = 256,           /* check-ins being read; beyond it 503 */
-    JOBS_BYTES_MAX = 64 << 20, /* and what they may inflate to together */
-    ARENA_FACTOR = 24,        /* what reading takes, in bytes per byte of text: rows of 21 bytes become 400 */
-    ARENA_BASE = 256 << 10,
-    BATCHES_MAX = 2,
-    ANSWER_BYTES = 12 << 10,
-};
+enum { ANSWER_BYTES = 12 << 10 };
 
 /* -- registering */
 static void answer_register(struct call *c, const struct register_answer *a)
@@ -170,71 +157,7 @@ void grapheon_on_register(struct call *c)
     secret_wipe(a.api_key, sizeof(a.api_key));
 }
 
-/* -- check-ins: a job is one on its way through the pool */
-struct job {
-    struct call *c; /* held */
-    struct report_pass pass;
-    char peer[64];
-    bool is_gzip, is_strict, is_read, is_handed;
-    struct buf raw, text;
-    struct arena *arena;
-    struct report report;
-    enum grapheon_read got;
-    int inflated; /* of gzip_inflate() */
-    struct job *prev, *next;
-    struct job *next_in_batch;
-};
-static struct job *jobs; /* in the order they came; the core loop's */
-static size_t n_jobs, jobs_bytes;
-
-/* What waits while the pool is busy goes to it together: under load a hand-over to another thread costs as much as reading a report. */
-struct batch {
-    struct job *first;
-    struct loop *loop;
-};
-static struct job *unread, **unread_end = &unread;
-static unsigned n_batches;
-
-static void job_free(struct job *j)
-{
-    DL_DELETE(jobs, j);
-    n_jobs--;
-    jobs_bytes -= j->pass.max_report_bytes;
-    buf_done(&j->raw);
-    buf_done(&j->text);
-    arena_free(j->arena);
-    call_unref(j->c);
-    free(j);
-}
-
-static void read_body(struct job *j)
-{
-    struct str text = buf_as_str(&j->raw);
-
-    if (j->is_gzip && text.len) {
-        bool is_gzip = text.len > 2 && (unsigned char)text.ptr[0] == 0x1f && (unsigned char)text.ptr[1] == 0x8b;
-
-        j->inflated = is_gzip ? gzip_inflate(text, &j->text) : -EBADMSG;
-        text = buf_as_str(&j->text);
-    } else if (text.len > j->pass.max_report_bytes) {
-        j->inflated = -EMSGSIZE;
-    }
-    if (j->inflated < 0)
-        return;
-    j->arena = arena_new(ARENA_BASE + ARENA_FACTOR * text.len);
-    j->got = grapheon_read_report(j->arena, text, j->is_strict, &j->report);
-    j->report.is_gzip = j->is_gzip;
-}
-
-/* On a pool thread. */
-static void read_batch(void *ctx)
-{
-    const struct batch *b = ctx;
-
-    for (struct job *j = b->first; j; j = j->next_in_batch)
-        read_body(j);
-}
-
+/* -- check-ins */
 static void write_rejected(struct jw *w, const struct report *r)
 {
     jw_key(w, "rows_rejected");
@@ -254,16 +177,14 @@ static void write_rejected(struct jw *w, const struct report *r)
     jw_end_list(w);
 }
 
-static void answer_checkin(struct call *c, const struct job *j, const struct report_answer *a)
+static void answer_checkin(struct call *c, const struct report *r, const struct report_answer *a)
 {
-    const struct report *r = &j->report;
     const struct grapheon_seen_lists all = { r->ips, r->macs, r->n_ips, r->n_macs };
     struct jw *w = call_json(c);
     struct reporter_view v;
     struct err err = { 0 };
-    char now[32];
-
     uint8_t *room;
+    char now[32];
 
     if (reporter_find(c->control, a->reporter_id, &v, &err) < 0) {
         grapheon_error(c, &err);
@@ -300,19 +221,19 @@ static void answer_checkin(struct call *c, const struct job *j, const struct rep
 
 static void on_taken(void *ctx, int result, const struct err *err, const struct report_answer *a)
 {
-    struct job *j = ctx;
+    struct grapheon_job *j = ctx;
 
     if (!call_is_gone(j->c)) {
         if (result < 0)
             grapheon_error(j->c, err);
         else
-            answer_checkin(j->c, j, a);
+            answer_checkin(j->c, &j->report, a);
     }
-    job_free(j);
+    grapheon_job_done(j);
 }
 
 /* What the reading found wrong with the whole; true when nothing. */
-static bool is_readable(struct job *j)
+static bool is_readable(struct grapheon_job *j)
 {
     struct call *c = j->c;
     struct err err = { 0 };
@@ -325,7 +246,8 @@ static bool is_readable(struct job *j)
     else if (j->got == GRAPHEON_READ_JSON)
         (void)err_set(&err, -EINVAL, "json.syntax", "the body is not JSON");
     else if (j->got == GRAPHEON_READ_FIELDS)
-        (void)err_set(&err, -EINVAL, "field.invalid", "%s: %s", j->report.refusals[0].field, j->report.refusals[0].message);
+        (void)err_set(&err, -EINVAL, "field.invalid", "%s: %s", j->report.n_refusals ? j->report.refusals[0].field : "unknown",
+                      j->report.n_refusals ? j->report.refusals[0].message : "is not valid");
     else
         return true;
     (void)report_refused(c->control, &j->pass, j->peer, &err);
@@ -336,71 +258,13 @@ static bool is_readable(struct job *j)
     return false;
 }
 
-static void hand_in(struct job *j)
+void grapheon_on_report(struct grapheon_job *j)
 {
-    j->is_handed = true;
     if (call_is_gone(j->c) || !is_readable(j)) {
-        job_free(j); /* who left gets no answer and sends it again: nothing was promised */
+        grapheon_job_done(j); /* who left gets no answer and sends it again: nothing was promised */
         return;
     }
     report_checkin(j->c->control, &j->pass, &j->report, j->peer, on_taken, j);
-}
-
-/* The oldest of this agent that is still to be handed in, if it has been read. */
-static struct job *next_of(uint64_t reporter_id)
-{
-    struct job *j;
-
-    DL_FOREACH(jobs, j)
-    if (j->pass.reporter_id == reporter_id && !j->is_handed)
-        return j->is_read ? j : NULL;
-    return NULL;
-}
-
-static void send_batch(struct loop *loop);
-
-static void on_read(void *ctx)
-{
-    struct batch *b = ctx;
-    struct job *j;
-    struct loop *loop = b->loop;
-    uint64_t agents[JOBS_MAX];
-    size_t n = 0;
-
-    for (j = b->first; j; j = j->next_in_batch) {
-        j->is_read = true;
-        agents[n++] = j->pass.reporter_id;
-    }
-    free(b);
-    n_batches--;
-    if (unread)
-        send_batch(loop); /* the pool goes on while we are busy with these */
-    for (size_t i = 0; i < n; i++)
-        while ((j = next_of(agents[i])))
-            hand_in(j);
-}
-
-static void send_batch(struct loop *loop)
-{
-    struct batch *b = xnew0(struct batch);
-
-    *b = (struct batch){ unread, loop };
-    unread = NULL;
-    unread_end = &unread;
-    n_batches++;
-    loop_work(loop, read_batch, on_read, b);
-}
-
-static bool has_room(struct call *c, const struct report_pass *pass)
-{
-    struct err err = { 0 };
-
-    if (n_jobs < JOBS_MAX && jobs_bytes + pass->max_report_bytes <= JOBS_BYTES_MAX)
-        return true;
-    call_header(c, "retry-after", "1");
-    (void)err_set(&err, -EAGAIN, "report.overloaded", "too many reports at once: send it again in a moment");
-    reply_error(c, &err);
-    return false;
 }
 
 static int check_head(struct call *c, struct report_pass *pass, bool *ret_gzip, struct err *err)
@@ -433,23 +297,8 @@ void grapheon_on_checkin(struct call *c)
         grapheon_error(c, &err);
         return;
     }
-    if (!has_room(c, &pass))
-        return;
-    struct job *j = xnew0(struct job);
-
-    *j = (struct job){ .c = call_ref(c),
-                       .pass = pass,
-                       .is_gzip = is_gzip,
-                       .is_strict = dialect_conf(c)->grapheon_strict,
-                       .raw = BUF(c->req->body.len),
-                       .text = BUF(pass.max_report_bytes) };
-    (void)snprintf(j->peer, sizeof(j->peer), "%s", c->peer_addr);
-    (void)buf_str(&j->raw, c->req->body); /* the request may be gone before it was read */
-    DL_APPEND(jobs, j);
-    n_jobs++;
-    jobs_bytes += pass.max_report_bytes;
-    *unread_end = j;
-    unread_end = &j->next_in_batch;
-    if (n_batches < BATCHES_MAX)
-        send_batch(c->api->conf.loop);
+    if (grapheon_take_in(c, &pass, is_gzip, &err) < 0) {
+        call_header(c, "retry-after", "1");
+        reply_error(c, &err);
+    }
 }

@@ -88,8 +88,12 @@ static void texts(struct jw *w, const char *key, const struct str *v, size_t n)
 }
 
 /* -- policies and keys */
-static void write_policy(struct jw *w, const struct report_policy *p, int64_t agent_count)
+void grapheon_policy(struct jw *w, const struct report_policy *p, int64_t agent_count)
 {
+    if (!p) {
+        jw_null(w);
+        return;
+    }
     jw_map(w);
     number(w, "id", p->id);
     text(w, "name", p->name);
@@ -117,37 +121,6 @@ static void write_policy(struct jw *w, const struct report_policy *p, int64_t ag
     else
         jw_null(w);
     jw_end_map(w);
-}
-
-/* An answer to a check-in has the policy three times, as upstream's has: it is written once and copied. The core loop's. */
-static struct {
-    uint64_t id;
-    usec_t updated_at;
-    struct buf text;
-} last_policy = { .text = { .max = 64 << 10 } };
-
-void grapheon_policy(struct jw *w, const struct report_policy *p, int64_t agent_count)
-{
-    if (!p) {
-        jw_null(w);
-        return;
-    }
-    if (agent_count >= 0) {
-        write_policy(w, p, agent_count);
-        return;
-    }
-    if (last_policy.id != p->id || last_policy.updated_at != p->updated_at) {
-        struct jw once = JW(&last_policy.text);
-
-        buf_reset(&last_policy.text);
-        write_policy(&once, p, -1);
-        last_policy.id = jw_done(&once) == 0 ? p->id : 0;
-        last_policy.updated_at = p->updated_at;
-    }
-    if (last_policy.id == p->id)
-        jw_raw(w, buf_as_str(&last_policy.text));
-    else
-        write_policy(w, p, -1);
 }
 
 void grapheon_key(struct jw *w, struct control *c, const struct enroll_key *k)
