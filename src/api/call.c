@@ -73,6 +73,13 @@ struct jw *call_json(struct call *c)
 
 /* -- the head: how much body may come */
 
+static bool body_is_at_most(const struct http_req *req, size_t n)
+{
+    uint64_t length;
+
+    return str_to_u64(http_header(req, "content-length"), &length) == 0 && length <= n;
+}
+
 /* Before the credential is known only small bodies are taken in; large ones need at least a credential that
  * could be good. */
 int64_t call__head(void *ctx, const struct http_req *req)
@@ -82,7 +89,7 @@ int64_t call__head(void *ctx, const struct http_req *req)
     struct principal who;
     struct err err = { 0 };
     usec_t wait = 0;
-    size_t cap;
+    size_t cap, low;
     int r;
 
     router_match(a->router, req, req->arena, &m);
@@ -92,6 +99,9 @@ int64_t call__head(void *ctx, const struct http_req *req)
     if (cap <= LIMIT_HTTP_BODY_DEFAULT || m.route->auth == AUTH_NONE ||
         (m.route->auth == AUTH_AGENT && !(m.route->flags & ROUTE_PROVE_HEAD)))
         return (int64_t)cap;
+    low = m.route->cap_unproven ? m.route->cap_unproven : LIMIT_HTTP_BODY_DEFAULT;
+    if (body_is_at_most(req, low))
+        return (int64_t)low;
     if (m.route->dialect && m.route->dialect->prove) {
         /* Gone already, so that nothing it says is sent: the refusal comes with the request. */
         struct call asking = { .api = a, .control = a->control, .req = req, .route = m.route, .arena = req->arena, .is_gone = true };
@@ -102,7 +112,7 @@ int64_t call__head(void *ctx, const struct http_req *req)
     } else {
         r = auth_operator(a, req, &who, &wait, &err);
     }
-    return r < 0 ? LIMIT_HTTP_BODY_DEFAULT : (int64_t)cap;
+    return (int64_t)(r < 0 ? low : cap);
 }
 
 /* net answers by itself, before there is a call: still in the accent of the row that would have answered. */
@@ -117,7 +127,8 @@ void call__error_body(void *ctx, const struct http_req *req, int status, const c
                   text && text[0] ? text : "the request was refused");
     if (req && req->arena)
         router_match(a->router, req, req->arena, &m);
-    if (m.outcome == ROUTE_FOUND && m.route && m.route->dialect)
+    /* A path that surfaces share may be claimed by what stands in the body, and that has not come: a form that suits them all. */
+    if (m.outcome == ROUTE_UNCLAIMED || (m.outcome == ROUTE_FOUND && m.route->dialect))
         dialect_error_json(&err, out);
     else
         reply_error_json(&err, NULL, out);

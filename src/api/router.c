@@ -1,5 +1,5 @@
 /* api/router.c - see router.h. Patterns are cut once at registration; a lookup compares segments row by row:
- * some seventy rows cost less than the parsing of the request's head. */
+ * some hundreds of rows cost less than the parsing of the request's head. */
 #include "api/router.h"
 
 #include <assert.h>
@@ -111,7 +111,7 @@ static bool pattern_fits(const struct pattern *p, const struct str *segs, size_t
 {
     if (p->is_bad || p->n != n)
         return false;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = n; i-- > 0;) /* from behind: most begin alike */
         if (p->is_param[i] ? segs[i].len == 0 : !str_eq(p->seg[i], segs[i]))
             return false;
     return true;

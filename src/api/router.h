@@ -55,6 +55,7 @@ struct route {
     route_claims_fn claims; /* rows that share a path: is this request mine? */
     const char *summary;
     const struct dialect *dialect; /* whose accent answers (api/dialects/dialect.h); NULL: ours */
+    size_t cap_unproven;           /* ROUTE_PROVE_HEAD: of the body of who has not; 0: LIMIT_HTTP_BODY_DEFAULT */
 };
 
 enum { ROUTE_PARAMS = 4, ROUTE_SEGMENTS = 12 };

@@ -70,7 +70,7 @@ static const struct conf_row rows[] = {
     { "grapheon-strict", 0, CONF_BOOL, AT(grapheon_strict), "MUSTER_GRAPHEON_STRICT", .value = "false", .flags = CONF_RELOAD,
       .group = "Accents", .help = "One bad row refuses a whole report, instead of being left out." },
     { "grapheon-max-report", 0, CONF_SIZE, AT(grapheon_max_report), "MUSTER_GRAPHEON_MAX_REPORT", "AGENT_MAX_REPORT_BYTES",
-      .value = "256KiB", .min = 16384, .max = 10 << 20, .flags = CONF_RELOAD, .group = "Accents",
+      .value = "256KiB", .min = 16384, .max = 4 << 20, .flags = CONF_RELOAD, .group = "Accents",
       .help = "Largest check-in body, as sent." },
     { "grapheon-key-header", 0, CONF_STR, AT(grapheon_key_header), "MUSTER_GRAPHEON_KEY_HEADER", "AGENT_API_KEY_HEADER",
       .value = "X-Agent-Api-Key", .arg = "NAME", .group = "Accents", .help = "Header of a Graphēon agent's key." },

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/auth.h"
 #include "api/state.h"
 #include "base/uuid.h"
 
@@ -115,7 +116,21 @@ static int error(struct call *c, const struct err *err, const struct record_erro
     return status;
 }
 
-const struct dialect dialect_grapheon = { .name = "grapheon", .error = error };
+/* An agent whose report is larger than anybody may send: by its key, and within what the operator allows. People as everywhere. */
+static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
+{
+    const struct dialect_conf *conf = dialect_conf(c);
+    struct report_pass pass;
+    uint64_t length;
+
+    if (c->route->auth != AUTH_AGENT)
+        return auth_operator(c->api, c->req, ret, ret_wait, err);
+    if (str_to_u64(http_header(c->req, "content-length"), &length) < 0 || length > conf->grapheon_max_report)
+        return err_set(err, -EMSGSIZE, "request.too_large", "the body is larger than %u bytes", conf->grapheon_max_report);
+    return report_authenticate(c->control, http_header(c->req, conf->grapheon_key_header), c->peer_addr, &pass, err);
+}
+
+const struct dialect dialect_grapheon = { .name = "grapheon", .prove = prove, .error = error };
 
 void grapheon_error(struct call *c, const struct err *err)
 {
