@@ -141,7 +141,7 @@ struct argus_cmd *argus__book_find(const struct argus_book *b, struct str id);
 struct argus_cmd *argus__book_task(const struct argus_book *b, uint64_t task);
 /* The rerun that made @batch, the newest; NULL. */
 struct argus_cmd *argus__book_rerun(const struct argus_book *b, struct str batch);
-/* True if one more may be added: fewer than ARGUS_BOOK_MAX are not quite over. */
+/* Drops the oldest that are quite over, above ARGUS_BOOK_KEPT. True if one more may be added: fewer than ARGUS_BOOK_MAX are left. */
 bool argus__book_has_room(struct argus_book *b);
 /* A new one at the end; @id and @batch must fit. The oldest that are quite over are dropped above ARGUS_BOOK_KEPT. */
 struct argus_cmd *argus__book_add(struct argus_book *b, struct str id, struct str batch, enum argus_kind kind);

@@ -43,8 +43,10 @@ static void save(struct argus *g)
 
 void argus__keep(struct argus *g)
 {
-    if (g->is_dirty)
-        save(g);
+    if (!g->is_dirty)
+        return;
+    (void)argus__book_has_room(g->book); /* nobody holds one of its commands here: what is quite over may go */
+    save(g);
 }
 
 /* -- a rerun */
