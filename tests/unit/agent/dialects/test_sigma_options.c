@@ -20,8 +20,14 @@ static struct err err;
 
 static int set_up(void **state)
 {
+    char *output = getenv("CMOCKA_MESSAGE_OUTPUT"); /* cmocka asks for every line; what runs us counts on its answer */
+
     (void)state;
+    output = output ? xstrdup(output) : NULL;
     clearenv();
+    if (output)
+        setenv("CMOCKA_MESSAGE_OUTPUT", output, 1);
+    free(output);
     return 0;
 }
 
