@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -52,8 +53,11 @@ void jw_map(struct jw *w);
 void jw_end_map(struct jw *w);
 void jw_list(struct jw *w);
 void jw_end_list(struct jw *w);
-void jw_key(struct jw *w, const char *key);
 void jw_key_str(struct jw *w, struct str key);
+static inline void jw_key(struct jw *w, const char *key)
+{
+    jw_key_str(w, (struct str){ key, strlen(key) }); /* nearly always a constant */
+}
 void jw_str(struct jw *w, struct str s); /* invalid UTF-8 is replaced, never emitted */
 void jw_cstr(struct jw *w, const char *s);
 void jw_u64(struct jw *w, uint64_t v); /* beyond 2^53 as a string */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 static const char *skip_blank(const char *p, const char *end)
@@ -77,14 +78,33 @@ static const char *check_word(const char *p, const char *end, struct str word)
     return (size_t)(end - p) >= word.len && memcmp(p, word.ptr, word.len) == 0 ? p + word.len : NULL;
 }
 
-static const char *check_value(const char *p, const char *end, unsigned depth);
+/* -- spans: of what is this near to the root; deeper things are small */
+enum { SPAN_DEPTH = 4 };
 
-static const char *check_many(const char *p, const char *end, unsigned depth)
+void json_spans_done(struct json_spans *s)
 {
-    char close = *p == '{' ? '}' : ']';
+    free(s->v);
+    *s = (struct json_spans){ 0 };
+}
 
-    if (depth >= LIMIT_JSON_DEPTH)
-        return NULL;
+static uint32_t span_open(struct json_spans *s)
+{
+    if (s->n == s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 64;
+        s->v = xreallocarray(s->v, s->cap, sizeof(*s->v));
+    }
+    return s->n++;
+}
+
+static void span_close(struct json_spans *s, uint32_t at, size_t len)
+{
+    s->v[at] = (struct json_span){ (uint32_t)len, s->n - at - 1 };
+}
+
+static const char *check_value(const char *p, const char *end, unsigned depth, struct json_spans *spans);
+
+static const char *check_inside(const char *p, const char *end, char close, unsigned depth, struct json_spans *spans)
+{
     p = skip_blank(p + 1, end);
     if (p < end && *p == close)
         return p + 1;
@@ -96,7 +116,7 @@ static const char *check_many(const char *p, const char *end, unsigned depth)
                 return NULL;
             p = skip_blank(p + 1, end);
         }
-        p = check_value(p, end, depth + 1);
+        p = check_value(p, end, depth + 1, spans);
         p = p ? skip_blank(p, end) : NULL;
         if (!p || p >= end)
             return NULL;
@@ -109,14 +129,30 @@ static const char *check_many(const char *p, const char *end, unsigned depth)
     return NULL;
 }
 
-static const char *check_value(const char *p, const char *end, unsigned depth)
+static const char *check_many(const char *from, const char *end, unsigned depth, struct json_spans *spans)
+{
+    char close = *from == '{' ? '}' : ']';
+    const char *p;
+
+    if (depth >= LIMIT_JSON_DEPTH)
+        return NULL;
+    if (!spans || depth >= SPAN_DEPTH)
+        return check_inside(from, end, close, depth, NULL);
+    uint32_t at = span_open(spans);
+    p = check_inside(from, end, close, depth, spans);
+    if (p)
+        span_close(spans, at, (size_t)(p - from));
+    return p;
+}
+
+static const char *check_value(const char *p, const char *end, unsigned depth, struct json_spans *spans)
 {
     if (p >= end)
         return NULL;
     switch (*p) {
     case '{':
     case '[':
-        return check_many(p, end, depth);
+        return check_many(p, end, depth, spans);
     case '"':
         return check_string(p, end);
     case 't':
@@ -187,8 +223,6 @@ static const char *end_of_value(const char *p, const char *end)
 {
     if (*p == '"')
         return end_of_string(p, end);
-    if (*p == '{' || *p == '[')
-        return end_of_many(p, end);
     while (p < end && *p != ',' && *p != '}' && *p != ']' && (uint8_t)*p > ' ')
         p++;
     return p;
@@ -222,22 +256,42 @@ static struct json_scan walk(struct str raw)
     return (struct json_scan){ .p = raw.ptr + 1, .end = raw.ptr + raw.len - 1, .is_map = raw.ptr[0] == '{' };
 }
 
-enum json_kind json_scan_open(struct str text, struct json_scan *ret)
+enum json_kind json_scan_open_large(struct str text, struct json_spans *spans, struct json_scan *ret)
 {
     const char *p = text.ptr, *end = p + text.len, *after;
 
     *ret = (struct json_scan){ 0 };
-    if (text.len == 0 || !utf8_is_valid(text))
+    if (text.len == 0 || text.len > UINT32_MAX || !utf8_is_valid(text))
         return JSON_BAD;
     p = skip_blank(p, end);
-    after = check_value(p, end, 0);
+    after = check_value(p, end, 0, spans);
     if (!after || skip_blank(after, end) != end)
         return JSON_BAD;
     struct str raw = { p, (size_t)(after - p) };
     enum json_kind kind = kind_of(raw);
-    if (kind == JSON_MAP || kind == JSON_LIST)
+    if (kind == JSON_MAP || kind == JSON_LIST) {
         *ret = walk(raw);
+        ret->depth = 1;
+        ret->next = spans ? spans->v + 1 : NULL;
+    }
     return kind;
+}
+
+enum json_kind json_scan_open(struct str text, struct json_scan *ret)
+{
+    return json_scan_open_large(text, NULL, ret);
+}
+
+/* Over a list or map at @p; what is inside of it is left to be walked by @ret. */
+static const char *step_over(struct json_scan *s, const char *p, struct json_item *ret)
+{
+    const struct json_span *span = s->next;
+
+    if (!span || s->depth >= SPAN_DEPTH)
+        return end_of_many(p, s->end);
+    ret->inside = span + 1;
+    s->next = span + 1 + span->inside;
+    return p + span->len;
 }
 
 bool json_scan_next(struct json_scan *s, struct json_item *ret)
@@ -248,7 +302,7 @@ bool json_scan_next(struct json_scan *s, struct json_item *ret)
         return false;
     if (*p == ',')
         p = skip_blank(p + 1, s->end);
-    *ret = (struct json_item){ .index = s->n++ };
+    *ret = (struct json_item){ .index = s->n++, .depth = s->depth };
     if (s->is_map) {
         const char *close = end_of_string(p, s->end);
 
@@ -256,7 +310,7 @@ bool json_scan_next(struct json_scan *s, struct json_item *ret)
         p = skip_blank(close, s->end) + 1; /* the colon */
         p = skip_blank(p, s->end);
     }
-    s->p = end_of_value(p, s->end);
+    s->p = *p == '{' || *p == '[' ? step_over(s, p, ret) : end_of_value(p, s->end);
     ret->raw = (struct str){ p, (size_t)(s->p - p) };
     ret->kind = kind_of(ret->raw);
     return true;
@@ -264,7 +318,14 @@ bool json_scan_next(struct json_scan *s, struct json_item *ret)
 
 struct json_scan json_scan_into(const struct json_item *item)
 {
-    return item->kind == JSON_MAP || item->kind == JSON_LIST ? walk(item->raw) : (struct json_scan){ 0 };
+    struct json_scan s = { 0 };
+
+    if (item->kind != JSON_MAP && item->kind != JSON_LIST)
+        return s;
+    s = walk(item->raw);
+    s.depth = item->depth + 1;
+    s.next = item->inside;
+    return s;
 }
 
 /* -- values */

@@ -20,21 +20,38 @@
 #include "base/str.h"
 
 enum json_kind { JSON_BAD, JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STR, JSON_LIST, JSON_MAP };
+/* Where lists and maps end, found by the check: a walk then steps over them without looking in. */
+struct json_span {
+    uint32_t len, inside; /* bytes, brackets included; spans of what is inside */
+};
+struct json_spans {
+    struct json_span *v;
+    uint32_t n, cap;
+};
+void json_spans_done(struct json_spans *s);
+
 struct json_item {
     enum json_kind kind;
     struct str key;  /* raw text between the quotes; {NULL,0} in lists */
     struct str raw;  /* the value as it stands, strings with their quotes */
     size_t index;    /* in its list or map */
+    const struct json_span *inside; /* NULL: not known */
+    uint32_t depth;
 };
 struct json_scan {
     const char *p, *end;
     bool is_map;
+    uint32_t depth; /* of its items */
     size_t n;
+    const struct json_span *next; /* of the next list or map; NULL: not known */
 };
 
 /* Checks @text: one value, valid UTF-8, depth at most LIMIT_JSON_DEPTH, no bytes after it. Returns its kind, a list or map ready to be
  * walked with @ret; JSON_BAD when it is not JSON. */
 enum json_kind json_scan_open(struct str text, struct json_scan *ret);
+/* The same for a large text that is walked whole: takes eight bytes for each list or map near the root (@spans, all-zero before; the
+ * caller's until the last walk ends). */
+enum json_kind json_scan_open_large(struct str text, struct json_spans *spans, struct json_scan *ret);
 /* The next member or element; false at the end. */
 bool json_scan_next(struct json_scan *s, struct json_item *ret);
 /* A walk over @item, which is a list or a map. */

@@ -20,7 +20,9 @@ struct reader {
     struct arena *a;
     struct report *out;
     struct buf room, canonical;
+    struct json_spans spans;
     struct mark_set ips, macs;
+    struct str last_ips[2]; /* of the row before: most rows name this machine */
     size_t ips_room, macs_room;
     bool is_full_up, is_refused;
     const uint8_t *mark_key;
@@ -143,7 +145,10 @@ static void see_ips(struct reader *rd, const struct grapheon_row *row)
     struct report *out = rd->out;
 
     for (size_t i = 0; i < row->n_ips; i++) {
+        if (str_eq(row->ips[i], rd->last_ips[i]))
+            continue;
         uint64_t mark = siphash(rd->mark_key, row->ips[i]);
+        rd->last_ips[i] = row->ips[i];
 
         if (!ips_have_room(rd) || !mark_set_add(&rd->ips, mark))
             continue;
@@ -451,6 +456,7 @@ static void end(struct reader *rd)
         qsort(out->ips, out->n_ips, sizeof(*out->ips), text_order);
     if (out->n_macs)
         qsort(out->macs, out->n_macs, sizeof(*out->macs), text_order);
+    json_spans_done(&rd->spans);
     mark_set_done(&rd->ips);
     mark_set_done(&rd->macs);
     buf_done(&rd->room);
@@ -484,13 +490,18 @@ static void read_all(struct reader *rd, struct json_scan *walk)
 enum grapheon_read grapheon_read_report(struct arena *a, struct str text, bool strict, struct report *ret)
 {
     struct json_scan walk;
+    struct json_spans spans = { 0 };
     struct reader rd;
-    enum json_kind kind = json_scan_open(text, &walk);
+    enum json_kind kind = json_scan_open_large(text, &spans, &walk);
 
     *ret = (struct report){ 0 };
-    if (kind == JSON_BAD)
+    if (kind == JSON_BAD) {
+        json_spans_done(&spans);
         return GRAPHEON_READ_JSON;
-    if (!begin(&rd, a, text, ret)) {
+    }
+    bool has_room = begin(&rd, a, text, ret);
+    rd.spans = spans;
+    if (!has_room) {
         end(&rd);
         return GRAPHEON_READ_TOO_LARGE;
     }

@@ -77,6 +77,46 @@ static void members_come_in_order_with_their_values(void **state)
     assert_false(json_scan_next(&s, &m));
 }
 
+static void same_walk(struct json_scan a, struct json_scan b)
+{
+    struct json_item x, y;
+    while (json_scan_next(&a, &x)) {
+        assert_true(json_scan_next(&b, &y));
+        assert_true(x.kind == y.kind && x.index == y.index && x.raw.ptr == y.raw.ptr && x.raw.len == y.raw.len && str_eq(x.key, y.key));
+        same_walk(json_scan_into(&x), json_scan_into(&y));
+    }
+    assert_false(json_scan_next(&b, &y));
+}
+
+static void a_large_text_is_walked_as_any_other(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{}", "[]", "5", "[[],[[]],{},[{\"a\":[[[[[1,[2]],3]],\"]\"]},{}],7]",
+        "{\"a\":[{\"x\":\"}\"},{\"y\":[]}],\"b\":{\"c\":[{\"d\":{\"e\":{\"f\":[1,{}]}}},2],\"g\":{}},\"h\":[]}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct json_spans spans = { 0 };
+        struct json_scan a, b;
+        assert_int_equal(json_scan_open(str_of(texts[i]), &a), json_scan_open_large(str_of(texts[i]), &spans, &b));
+        same_walk(a, b);
+        json_spans_done(&spans);
+    }
+    char many[4000];
+    size_t n = 0;
+    for (many[n++] = '['; n < 3000; n += 5)
+        memcpy(many + n, "[{}],", 5);
+    many[n - 1] = ']';
+    struct json_spans spans = { 0 };
+    struct json_scan a, b;
+    assert_int_equal(json_scan_open_large(str_bytes(many, n), &spans, &b), JSON_LIST);
+    assert_int_equal(json_scan_open(str_bytes(many, n), &a), JSON_LIST);
+    same_walk(a, b);
+    json_spans_done(&spans);
+    assert_int_equal(json_scan_open_large(STR("[[[],[}"), &spans, &b), JSON_BAD);
+    json_spans_done(&spans);
+}
+
 static struct json_item only(const char *value)
 {
     static char text[4096];
@@ -173,6 +213,7 @@ int main(void)
         cmocka_unit_test(what_is_no_json_is_refused),
         cmocka_unit_test(depth_is_limited_exactly),
         cmocka_unit_test(members_come_in_order_with_their_values),
+        cmocka_unit_test(a_large_text_is_walked_as_any_other),
         cmocka_unit_test(strings_are_lent_or_decoded),
         cmocka_unit_test(numbers_are_taken_as_pydantic_takes_them),
         cmocka_unit_test(canonical_text_is_pythons),
