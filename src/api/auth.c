@@ -15,6 +15,27 @@ static bool is_trusted_proxy(const struct api *a, const char *addr)
     return false;
 }
 
+/* A proxy of ours passes on what somebody else sent. */
+static bool is_proxied(const struct api *a, const struct http_req *req)
+{
+    return !req->peer->is_unix && is_trusted_proxy(a, req->peer->addr) &&
+           (http_header(req, "x-forwarded-for").ptr || http_header(req, "x-forwarded-proto").ptr);
+}
+
+bool auth_is_https(const struct api *a, const struct http_req *req)
+{
+    if (is_proxied(a, req))
+        return str_eq_nocase(str_trim(http_header(req, "x-forwarded-proto")), STR("https"));
+    return req->peer->is_tls;
+}
+
+bool auth_is_exposed(const struct api *a, const struct http_req *req)
+{
+    if (!a->conf.dialects || !a->conf.dialects->require_https || req->peer->is_unix || auth_is_https(a, req))
+        return false;
+    return !req->peer->is_loopback || is_proxied(a, req);
+}
+
 /* The rightmost address: what our own proxy saw; everything left of it is hearsay. */
 static bool forwarded_for(struct str header, char dst[64])
 {

@@ -14,6 +14,10 @@ struct str auth_bearer(const struct http_req *req);
 /* The development rule (docs/wire/native.md): may an absent credential on this request be local admin? 1 yes,
  * 0 no, or -EACCES (auth.origin): it could, but Host or Origin show a web page from elsewhere. Pure. */
 int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err);
+/* Did the request come over TLS, here or to a proxy of ours that says so? */
+bool auth_is_https(const struct api *a, const struct http_req *req);
+/* --require-https is on, and what the request carries crossed a network readable by others. */
+bool auth_is_exposed(const struct api *a, const struct http_req *req);
 /* Is @host ("name[:port]") a loopback name? */
 bool auth_host_is_loopback(struct str host);
 /* The whole of it: 0 and *@ret, or -EACCES / -EBUSY (rate.limited) and @err; *@ret_wait is set for the

@@ -228,6 +228,13 @@ static bool prove(struct call *c)
 /* Returns false when the request is answered: who may, and how often. */
 static bool admit(struct call *c)
 {
+    if (c->route->auth != AUTH_NONE && auth_is_exposed(c->api, c->req)) {
+        struct err err = { 0 };
+
+        (void)err_set(&err, -EACCES, "auth.https", "credentials are taken over https only");
+        reply_error(c, &err);
+        return false;
+    }
     switch (c->route->auth) {
     case AUTH_NONE:
     case AUTH_AGENT: /* the dialect's own adapter looks at the credential */

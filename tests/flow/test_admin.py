@@ -298,3 +298,24 @@ def test_signals_work_even_when_inherited_as_ignored(fleet):
     s.wait_ready()
     s.proc.p.send_signal(signal.SIGINT)
     assert s.proc.wait(12) == 0
+
+
+@pytest.mark.parametrize("method, path, headers", [
+    ("GET", "/api/v1/agents", {"Authorization": "Bearer em_live_x"}),
+    ("POST", "/api/v1/login", {}),
+    ("GET", "/api/vps", {"X-Api-Key": "sk_sigma_x"}),
+    ("POST", "/api/agent/heartbeat", {"X-Api-Key": "sk_sigma_x"}),
+    ("POST", "/api/agents/check-in", {"X-Agent-Api-Key": "gpak_x"}),
+    ("POST", "/api/auth/login/local", {}),
+    ("GET", "/api/agents/policies", {}),
+])
+def test_require_https_covers_every_surface(fleet, method, path, headers):
+    s = fleet.server(args=["--require-https", "--trusted-proxy", "127.0.0.1"])
+    body = "{}" if method == "POST" else None
+    headers = {**headers, "Content-Type": "application/json"}
+    far = requests.request(method, s.url + path, data=body, headers={**headers, "X-Forwarded-For": "198.51.100.7"}, timeout=30)
+    assert far.status_code == 403 and "https" in far.text
+    tls = requests.request(method, s.url + path, data=body, timeout=30,
+                           headers={**headers, "X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"})
+    assert "https only" not in tls.text
+    assert requests.get(s.url + "/healthz", headers={"X-Forwarded-For": "198.51.100.7"}, timeout=30).status_code == 200

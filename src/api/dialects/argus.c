@@ -8,25 +8,13 @@
 #include "api/state.h"
 
 /* -- over what */
-static bool is_trusted_proxy(const struct call *c)
-{
-    for (size_t i = 0; i < c->api->conf.n_trusted_proxies; i++)
-        if (strcmp(c->api->conf.trusted_proxies[i], c->req->peer->addr) == 0)
-            return true;
-    return false;
-}
-
 bool argus_is_safe(struct call *c)
 {
-    const struct net_peer *peer = c->req->peer;
     struct err err = { 0 };
-    bool is_proxied = !peer->is_unix && is_trusted_proxy(c) &&
-                      (http_header(c->req, "x-forwarded-for").ptr || http_header(c->req, "x-forwarded-proto").ptr);
-    bool is_https = is_proxied ? str_eq_nocase(str_trim(http_header(c->req, "x-forwarded-proto")), STR("https")) : peer->is_tls;
 
-    if (is_https)
+    if (auth_is_https(c->api, c->req))
         call_header(c, "strict-transport-security", "max-age=31536000");
-    if (is_https || !dialect_conf(c)->require_https || peer->is_unix || (peer->is_loopback && !is_proxied))
+    if (!auth_is_exposed(c->api, c->req))
         return true;
     (void)err_set(&err, -EACCES, "auth.https", "credentials are taken over https only");
     reply_error(c, &err);
