@@ -1,7 +1,7 @@
 /* store/facts.c - inventory, writing: a base and the deltas not yet folded into it. docs/decisions/0003.
  *
  *   fact_body: packages as of delta 812            fact_delta: 815, 820, 821 (packages, unfolded)
- *   current = body + 815 + 820 + 821; after FOLD_AT of them the sum becomes the new body
+ *   current = body + 815 + 820 + 821; after at most FOLD_AT of them the sum becomes the new body
  *
  * The deltas of a section are a chain: fact_head.last_id, then prev_id of each.
  *
@@ -17,7 +17,14 @@
 #include "store/lazy.h"
 
 /* A large delta is folded at once, so that a body and its open deltas stay far below PARTS_BYTES. */
-enum { FOLD_AT = 32, FOLD_BYTES = 256 << 10, PARTS_BYTES = 64 << 20 };
+enum { FOLD_AT = 32, FOLD_SPREAD = 16, FOLD_BYTES = 256 << 10, PARTS_BYTES = 64 << 20 };
+
+uint32_t facts__fold_at(uint64_t host_id, struct str section)
+{
+    uint64_t n = host_id * 64 + (section.len ? (uint8_t)section.ptr[0] : 0);
+
+    return FOLD_AT - (uint32_t)(n * 0x9e3779b97f4a7c15u >> 32) % FOLD_SPREAD;
+}
 
 struct put_facts {
     struct fact_head h;
@@ -214,7 +221,7 @@ static int add_delta(struct writer *w, struct lazy_head *head, const struct put_
     int e = put_history(w, head, p->h.received_at, p->body);
     if (e < 0)
         return e;
-    return ++head->n_unfolded >= FOLD_AT || p->body.len > FOLD_BYTES ? fold(w, head) : 0;
+    return ++head->n_unfolded >= facts__fold_at(head->key.host_id, lazy_section(head)) || p->body.len > FOLD_BYTES ? fold(w, head) : 0;
 }
 
 static int put_delta(struct writer *w, const void *args)

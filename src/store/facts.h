@@ -11,4 +11,8 @@ int facts__current(struct db *db, uint64_t host_id, struct str section, int64_t 
  * row's. */
 void facts__head(struct rows *r, struct fact_head *h);
 
+/* How many open deltas of this section are folded: 17 to 32, each its own number. Hosts that began together report together, and
+ * thousands of sections folded at once would make everybody else wait. */
+uint32_t facts__fold_at(uint64_t host_id, struct str section);
+
 #endif

@@ -1,7 +1,14 @@
 /* tests/unit/store/test_facts.c - inventory: current state, folding, history, drift. */
 #include "fixture.h"
+#include "store/facts.h"
 
 enum { KEYS = 20 };
+
+/* The last of so many deltas of the section these tests use is folded. */
+static int fold_at(void)
+{
+    return (int)facts__fold_at(7, STR("os"));
+}
 
 /* A naive copy of one section; values 0: not there. */
 struct naive {
@@ -125,7 +132,7 @@ static void current_is_right_at_every_delta_folded_or_not(void **state)
     put_full(f, 2, "packages", &other, 1);
     expect(f, 1, "packages", &s);
     srandom(3);
-    for (usec_t i = 2; i < 120; i++) { /* folds at 32, 64, 96 */
+    for (usec_t i = 2; i < 120; i++) { /* folds several times */
         put_change(f, 1, "packages", &s, (int)(random() % KEYS), (int)(random() % 4), i);
         if (random() % 3 == 0)
             expect(f, 1, "packages", &s);
@@ -343,9 +350,9 @@ static void a_digest_that_does_not_add_up_is_told_when_folded(void **state)
     struct drifted d = { 0 };
     store_on_drift(f->s, on_drift, &d);
     put_full(f, 7, "os", &s, 1);
-    for (int i = 0; i < 31; i++)
+    for (int i = 0; i < fold_at() - 1; i++)
         put_change(f, 7, "os", &s, 1, i + 1, 2);
-    /* The thirty-second says a digest that is not true. */
+    /* The one that is folded says a digest that is not true. */
     struct fact_digest lie = { { 1, 2, 3 } };
     AUTO(buf_done) struct buf delta = BUF(100);
     delta_add(&delta, '+', STR("k01"), STR("{\"v\":99}"));
@@ -378,7 +385,7 @@ static void a_delta_that_cannot_be_read_is_drift_and_not_the_end(void **state)
     assert_int_equal(g.n, 1);
     assert_int_equal(g.h.n_rows, 1); /* the last good base */
     buf_done(&g.body);
-    for (int i = 0; i < 31; i++)
+    for (int i = 0; i < fold_at() - 1; i++)
         put_change(f, 7, "os", &s, 1, i + 1, 2);
     fixture_commit(f);
     store_poll(f->s);
@@ -446,13 +453,13 @@ static void blind_deltas_fold_to_a_true_digest_without_drift(void **state)
     put_full(f, 7, "os", &s, 1);
     const struct fact_digest first = s.digest;
     srandom(9);
-    for (usec_t i = 1; i <= 31; i++) {
+    for (usec_t i = 1; i < (usec_t)fold_at(); i++) {
         put_blind(f, &s, (int)(random() % KEYS), (int)(random() % 4), i + 1);
         expect_rows(f, &s, &g);
         assert_int_equal(g.h.received_at, i + 1);
         assert_true(fact_digest_eq(&g.h.digest, &first)); /* not known yet */
     }
-    put_blind(f, &s, 0, 77, 40); /* the thirty-second */
+    put_blind(f, &s, 0, 77, 40); /* the last */
     expect_rows(f, &s, &g);
     assert_true(fact_digest_eq(&g.h.digest, &s.digest));
     fixture_commit(f);
@@ -488,7 +495,7 @@ static void a_blind_delta_without_a_base_starts_from_nothing(void **state)
     store_on_drift(f->s, no_drift, NULL);
     put_blind(f, &s, 3, 1, 1);
     expect_rows(f, &s, &g);
-    for (int i = 0; i < 31; i++)
+    for (int i = 0; i < fold_at() - 1; i++)
         put_blind(f, &s, 4, i + 1, 2);
     expect_rows(f, &s, &g);
     assert_true(fact_digest_eq(&g.h.digest, &s.digest));
@@ -524,12 +531,12 @@ static void a_promise_after_blind_deltas_is_held_to(void **state)
     store_on_drift(f->s, on_drift, &d);
     put_full(f, 7, "os", &s, 1);
     put_blind(f, &s, 2, 5, 2);
-    for (int i = 0; i < 31; i++)
+    for (int i = 0; i < fold_at() - 1; i++)
         put_change(f, 7, "os", &s, 1, i + 1, 3); /* true ones */
     expect(f, 7, "os", &s);
     assert_int_equal(d.n, 0);
     put_blind(f, &s, 2, 6, 4);
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < fold_at() - 2; i++)
         put_change(f, 7, "os", &s, 1, i + 2, 5);
     AUTO(buf_done) struct buf delta = BUF(100);
     delta_add(&delta, '+', STR("k01"), STR("{\"v\":99}"));
@@ -554,6 +561,24 @@ static void blind_deltas_are_history_too(void **state)
     assert_string_equal(g.text, "2 os k03 >{\"v\":8}\n");
 }
 
+/* Five hundred hosts in step must not be folded in one commit. */
+static void sections_fold_at_numbers_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const sections[] = { "connections", "neighbours" };
+    for (size_t s = 0; s < 2; s++) {
+        size_t at[33] = { 0 };
+        for (uint64_t host = 1; host <= 500; host++) {
+            uint32_t n = facts__fold_at(host, str_of(sections[s]));
+            assert_true(n >= 17 && n <= 32);
+            assert_int_equal(n, facts__fold_at(host, str_of(sections[s])));
+            at[n]++;
+        }
+        for (size_t n = 17; n <= 32; n++)
+            assert_true(at[n] >= 15 && at[n] <= 60);
+    }
+}
+
 #define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -576,6 +601,7 @@ int main(void)
         T(an_empty_blind_delta_changes_the_head_but_not_its_digest),
         T(a_promise_after_blind_deltas_is_held_to),
         T(blind_deltas_are_history_too),
+        T(sections_fold_at_numbers_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
