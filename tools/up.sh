@@ -39,6 +39,10 @@ muster=$build/muster
 export MUSTER_SERVER="unix:$state/server/musterd.sock"
 unset MUSTER_TOKEN
 
+if "$muster" status >/dev/null 2>&1; then
+    die "a musterd already runs on $state; stop it first, or set MUSTER_VAR to another directory (and PORT to another port)"
+fi
+
 "$build/musterd" --dev --state-dir "$state/server" --listen "127.0.0.1:$port" &
 server_pid=$!
 # The server removes a stale socket and makes its own when it is ready to answer.

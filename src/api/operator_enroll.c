@@ -39,8 +39,8 @@ struct reason_body {
 static const struct field reason_fields[] = { F_STR(struct reason_body, reason, "reason", 256) };
 static const struct record reason_record = RECORD(reason_body, reason_fields);
 
-/* A verb on the host of parameter 0; the answer is the host afterwards, found by its uuid. */
-static void decide(struct call *c, int (*verb)(struct call *c, struct str uuid, struct err *err))
+/* A verb on the host of parameter 0, as it was named: a name may mean several. The answer is the host afterwards, found by its uuid. */
+static void decide(struct call *c, int (*verb)(struct call *c, struct str host, struct err *err))
 {
     char uuid[UUID_TEXT_MAX];
     struct host_view h;
@@ -51,7 +51,7 @@ static void decide(struct call *c, int (*verb)(struct call *c, struct str uuid, 
         return;
     }
     memcpy(uuid, h.uuid, sizeof(uuid));
-    if (verb(c, str_of(uuid), &err) < 0 || host_find(c->control, str_of(uuid), &h, &err) < 0) {
+    if (verb(c, call_param(c, 0), &err) < 0 || host_find(c->control, str_of(uuid), &h, &err) < 0) {
         reply_error_parked(c, &err);
         return;
     }

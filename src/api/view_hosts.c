@@ -188,13 +188,14 @@ static const struct field agent_list_fields[] = {
 const struct record agent_list_record = RECORD(agent_list_out, agent_list_fields);
 
 struct enrollment_out {
-    struct str id, hostname, fingerprint, os, kernel, arch, agent_version, peer, clone_suspected;
+    struct str id, name, hostname, fingerprint, os, kernel, arch, agent_version, peer, clone_suspected;
     struct str_list addresses;
     struct kv_list claimed_labels;
     usec_t requested_at, expires_at;
 };
 static const struct field enrollment_fields[] = {
     F_STR(struct enrollment_out, id, "id", 36, .flags = FIELD_ID),
+    F_STR(struct enrollment_out, name, "name", LIMIT_NAME, .help = "What it is called here: unique."),
     F_STR(struct enrollment_out, hostname, "hostname", LIMIT_HOSTNAME, .help = "What it calls itself."),
     F_STR(struct enrollment_out, fingerprint, "fingerprint", 71,
           .help = "sha256:hex of its key: compare it with the host's."),
@@ -222,6 +223,7 @@ void view_enrollment(const struct host_view *h, struct jw *w)
 {
     struct enrollment_out o = {
         .id = str_of(h->uuid),
+        .name = h->name,
         .hostname = h->claims.hostname,
         .fingerprint = h->fingerprint,
         .os = h->claims.os,

@@ -64,7 +64,8 @@ static const struct field host_fields[] = {
 const struct record host_view_record = RECORD(host_view, host_fields);
 
 static const struct field enrollment_fields[] = {
-    F_STR(struct enrollment_view, hostname, "hostname", TEXT, SHOW("HOSTNAME")),
+    F_STR(struct enrollment_view, name, "name", TEXT, SHOW("NAME")),
+    F_STR(struct enrollment_view, hostname, "hostname", TEXT, SHOW("CALLS ITSELF")),
     F_STR(struct enrollment_view, id, "id", TEXT, KEY("ID")),
     F_STR(struct enrollment_view, os, "os", TEXT, SHOW("OS")),
     F_STR(struct enrollment_view, peer, "peer", TEXT, SHOW("FROM")),

@@ -34,7 +34,7 @@ struct host_view {
 extern const struct record host_view_record;
 
 struct enrollment_view {
-    struct str hostname, id, fingerprint, os, peer, kernel, arch, clone_suspected;
+    struct str name, hostname, id, fingerprint, os, peer, kernel, arch, clone_suspected;
     struct str_list addresses;
     struct kv_list claimed_labels;
     usec_t requested_at, expires_at;

@@ -243,6 +243,20 @@ void enroll__pending_due(struct control *c, struct host *h)
 }
 
 /* -- operators */
+/* A newcomer chooses what it calls itself, so a name that somebody else waiting under could mean must not decide: "vm" is not "vm-2"
+ * to the operator who reads two requests of "vm". An id always means one host. */
+static bool is_ambiguous(const struct control *c, const struct host *h, struct str name)
+{
+    if (c->n_pending == 0 || str_is(name, h->uuid))
+        return false;
+    for (size_t i = 0; i < c->hosts.n; i++) {
+        const struct host *o = c->hosts.v[i];
+        if (o != h && o->state == HOST_PENDING && str_eq(o->claims->hostname, name))
+            return true;
+    }
+    return false;
+}
+
 static struct host *begin(struct control *c, const struct principal *p, enum verb v, enum enroll_verb ev,
                           struct str name, enum host_state *ret_to, int *ret_r, struct err *err)
 {
@@ -254,7 +268,11 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
         return NULL;
     }
     struct host *h = host__find(c, name, err);
-    *ret_r = h ? enroll_step((enum host_state)h->state, ev, ret_to, err) : -ENOENT;
+    if (h && ev != ENROLL_REVOKE && is_ambiguous(c, h, name))
+        *ret_r = err_set(err, -EEXIST, "host.ambiguous", "several hosts could be meant by %.*s, and one of them waits: say its id",
+                         STR_FMT(str_sub(name, 0, 200)));
+    else
+        *ret_r = h ? enroll_step((enum host_state)h->state, ev, ret_to, err) : -ENOENT;
     if (*ret_r == 0)
         return h;
     audit__refused(c, p, v, name, *ret_r, err);

@@ -92,7 +92,8 @@ int token_revoke(struct control *c, const struct principal *p, uint64_t id, stru
 void token_list(struct control *c, void (*fn)(void *ctx, const struct token_view *t), void *ctx);
 
 /* -- hosts.c */
-/* By uuid or name, any state. 0; -ENOENT host.unknown; -EEXIST host.ambiguous. */
+/* By uuid or name, any state. 0; -ENOENT host.unknown. (approve and reject also: -EEXIST host.ambiguous, when a waiting host calls
+ * itself what another is named.) */
 int host_find(struct control *c, struct str name_or_uuid, struct host_view *ret, struct err *err);
 bool host_view_of(struct control *c, struct host_id id, struct host_view *ret); /* false: there is no such host (any more) */
 /* Visits in name order; @fn returns false to stop. @state 0: all. @sel NULL: all. */

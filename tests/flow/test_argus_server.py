@@ -278,6 +278,15 @@ def test_a_hundred_agents_poll(ann):
     assert len(ann.api("GET", "/api/agents", headers=bearer(ann.reporter)).json()) == 100
 
 
+def test_a_reporter_is_known_but_denied_at_the_native_surface(fleet):
+    s = fleet.server()
+    people = People(s)
+    people.add("ann")
+    for path in ("/api/v1/agents", "/api/v1/jobs", "/api/v1/audit"):
+        assert requests.get(s.url + path, headers=bearer(people.token("ann")), timeout=30).status_code == 403
+    assert requests.get(s.url + "/api/v1/agents", headers=bearer("em_live_" + "A" * 27), timeout=30).status_code == 401
+
+
 def test_require_https(fleet, tmp):
     """Loopback is let in plainly; a proxy that is believed says for others."""
     s = fleet.server(args=["--require-https", "--trusted-proxy", "127.0.0.1"])

@@ -82,6 +82,21 @@ def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pai
     assert s.get(f"/api/v1/agents/{a.host['id']}")["state"] == "revoked"
 
 
+def test_a_name_that_two_could_mean_approves_and_rejects_nobody(fleet):
+    s = fleet.server()
+    first = fleet.agent(s, "first")  # in, under its hostname
+    name = first.host["name"]
+    fleet.agent(s, "second", token=s.token(auto_approve=False))
+    p = until(lambda: pending(s), what="a pending request")[0]
+    assert p["hostname"] == name and p["name"] != name and p["name"] in s.cli("pending", check=0).stdout
+    for verb in ("approve", "reject"):
+        r = s.cli(verb, name)
+        assert r.returncode == 7 and "host.ambiguous" in r.stderr, r.stderr
+    assert [x["id"] for x in pending(s)] == [p["id"]]
+    s.cli("approve", p["name"], check=0)
+    assert pending(s) == []
+
+
 def test_two_hosts_with_one_hostname_are_two_hosts(fleet):
     s = fleet.server()
     a = fleet.agent(s, "a")

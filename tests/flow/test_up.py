@@ -78,6 +78,16 @@ def test_a_taken_port_is_one_sentence_and_exit_1(tmp):
     assert str(base) in p.log and "in use" in p.log
 
 
+def test_a_second_one_on_the_same_state_says_so(tmp):
+    base = free_base()
+    one = up(tmp, base, "one.log")
+    until(lambda: "Muster is up" in one.log or not one.alive(), 40, "make up")
+    two = up(tmp, free_base(), "two.log")
+    assert two.wait(20) == 1
+    assert "already runs" in two.log and "Muster is up" not in two.log
+    assert one.alive() and end(one) == 0
+
+
 def test_a_broken_state_directory_is_one_sentence_and_exit_1(tmp):
     (tmp / "var").write_text("not a directory")
     p = up(tmp, free_base(), "broken.log")
