@@ -128,7 +128,7 @@ void call__error_body(void *ctx, const struct http_req *req, int status, const c
     if (req && req->arena)
         router_match(a->router, req, req->arena, &m);
     /* A path that surfaces share may be claimed by what stands in the body, and that has not come: a form that suits them all. */
-    if (m.outcome == ROUTE_UNCLAIMED || (m.outcome == ROUTE_FOUND && m.route->dialect))
+    if (m.outcome == ROUTE_UNCLAIMED || (m.route && m.route->dialect))
         dialect_error_json(&err, out);
     else
         reply_error_json(&err, NULL, out);
