@@ -1,5 +1,6 @@
 """muster-agent as Graphēon's agent, against a strict mock of the real server and against our own (spec: Graphēon 5, 6)."""
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -528,13 +529,24 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(mock, ready):
         state = ready.json()
         assert len(state["last_snapshot"]["connections"]) == 400
     mock.extra = {}
+    until(lambda: lock_is_free(ready.state), what="the last tool of a killed run gone: until it execs it holds the lock too")
     ready.run("--force")
     assert len(ready.key) == 48
 
 
+def lock_is_free(directory):
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def test_one_run_at_a_time(mock, ready):
     fd = os.open(ready.state, os.O_RDONLY)
-    import fcntl
     fcntl.flock(fd, fcntl.LOCK_EX)
     try:
         assert "another run" in ready.run("--force", expect=1).stderr
