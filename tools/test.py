@@ -125,9 +125,27 @@ def flow(folder, label, *extra):
     s = ET.parse(xml).getroot()
     s = s if s.tag == "testsuite" else s[0]
     n, bad, skip = int(s.get("tests")), int(s.get("failures")) + int(s.get("errors")), int(s.get("skipped"))
+    if 0 < bad <= SECOND_TRIES:
+        bad -= alone(folder, label, [c for c in s.iter("testcase") if c.find("failure") is not None or c.find("error") is not None])
     tally(f"flow {label}", n - bad - skip, bad, skip, r.stdout)
     if r.returncode not in (0, 1) and not bad:
         tally(f"flow {label} (pytest itself)", 0, 1, detail=r.stdout)
+
+
+SECOND_TRIES = 4  # more than that is no accident
+
+
+def alone(folder, label, cases):
+    """A few that failed beside three others and whatever else this machine does: once more, one after another. What passes then is named,
+    so that it is not forgotten. Returns how many passed."""
+    passed = 0
+    for c in cases:
+        node = f"{c.get('classname').replace('.', '/')}.py::{c.get('name')}"
+        r = run([PY, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", node], timeout=300,
+                env={**os.environ, "MUSTER_BUILD": str(ROOT / folder), **SAN})
+        passed += r.returncode == 0
+        say(f"flow {label}: {node} failed, and alone it {'passed' if r.returncode == 0 else 'failed again'}")
+    return passed
 
 
 SAN = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:exitcode=99", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
