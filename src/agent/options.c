@@ -88,21 +88,12 @@ static int load_file(struct conf *c, const char *path, bool must_exist, struct e
 
 int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **ret_sub, struct err *err)
 {
-    int first = 0, again = 0, r;
+    int r;
 
-    *ret_sub = NULL;
     conf_init(c, &options_table, o);
-    r = conf_flags(c, argc, argv, &first, err);
+    r = conf_flags_word(c, argc, argv, ret_sub, err);
     if (r != CONF_OK)
         return r;
-    if (first < argc) {
-        *ret_sub = argv[first];
-        r = conf_flags(c, argc - first, argv + first, &again, err);
-        if (r != CONF_OK)
-            return r;
-        if (first + again < argc)
-            return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
-    }
     r = conf_env(c, err);
     if (r == 0)
         r = load_file(c, o->config ? o->config : OPTIONS_CONFIG, o->config != NULL, err);

@@ -472,6 +472,21 @@ int conf_flags(struct conf *c, int argc, char **argv, int *ret_first, struct err
     return outcome;
 }
 
+int conf_flags_word(struct conf *c, int argc, char **argv, const char **ret_word, struct err *err)
+{
+    int first = 0, again = 0, r;
+
+    *ret_word = NULL;
+    r = conf_flags(c, argc, argv, &first, err);
+    if (r != CONF_OK || first >= argc)
+        return r;
+    *ret_word = argv[first];
+    r = conf_flags(c, argc - first, argv + first, &again, err); /* skips its argv[0]: here, the word */
+    if (r != CONF_OK || first + again >= argc)
+        return r;
+    return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
+}
+
 int conf_set(struct conf *c, const char *name, struct str value, enum conf_origin origin, const char *source,
              struct err *err)
 {

@@ -86,6 +86,9 @@ int conf_env(struct conf *c, struct err *err);
  * -V and --version are understood without a row. Not reentrant (getopt). */
 enum { CONF_OK = 0, CONF_HELP, CONF_VERSION };
 int conf_flags(struct conf *c, int argc, char **argv, int *ret_first, struct err *err);
+/* The same for a program that takes at most one word, with flags before and behind it: *@ret_word is the word (lent from @argv) or
+ * NULL. A second word is -EINVAL ("config.usage"). */
+int conf_flags_word(struct conf *c, int argc, char **argv, const char **ret_word, struct err *err);
 /* One value by name, as from a flag. */
 int conf_set(struct conf *c, const char *name, struct str value, enum conf_origin origin, const char *source,
              struct err *err);

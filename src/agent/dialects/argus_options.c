@@ -117,21 +117,12 @@ char *argus__home(void)
 
 int argus__options(struct conf *c, struct argus_options *o, int argc, char **argv, const char **ret_word, struct err *err)
 {
-    int first = 0, again = 0, r;
+    int r;
 
-    *ret_word = NULL;
     conf_init(c, &argus_options_table, o);
-    r = conf_flags(c, argc, argv, &first, err);
+    r = conf_flags_word(c, argc, argv, ret_word, err);
     if (r != CONF_OK)
         return r;
-    if (first < argc) {
-        *ret_word = argv[first];
-        r = conf_flags(c, argc - first, argv + first, &again, err);
-        if (r != CONF_OK)
-            return r;
-        if (first + again < argc)
-            return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
-    }
     r = conf_env(c, err);
     if (r == 0)
         r = check(o, err);

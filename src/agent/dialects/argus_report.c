@@ -333,20 +333,12 @@ static int dispatch(struct report *r, const char *word, struct err *err)
 static int load(struct conf *c, struct report_options *o, int argc, char **argv, const char **ret_word, struct err *err)
 {
     static const char *const words[] = { "event", "events", "flush", "stopped", "wait-stopped", NULL };
-    int first = 0, again = 0, i = 0, r;
+    int i = 0, r;
 
     conf_init(c, &table, o);
-    r = conf_flags(c, argc, argv, &first, err);
+    r = conf_flags_word(c, argc, argv, ret_word, err);
     if (r != CONF_OK || o->man)
         return r;
-    if (first < argc) {
-        *ret_word = argv[first];
-        r = conf_flags(c, argc - first, argv + first, &again, err);
-        if (r != CONF_OK)
-            return r;
-        if (first + again < argc)
-            return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
-    }
     if (o->token)
         return err_set(err, -EINVAL, "config.usage", "a token has no place on the command line, which everybody here can read: ARGUS_TOKEN, "
                                                      "ARGUS_TOKEN_FILE or --token-file");

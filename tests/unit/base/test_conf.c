@@ -106,16 +106,38 @@ static int teardown(void **state)
     return 0;
 }
 
-static int flags(const char *line, int *ret_first)
+static char *argv[32];
+static int cut_words(const char *line)
 {
     static char text[512];
-    static char *argv[32];
     int argc = 0;
     char *save = NULL;
     snprintf(text, sizeof(text), "testd %s", line);
     for (char *p = text; (argv[argc] = strtok_r(p, " ", &save)); p = NULL)
         argc++;
-    return conf_flags(&c, argc, argv, ret_first, &err);
+    return argc;
+}
+
+static int flags(const char *line, int *ret_first)
+{
+    return conf_flags(&c, cut_words(line), argv, ret_first, &err);
+}
+
+static void one_word_may_stand_between_flags(void **state)
+{
+    (void)state;
+    const char *word = "before";
+    assert_int_equal(conf_flags_word(&c, cut_words("--workers 5"), argv, &word, &err), CONF_OK);
+    assert_null(word);
+    assert_int_equal(conf_flags_word(&c, cut_words("--workers 6 go --dev"), argv, &word, &err), CONF_OK);
+    assert_string_equal(word, "go");
+    assert_true(o.workers == 6 && o.dev);
+    assert_int_equal(conf_flags_word(&c, cut_words("go --help"), argv, &word, &err), CONF_HELP);
+    assert_int_equal(conf_flags_word(&c, cut_words("--no-such go"), argv, &word, &err), -EINVAL);
+    assert_null(word);
+    assert_int_equal(conf_flags_word(&c, cut_words("go --dev away"), argv, &word, &err), -EINVAL);
+    assert_string_equal(err.slug, "config.usage");
+    assert_non_null(strstr(err.text, "away"));
 }
 
 static void defaults_are_there(void **state)
@@ -315,6 +337,7 @@ int main(void)
         t(repeated_flags_gather_and_replace_the_file_s),
         t(secrets_vanish_from_argv_and_dump),
         t(a_secret_may_stand_in_a_file),
+        t(one_word_may_stand_between_flags),
         t(help_version_and_wrong_flags),
         t(help_is_grouped_and_fits_100_columns),
         t(the_manual_page_has_its_sections),
