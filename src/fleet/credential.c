@@ -2,47 +2,34 @@
 #include "fleet/credential.h"
 
 #include "base/text.h"
+#include "fleet/secret.h"
 
-static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/* @n_out characters of @bits bits each from the front of @src; bits past its end are zero. */
-static void spell(const uint8_t *src, size_t n_src, unsigned bits, const char *alphabet, char *dst,
-                  size_t n_out)
-{
-    for (size_t i = 0; i < n_out; i++) {
-        unsigned v = 0;
-        for (size_t b = i * bits; b < (i + 1) * bits; b++)
-            v = v << 1 | (b / 8 < n_src ? src[b / 8] >> (7 - b % 8) & 1u : 0);
-        dst[i] = alphabet[v];
-    }
-    dst[n_out] = '\0';
-}
-
+/* An API token is shaped as the secret of Argus's reporters: what lies behind it decides. */
 void api_token_make(const uint8_t random20[20], char ret[API_TOKEN_MAX])
 {
-    memcpy(ret, "em_live_", 8);
-    spell(random20, 20, 6, base64url, ret + 8, 27);
+    uint8_t random32[32] = { 0 };
+    char text[SECRET_TEXT_MAX];
+
+    memcpy(random32, random20, 20);
+    secret_make(SECRET_ARGUS_REPORTER, random32, text);
+    memcpy(ret, text, API_TOKEN_MAX);
 }
 
 bool api_token_has_shape(struct str s)
 {
-    if (s.len != API_TOKEN_LEN || !str_starts(s, STR("em_live_")))
-        return false;
-    for (size_t i = 8; i < s.len; i++)
-        if (!s.ptr[i] || !strchr(base64url, s.ptr[i]))
-            return false;
-    return true;
+    return secret_has_shape(SECRET_ARGUS_REPORTER, s);
 }
 
 void api_token_hash(struct str token, uint8_t ret[SHA256_LEN])
 {
-    sha256(token, ret);
+    secret_hash(token, ret);
 }
 
 void install_code_make(const uint8_t random13[13], char ret[21])
 {
-    spell(random13, 13, 5, crockford, ret, 20);
+    secret__spell(random13, 13, 5, crockford, ret, 20);
 }
 
 usec_t certificate_renew_at(usec_t not_before, usec_t not_after)

@@ -37,16 +37,15 @@ static const struct shape *shape_of(enum secret_kind k)
     return &shapes[k];
 }
 
-/* Characters of @bits bits from the front of @src; bits past its end are zero (RFC 4648, unpadded). */
-static void spell(const struct shape *s, const uint8_t *src, char *dst)
+void secret__spell(const uint8_t *src, size_t n_src, unsigned bits, const char *alphabet, char *dst, size_t n_out)
 {
-    for (size_t i = 0; i < s->n_chars; i++) {
+    for (size_t i = 0; i < n_out; i++) {
         unsigned v = 0;
-        for (size_t b = i * s->bits; b < (i + 1) * s->bits; b++)
-            v = v << 1 | (b / 8 < s->n_random ? src[b / 8] >> (7 - b % 8) & 1u : 0);
-        dst[i] = s->alphabet[v];
+        for (size_t b = i * bits; b < (i + 1) * bits; b++)
+            v = v << 1 | (b / 8 < n_src ? src[b / 8] >> (7 - b % 8) & 1u : 0);
+        dst[i] = alphabet[v];
     }
-    dst[s->n_chars] = '\0';
+    dst[n_out] = '\0';
 }
 
 void secret_make(enum secret_kind k, const uint8_t random32[32], char ret[SECRET_TEXT_MAX])
@@ -54,7 +53,7 @@ void secret_make(enum secret_kind k, const uint8_t random32[32], char ret[SECRET
     const struct shape *s = shape_of(k);
     size_t n = strlen(s->prefix);
     memcpy(ret, s->prefix, n);
-    spell(s, random32, ret + n);
+    secret__spell(random32, s->n_random, s->bits, s->alphabet, ret + n, s->n_chars);
 }
 
 bool secret_has_shape(enum secret_kind k, struct str s)

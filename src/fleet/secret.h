@@ -32,4 +32,8 @@ void secret_hash(struct str s, uint8_t ret[SHA256_LEN]);
  * characters; 4 for the others). */
 void secret_hint(enum secret_kind k, struct str s, char ret[SECRET_HINT_MAX]);
 
+/* Private to fleet/: @n_out characters of @bits bits each from the front of @src; bits past its end are zero (RFC 4648, unpadded).
+ * @dst has room for a NUL behind them. */
+void secret__spell(const uint8_t *src, size_t n_src, unsigned bits, const char *alphabet, char *dst, size_t n_out);
+
 #endif
