@@ -1,214 +1,120 @@
-/* api/row_json.c - see row_json.h. A walk without a tree: literals, numbers, strings, nesting. It recurses
- * nowhere and allocates nothing. */
+/* api/row_json.c - see row_json.h. codec/json_scan.h checks the form; what is stricter here is looked at in one more walk, without a
+ * tree. */
 #include "api/row_json.h"
 
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/text.h"
+#include "codec/json_scan.h"
 
 enum { ROW_KEYS = 256, INT_DIGITS = 18, NUMBER_CHARS = 40, EXPONENT_DIGITS = 2 };
-struct scan {
-    const unsigned char *p, *end;
-    struct str keys[ROW_KEYS]; /* of the objects open now, outermost first */
-    size_t n_keys;
+struct open_keys {
+    struct str v[ROW_KEYS]; /* of the objects open now, outermost first */
+    size_t n;
 };
 
-static void skip_space(struct scan *s)
+/* Four hex digits at @at of @raw, as the form check has seen them. */
+static unsigned hex4(struct str raw, size_t at)
 {
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
-        s->p++;
+    uint8_t b[2] = { 0 };
+
+    (void)hex_decode(str_sub(raw, at, 4), b, sizeof(b));
+    return (unsigned)b[0] << 8 | b[1];
 }
 
-static bool take_char(struct scan *s, char c)
+/* NUL is refused as our own parser does; surrogates come in pairs. */
+static bool string_is_valid(struct str raw)
 {
-    if (s->p >= s->end || *s->p != (unsigned char)c)
-        return false;
-    s->p++;
-    return true;
-}
-
-/* Four hex digits; -1 if they are not. */
-static int take_hex4(struct scan *s)
-{
-    int v = 0;
-
-    if (s->end - s->p < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        unsigned char c = *s->p++;
-
-        if (c >= '0' && c <= '9')
-            v = v * 16 + (c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            v = v * 16 + ((c | 32) - 'a' + 10);
-        else
-            return -1;
-    }
-    return v;
-}
-
-/* Behind "\u". NUL is refused as our own parser does; surrogates come in pairs. */
-static bool scan_unicode(struct scan *s)
-{
-    int v = take_hex4(s);
-
-    if (v <= 0 || (v >= 0xdc00 && v <= 0xdfff))
-        return false;
-    if (v < 0xd800 || v > 0xdbff)
-        return true;
-    if (!take_char(s, '\\') || !take_char(s, 'u'))
-        return false;
-    v = take_hex4(s);
-    return v >= 0xdc00 && v <= 0xdfff;
-}
-
-static bool scan_string(struct scan *s)
-{
-    if (!take_char(s, '"'))
-        return false;
-    while (s->p < s->end) {
-        unsigned char c = *s->p++;
-
-        if (c == '"')
-            return true;
-        if (c < 0x20)
-            return false;
-        if (c != '\\')
+    for (size_t i = 1; i + 1 < raw.len; i++) {
+        if (raw.ptr[i] != '\\' || raw.ptr[++i] != 'u')
             continue;
-        if (s->p >= s->end)
+        unsigned v = hex4(raw, i + 1);
+
+        i += 4;
+        if (v == 0 || (v >= 0xdc00 && v <= 0xdfff))
             return false;
-        c = *s->p++;
-        if (c == 'u' ? !scan_unicode(s) : !memchr("\"\\/bfnrt", c, 8))
+        if (v < 0xd800 || v > 0xdbff)
+            continue;
+        if (!str_starts(str_sub(raw, i + 1, raw.len), STR("\\u")))
+            return false;
+        v = hex4(raw, i + 3);
+        i += 6;
+        if (v < 0xdc00 || v > 0xdfff)
             return false;
     }
-    return false;
-}
-
-/* A key and its colon; @first: where the keys of this object begin in s->keys. The outermost has none called
- * "key": the REST surface puts the row's own there. */
-static bool scan_key(struct scan *s, size_t first)
-{
-    struct str key = { (const char *)s->p + 1, 0 };
-
-    if (!scan_string(s))
-        return false;
-    key.len = (size_t)((const char *)s->p - key.ptr) - 1;
-    if (str_find_char(key, '\\') >= 0 || s->n_keys == ROW_KEYS || (first == 0 && str_is(key, "key")))
-        return false;
-    for (size_t i = first; i < s->n_keys; i++)
-        if (str_eq(s->keys[i], key))
-            return false;
-    s->keys[s->n_keys++] = key;
-    skip_space(s);
-    if (!take_char(s, ':'))
-        return false;
-    skip_space(s);
     return true;
 }
 
-static size_t scan_digits(struct scan *s)
+/* What fits an int64 or a double whoever reads it. */
+static bool number_is_valid(const struct json_item *m)
 {
-    const unsigned char *from = s->p;
+    size_t digits = 0, exponent = 0;
+    bool is_exponent = false;
 
-    while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
-        s->p++;
-    return (size_t)(s->p - from);
+    for (size_t i = 0; i < m->raw.len; i++) {
+        bool is_digit = m->raw.ptr[i] >= '0' && m->raw.ptr[i] <= '9';
+
+        is_exponent = is_exponent || (m->raw.ptr[i] | 32) == 'e';
+        digits += is_digit;
+        exponent += is_digit && is_exponent;
+    }
+    return m->raw.len <= NUMBER_CHARS && exponent <= EXPONENT_DIGITS && (m->kind != JSON_INT || digits <= INT_DIGITS);
 }
 
-static bool scan_number(struct scan *s)
+/* @first: where the keys of this object begin. The outermost has none called "key". */
+static bool key_is_valid(struct open_keys *keys, size_t first, struct str key)
 {
-    const unsigned char *from = s->p;
-    bool is_int = true;
-    size_t n = 1;
-
-    (void)take_char(s, '-');
-    if (!take_char(s, '0'))
-        n = scan_digits(s);
-    if (n == 0)
+    if (str_find_char(key, '\\') >= 0 || keys->n == ROW_KEYS || (first == 0 && str_is(key, "key")))
         return false;
-    if (take_char(s, '.')) {
-        is_int = false;
-        if (scan_digits(s) == 0)
+    for (size_t i = first; i < keys->n; i++)
+        if (str_eq(keys->v[i], key))
             return false;
-    }
-    if (take_char(s, 'e') || take_char(s, 'E')) {
-        is_int = false;
-        if (!take_char(s, '+'))
-            (void)take_char(s, '-');
-        size_t digits = scan_digits(s);
-        if (digits == 0 || digits > EXPONENT_DIGITS)
-            return false;
-    }
-    return s->p - from <= NUMBER_CHARS && (!is_int || n <= INT_DIGITS);
-}
-
-static bool scan_word(struct scan *s, const char *word, size_t n)
-{
-    if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
-        return false;
-    s->p += n;
+    keys->v[keys->n++] = key;
     return true;
 }
 
-/* A value that does not nest. */
-static bool scan_scalar(struct scan *s)
+/* No deeper than LIMIT_JSON_DEPTH: the form check has seen to it. */
+static bool walk(struct json_scan s, struct open_keys *keys)
 {
-    if (s->p >= s->end)
-        return false;
-    switch (*s->p) {
-    case '"':
-        return scan_string(s);
-    case 't':
-        return scan_word(s, "true", 4);
-    case 'f':
-        return scan_word(s, "false", 5);
-    case 'n':
-        return scan_word(s, "null", 4);
-    default:
-        return scan_number(s);
+    size_t first = keys->n;
+
+    for (struct json_item m; json_scan_next(&s, &m);) {
+        if (s.is_map && !key_is_valid(keys, first, m.key))
+            return false;
+        switch (m.kind) {
+        case JSON_STR:
+            if (!string_is_valid(m.raw))
+                return false;
+            break;
+        case JSON_INT:
+        case JSON_REAL:
+            if (!number_is_valid(&m))
+                return false;
+            break;
+        case JSON_MAP:
+        case JSON_LIST:
+            if (!walk(json_scan_into(&m), keys))
+                return false;
+            break;
+        case JSON_NULL:
+        case JSON_BOOL:
+            break;
+        case JSON_BAD:
+            return false;
+        }
     }
+    keys->n = first;
+    return true;
 }
 
 bool row_json_is_valid(struct str text)
 {
-    struct scan s;                  /* large: what is used of it is set here */
-    char open[LIMIT_JSON_DEPTH];    /* '{' or '[' per level */
-    size_t first[LIMIT_JSON_DEPTH]; /* where its keys begin */
-    size_t depth = 0;
-    bool wants_value = true; /* else a comma or an end */
+    struct open_keys keys; /* large: what is used of it is set */
+    struct json_scan s;
 
-    s.p = (const unsigned char *)text.ptr;
-    s.end = s.p + text.len;
-    s.n_keys = 0;
-    if (text.len == 0 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}' || !utf8_is_valid(text))
-        return false; /* no white space around either: rows are shown by cutting the braces off */
-    do {
-        skip_space(&s);
-        if (wants_value) {
-            if (depth > 0 && open[depth - 1] == '{' && !scan_key(&s, first[depth - 1]))
-                return false;
-            if (s.p < s.end && (*s.p == '{' || *s.p == '[')) {
-                char c = (char)*s.p++;
-
-                if (depth == LIMIT_JSON_DEPTH)
-                    return false;
-                first[depth] = s.n_keys;
-                open[depth++] = c;
-                skip_space(&s);
-                wants_value = !(s.p < s.end && *s.p == (c == '{' ? '}' : ']'));
-                continue;
-            }
-            if (!scan_scalar(&s))
-                return false;
-            wants_value = false;
-        } else if (take_char(&s, ',')) {
-            wants_value = true;
-        } else if (take_char(&s, open[depth - 1] == '{' ? '}' : ']')) {
-            s.n_keys = first[--depth];
-        } else {
-            return false;
-        }
-    } while (depth > 0);
-    return s.p == s.end;
+    /* No white space around either: rows are shown by cutting the braces off. */
+    if (text.len == 0 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}' || json_scan_open(text, &s) != JSON_MAP)
+        return false;
+    keys.n = 0;
+    return walk(s, &keys);
 }
