@@ -59,8 +59,9 @@ void api_free(struct api *a)
 {
     if (!a)
         return;
-    sigma_stop(a);
-    grapheon_stop(a);
+    for (size_t i = 0; dialects[i]; i++)
+        if (dialects[i]->stop)
+            dialects[i]->stop(a);
     native_done(a);
     throttle_free(a->refusals);
     router_free(a->router);
@@ -75,8 +76,9 @@ int api_check(const struct api *a, struct err *err)
 void api_set_control(struct api *a, struct control *c)
 {
     a->control = c;
-    if (c)
-        sigma_start(a);
+    for (size_t i = 0; c && dialects[i]; i++)
+        if (dialects[i]->start)
+            dialects[i]->start(a);
 }
 
 void api_reload(struct api *a, const struct api_conf *conf)
@@ -174,8 +176,9 @@ void api_drain(struct api *a)
     a->not_ready = "stopping";
     streams_end(a);
     ws_drain(a);
-    if (a->control)
-        sigma_drain(a);
+    for (size_t i = 0; a->control && dialects[i]; i++)
+        if (dialects[i]->drain)
+            dialects[i]->drain(a);
 }
 
 size_t api_n_open(const struct api *a)

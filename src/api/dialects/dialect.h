@@ -18,7 +18,12 @@ struct dialect {
     /* The refusal as this accent says it: the document into @out; returns the status. @errs may be NULL. NULL: {"detail": sentence,
      * "error": sentence} with the slug's status, field errors 422. */
     int (*error)(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out);
+    /* What the accent has under way on its own; each may be NULL. */
+    void (*start)(struct api *a); /* control is there */
+    void (*drain)(struct api *a); /* a planned stop begins, with control still there */
+    void (*stop)(struct api *a);  /* the api ends */
 };
+extern const struct dialect *const dialects[]; /* NULL-terminated */
 
 /* The status the default error() gives: 422 for field.* and record errors, 400 for JSON that is none, else the slug's. */
 int dialect_status(const struct err *err, const struct record_errors *errs);
@@ -50,12 +55,6 @@ struct route_table {
 extern const struct route_table *const dialect_tables[]; /* NULL-terminated */
 
 extern const struct dialect dialect_sigma, dialect_grapheon, dialect_argus;
-
-/* Control is there; a planned stop begins, with control still there; the api ends: what an accent has under way on its own. */
-void sigma_start(struct api *a);
-void sigma_drain(struct api *a);
-void sigma_stop(struct api *a);
-void grapheon_stop(struct api *a);
 
 /* The options of the accents. */
 const struct dialect_conf *dialect_conf(const struct call *c);

@@ -130,7 +130,7 @@ static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct
     return report_authenticate(c->control, http_header(c->req, conf->grapheon_key_header), c->peer_addr, &pass, err);
 }
 
-const struct dialect dialect_grapheon = { .name = "grapheon", .prove = prove, .error = error };
+const struct dialect dialect_grapheon = { .name = "grapheon", .prove = prove, .error = error, .stop = grapheon_stop };
 
 void grapheon_error(struct call *c, const struct err *err)
 {

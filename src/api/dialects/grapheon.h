@@ -82,4 +82,7 @@ void grapheon_on_register(struct call *c);
 void grapheon_on_checkin(struct call *c);
 extern const struct route_table grapheon_routes, grapheon_admin_routes, grapheon_agent_routes;
 
+/* Hooks of the accent, see struct dialect. */
+void grapheon_stop(struct api *a);
+
 #endif

@@ -119,7 +119,8 @@ static int error(struct call *c, const struct err *err, const struct record_erro
     return dialect_status(err, errs);
 }
 
-const struct dialect dialect_sigma = { .name = "sigma", .prove = prove, .error = error };
+const struct dialect dialect_sigma = { .name = "sigma", .prove = prove, .error = error,
+                                      .start = sigma_start, .drain = sigma_drain, .stop = sigma_stop };
 
 /* -- bodies */
 

@@ -63,4 +63,9 @@ void sigma_dial_rules(const struct api *a, struct arena *arena, struct asset_dia
 extern const struct route_table sigma_agent_table, sigma_vps_table, sigma_ports_table, sigma_provider_table, sigma_reader_table,
     sigma_key_table, sigma_transfer_table;
 
+/* Hooks of the accent, see struct dialect. */
+void sigma_start(struct api *a);
+void sigma_drain(struct api *a);
+void sigma_stop(struct api *a);
+
 #endif

@@ -1,8 +1,10 @@
-/* api/dialects/table.c - the foreign accents' rows, in the order they are registered. An array: it can be read. */
+/* api/dialects/table.c - the foreign accents, and their rows in the order they are registered. An array: it can be read. */
 #include "api/dialects/argus.h"
 #include "api/dialects/dialect.h"
 #include "api/dialects/grapheon.h"
 #include "api/dialects/sigma.h"
+
+const struct dialect *const dialects[] = { &dialect_sigma, &dialect_grapheon, &dialect_argus, NULL };
 
 const struct route_table *const dialect_tables[] = {
     &sigma_agent_table,  &sigma_vps_table, &sigma_ports_table, &sigma_provider_table, &sigma_reader_table, &sigma_key_table,
