@@ -121,33 +121,31 @@ int reporter_approve(struct control *c, const struct principal *p, uint64_t id, 
     return 0;
 }
 
-int reporter_reject(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err)
+static int turn_away(struct control *c, const struct principal *p, uint64_t id, enum host_state to, const char *action, struct str reason,
+                     struct err *err)
 {
     struct reporter *r = NULL;
     char target[32];
     int e = begin(c, p, id, &r, target, err);
     if (e == 0)
-        e = set_state(c, p, r, HOST_REJECTED, reason, err);
+        e = set_state(c, p, r, to, reason, err);
     if (e < 0)
         return e;
-    report__set(&r->row.rejection_reason, reason);
+    if (to == HOST_REJECTED)
+        report__set(&r->row.rejection_reason, reason);
     reporter__put(c, r);
-    tell(c, p, r, "reject", reason);
+    tell(c, p, r, action, reason);
     return 0;
+}
+
+int reporter_reject(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err)
+{
+    return turn_away(c, p, id, HOST_REJECTED, "reject", reason, err);
 }
 
 int reporter_revoke(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err)
 {
-    struct reporter *r = NULL;
-    char target[32];
-    int e = begin(c, p, id, &r, target, err);
-    if (e == 0)
-        e = set_state(c, p, r, HOST_REVOKED, reason, err);
-    if (e < 0)
-        return e;
-    reporter__put(c, r);
-    tell(c, p, r, "revoke", reason);
-    return 0;
+    return turn_away(c, p, id, HOST_REVOKED, "revoke", reason, err);
 }
 
 int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, struct str reason, char ret_text[SECRET_TEXT_MAX],
