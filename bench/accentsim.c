@@ -169,7 +169,7 @@ static uint32_t reply_len(const struct agent *a, int *ret_status, struct str *re
     if (in.len < (size_t)end + 4 + n)
         return 0;
     *ret_status = (int)strtol(in.ptr + 9, NULL, 10);
-    *ret_body = str_sub(in, (size_t)end + 4, (size_t)end + 4 + n);
+    *ret_body = str_sub(in, (size_t)end + 4, n);
     return (uint32_t)((size_t)end + 4 + n);
 }
 
