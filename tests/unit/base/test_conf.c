@@ -106,36 +106,36 @@ static int teardown(void **state)
     return 0;
 }
 
-static char *argv[32];
+static char *line_v[32];
 static int cut_words(const char *line)
 {
     static char text[512];
     int argc = 0;
     char *save = NULL;
     snprintf(text, sizeof(text), "testd %s", line);
-    for (char *p = text; (argv[argc] = strtok_r(p, " ", &save)); p = NULL)
+    for (char *p = text; (line_v[argc] = strtok_r(p, " ", &save)); p = NULL)
         argc++;
     return argc;
 }
 
 static int flags(const char *line, int *ret_first)
 {
-    return conf_flags(&c, cut_words(line), argv, ret_first, &err);
+    return conf_flags(&c, cut_words(line), line_v, ret_first, &err);
 }
 
 static void one_word_may_stand_between_flags(void **state)
 {
     (void)state;
     const char *word = "before";
-    assert_int_equal(conf_flags_word(&c, cut_words("--workers 5"), argv, &word, &err), CONF_OK);
+    assert_int_equal(conf_flags_word(&c, cut_words("--workers 5"), line_v, &word, &err), CONF_OK);
     assert_null(word);
-    assert_int_equal(conf_flags_word(&c, cut_words("--workers 6 go --dev"), argv, &word, &err), CONF_OK);
+    assert_int_equal(conf_flags_word(&c, cut_words("--workers 6 go --dev"), line_v, &word, &err), CONF_OK);
     assert_string_equal(word, "go");
     assert_true(o.workers == 6 && o.dev);
-    assert_int_equal(conf_flags_word(&c, cut_words("go --help"), argv, &word, &err), CONF_HELP);
-    assert_int_equal(conf_flags_word(&c, cut_words("--no-such go"), argv, &word, &err), -EINVAL);
+    assert_int_equal(conf_flags_word(&c, cut_words("go --help"), line_v, &word, &err), CONF_HELP);
+    assert_int_equal(conf_flags_word(&c, cut_words("--no-such go"), line_v, &word, &err), -EINVAL);
     assert_null(word);
-    assert_int_equal(conf_flags_word(&c, cut_words("go --dev away"), argv, &word, &err), -EINVAL);
+    assert_int_equal(conf_flags_word(&c, cut_words("go --dev away"), line_v, &word, &err), -EINVAL);
     assert_string_equal(err.slug, "config.usage");
     assert_non_null(strstr(err.text, "away"));
 }
