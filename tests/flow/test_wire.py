@@ -13,7 +13,8 @@ A case is exchanges, one after another:
 
 In expected JSON "*" is anything, "@x" stores the value as $x, "~re" matches text, null is null; a list must match in order and
 length, [..., "..."] may go on. `$x` in requests and expectations is what was stored; `{{pad:N}}` is N letters x, `{{nul}}` a NUL;
-`@ times N` sends the next request N times and looks at the last answer."""
+`@ times N` sends the next request N times and looks at the last answer; `@ until N` sends it until the status is the wanted one, at
+most N times (a bucket refills while a slow machine empties it)."""
 import http.client
 import io
 import json
@@ -73,7 +74,7 @@ class Host:
 class Case:
     def __init__(self, path, make_server, pb):
         self.path, self.make_server, self.pb = path, make_server, pb
-        self.vars, self.who, self.hosts, self.times = {}, "none", [], 1
+        self.vars, self.who, self.hosts, self.times, self.is_until = {}, "none", [], 1, False
         self.server = None
 
     # -- text
@@ -109,8 +110,8 @@ class Case:
     def directive(self, w):
         if w[0] == "as":
             self.who = self.fill(w[1])
-        elif w[0] == "times":
-            self.times = int(w[1])
+        elif w[0] in ("times", "until"):
+            self.times, self.is_until = int(w[1]), w[0] == "until"
         elif w[0] == "host":
             h = Host(self.server, self.pb, w[1], w[2])
             self.hosts.append(h)
@@ -141,7 +142,9 @@ class Case:
             i += 1
         for _ in range(self.times):
             got = self.send(request, headers, self.fill("\n".join(body).strip("\n")))
-        self.times = 1
+            if self.is_until and got.status == status:
+                break
+        self.times, self.is_until = 1, False
         if got.status != status:
             self.fail(start, f"{request[:100]}: wanted {status}, got {got.status} {got.body[:400]!r}")
         for h in want_headers:
