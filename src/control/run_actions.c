@@ -27,14 +27,42 @@ static void tell(struct control *c, const char *type, const struct run *r, const
 }
 
 /* -- rerun */
-static struct run *pending_child(struct control *c, const struct run *source)
+/* The child's name: what the wish says, or made from the source's. @room: RUN_NAME_MAX + 16 bytes. */
+static struct str name_of_child(const struct run *source, const struct run_rerun *w, char *room)
 {
-    struct run *r;
+    struct str old = source->row.name.len ? source->row.name : source->row.batch_id;
+    if (w->name.len)
+        return w->name;
+    int n = snprintf(room, RUN_NAME_MAX + 16, "%.*s (rerun)", STR_FMT(str_sub(old, 0, RUN_NAME_MAX - 8)));
+    return str_bytes(room, (size_t)n);
+}
+
+static struct str overrides_of(struct str text)
+{
+    return str_is(text, "{}") ? STR_NONE : text;
+}
+
+/* The rerun that this wish asks for once more; the newest. */
+static struct run *repeated(struct control *c, const struct principal *p, const struct run *source, const struct run_rerun *w)
+{
+    struct run *r, *found = NULL;
+    char room[RUN_NAME_MAX + 16];
+    arena_reset(c->scratch);
+    struct str name = text__clean(c->scratch, name_of_child(source, w, room), RUN_NAME_MAX); /* as it is kept */
     DL_FOREACH(run__book(c)->all, r)
-    if (r->row.state == RUN_REQUESTED && str_eq(r->row.source_batch_id, source->row.batch_id) &&
-        run__command_open(r, RUN_COMMAND_RERUN))
-        return r;
-    return NULL;
+    {
+        if (run_is_over((enum run_state)r->row.state) || !str_eq(r->row.source_batch_id, source->row.batch_id))
+            continue;
+        const struct run_repeat again = {
+            .state = (enum run_state)r->row.state,
+            .is_open = run__command_open(r, RUN_COMMAND_RERUN) != NULL,
+            .is_same_wish = run__is_owner(p, r->row.owner_id) && str_eq(r->row.name, name) &&
+                            str_eq(overrides_of(r->row.overrides.text), overrides_of(w->overrides)),
+        };
+        if (run_is_repeat(&again))
+            found = r;
+    }
+    return found;
 }
 
 /* A run that somebody else's agents serve may be started again by whoever may start the one it came from: a share that was taken back
@@ -67,7 +95,7 @@ static struct run *make_child(struct control *c, const struct principal *p, stru
                               struct err *err)
 {
     uint8_t random[6];
-    char id[32] = "rerun-", name[RUN_NAME_MAX + 16];
+    char id[32] = "rerun-", room[RUN_NAME_MAX + 16];
     rand_bytes(random, sizeof(random));
     hex_encode(random, sizeof(random), id + 6);
     if (!run__make_room(c, p->user_id, s->row.command.len + w->overrides.len + RUN_ROOM_LEAST, s, err))
@@ -75,9 +103,7 @@ static struct run *make_child(struct control *c, const struct principal *p, stru
     struct run *r = run__new(c, str_of(id), p->user_id, s, err);
     if (!r)
         return NULL;
-    struct str old = s->row.name.len ? s->row.name : s->row.batch_id;
-    snprintf(name, sizeof(name), "%.*s (rerun)", STR_FMT(str_sub(old, 0, RUN_NAME_MAX - 8)));
-    run__set(c, &r->row.name, w->name.len ? w->name : str_of(name), RUN_NAME_MAX);
+    run__set(c, &r->row.name, name_of_child(s, w, room), RUN_NAME_MAX);
     run__set_raw(&r->row.project, s->row.project);
     run__set_raw(&r->row.host, s->row.host);
     run__set_raw(&r->row.os_user, s->row.os_user);
@@ -105,7 +131,7 @@ int run_rerun(struct control *c, const struct principal *p, struct str batch_id,
         return err->code;
     if (control_refuses_writes(c, err))
         return -EAGAIN;
-    struct run *r = may_use_agents(c, p, s) ? pending_child(c, s) : NULL;
+    struct run *r = may_use_agents(c, p, s) ? repeated(c, p, s, w) : NULL;
     if (r) {
         run__view(c, p, r, ret);
         return 0;

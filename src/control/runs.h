@@ -119,7 +119,7 @@ struct run_rerun {
     struct str name, overrides; /* overrides: a JSON object as text; empty: none */
     bool require_agent;
 };
-/* *@ret is the child. A repeat while it is pending gives the same one. -EEXIST run.state, run.no_command, run.no_agent;
+/* *@ret is the child. A repeat (run_is_repeat()) gives the same one. -EEXIST run.state, run.no_command, run.no_agent;
  * -EBUSY run.too_many. */
 int run_rerun(struct control *c, const struct principal *p, struct str batch_id, const struct run_rerun *w, struct run_view *ret,
               struct err *err);

@@ -85,6 +85,13 @@ bool run_may_rerun(enum run_state s)
     return run_is_over(s);
 }
 
+bool run_is_repeat(const struct run_repeat *r)
+{
+    if (r->state == RUN_RUNNING) /* open: its script was faster than the agent's word */
+        return r->is_open || r->is_same_wish;
+    return r->state == RUN_REQUESTED && r->is_open;
+}
+
 /* -- items */
 enum run_item_class run_item_class_of(struct str status)
 {

@@ -72,6 +72,15 @@ bool run_is_over(enum run_state s);
 bool run_may_stop(enum run_state s);
 /* done, failed, cancelled, stopped: it may be started again. */
 bool run_may_rerun(enum run_state s);
+struct run_repeat { /* a rerun of the same run that was asked for before, and a new wish for one */
+    enum run_state state;
+    bool is_open;      /* the agent has not acknowledged its command, or has not even fetched it */
+    bool is_same_wish; /* from the same person, with the same overrides and name */
+};
+/* Is the new wish the old one again: a second click, a request that was sent twice? While the agent has not acknowledged it, whatever the
+ * wish says; while it runs if the wish is the same, because the agent may have begun between the two. How much time passed does not
+ * matter. A stop, a refusal of the agent, silence or an end makes room for another. */
+bool run_is_repeat(const struct run_repeat *r);
 /* Silence after which a running one is stalled, and a stopping one given up: three heartbeats of a script (300 s) missed. */
 #define RUN_SILENCE (15 * USEC_PER_MIN)
 

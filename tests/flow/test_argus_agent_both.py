@@ -300,7 +300,8 @@ def test_a_cut_network_loses_nothing_and_runs_nothing_twice(island):
     assert x.cut().returncode == 0
     (x.dir / "gate").write_text("ends while nobody can be told")
     until(lambda: x.a.state["commands"][-1]["phase"] == "over", what="its end")
-    other = x.rerun("b-5")
+    assert x.rerun("b-5") == child, "for all that the server knows it runs: this is the same wish"
+    other = x.rerun("b-5", name="again")
     r = x.report("event", "-b", child, "-t", "log_line", "--data", '{"line": "kept"}')
     assert "kept for later" in r.stderr
     spool = list((x.a.home / ".argus-reporter").glob("*.jsonl"))

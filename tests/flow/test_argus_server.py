@@ -227,12 +227,22 @@ def test_another_user_s_agent_of_the_same_name_gets_nothing(ann):
     assert ann.api("GET", "/api/batches/exp-1", headers=bearer(eve)).status_code == 404
 
 
-def test_two_clicks_at_once_are_one_command(ann):
-    finished(ann, "exp-1", "true")
+def test_two_clicks_at_once_are_one_command(ann, tmp):
+    marks = tmp / "marks"
+    finished(ann, "exp-1", f"echo x >> {marks}; sleep 600")
     a = agent(ann, run=False)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         children = set(pool.map(lambda _: rerun(ann, "exp-1"), range(16)))
     assert len(children) == 1 and len(a.poll()) == 1
+    # And beside an agent that waits for work and begins between two clicks.
+    a.run()
+    finished(ann, "exp-2", f"echo y >> {marks}; sleep 600")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        children = set(pool.map(lambda _: rerun(ann, "exp-2"), range(40)))
+        status(ann, list(children)[0], "running")
+        children |= set(pool.map(lambda _: rerun(ann, "exp-2"), range(4)))
+    assert len(children) == 1
+    until(lambda: marks.exists() and sorted(marks.read_text().split()) == ["x", "y"], what="each to run")
 
 
 def test_a_rerun_starts_at_once_for_who_waits(ann):

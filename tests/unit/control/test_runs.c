@@ -259,8 +259,56 @@ static void two_clicks_are_one_command_even_ten_minutes_apart(void **state)
     assert_int_equal(rerun(f, &p, "b1", two), 0);
     assert_string_equal(one, two);
     assert_int_equal(fetch(f, &a).n, 1);
+}
+
+static int rerun_as(struct fixture *f, const struct principal *p, const char *name, const char *overrides, char ret_child[RUN_ID_MAX + 1])
+{
+    const struct run_rerun w = { .name = str_of(name), .overrides = str_of(overrides) };
+    struct run_view v;
+    int r = run_rerun(f->c, p, STR("b1"), &w, &v, &f->err);
+    snprintf(ret_child, RUN_ID_MAX + 1, "%.*s", r == 0 ? (int)v.row->batch_id.len : 0, r == 0 ? v.row->batch_id.ptr : "");
+    settle(f);
+    return r;
+}
+
+/* The agent waits for work, so it may have begun between the two clicks. */
+static void the_second_click_is_one_with_the_first_though_the_agent_was_faster(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char one[RUN_ID_MAX + 1], two[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    assert_int_equal(rerun_as(f, &p, "", "", one), 0);
+    char first[UUID_TEXT_MAX];
+    snprintf(first, sizeof(first), "%s", fetch(f, &a).v[0].uuid);
+    tell(f, &p, one, RUN_EVENT_BATCH_START); /* the script may be faster than the acknowledgement */
+    assert_int_equal(rerun_as(f, &p, "", "{}", two), 0);
+    assert_string_equal(one, two);
+    assert_int_equal(ack(f, &a, first, true), 0);
+    restart(f);
+    assert_int_equal(rerun_as(f, &p, "", "", two), 0);
+    assert_string_equal(one, two);
+    assert_int_equal(fetch(f, &a).n, 0);
+
+    assert_int_equal(rerun_as(f, &p, "", "{\"lr\":2}", two), 0); /* another wish */
+    assert_string_not_equal(one, two);
     assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, true), 0);
-    assert_int_equal(rerun(f, &p, "b1", two), 0); /* that one runs: this is another */
+    assert_int_equal(rerun_as(f, &p, "once more", "", two), 0); /* another name says: I mean it */
+    assert_string_not_equal(one, two);
+    assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, true), 0);
+    assert_int_equal(rerun_as(f, &f->admin, "", "", two), 0); /* another person */
+    assert_string_not_equal(one, two);
+    assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, true), 0);
+
+    assert_int_equal(stop(f, &p, one), RUN_STOPPING); /* not wanted any more */
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    assert_int_equal(rerun_as(f, &p, "", "", two), 0);
+    assert_string_not_equal(one, two);
+    snprintf(first, sizeof(first), "%s", fetch(f, &a).v[0].uuid);
+    ack(f, &a, first, true);
+    assert_int_equal(ended(f, &a, first, 0, 0, ""), 0);
+    assert_int_equal(rerun_as(f, &p, "", "", one), 0); /* that one is over */
     assert_string_not_equal(one, two);
 }
 
@@ -639,6 +687,7 @@ int main(void)
         T(the_badge_follows_the_server_s_clock),
         T(a_rerun_is_fetched_until_it_is_acknowledged),
         T(two_clicks_are_one_command_even_ten_minutes_apart),
+        T(the_second_click_is_one_with_the_first_though_the_agent_was_faster),
         T(a_refused_rerun_leaves_the_batch_requested),
         T(only_what_is_over_and_has_a_command_is_started_again),
         T(without_an_agent_a_rerun_waits_a_day_for_one),

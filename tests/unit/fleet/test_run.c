@@ -71,6 +71,23 @@ static void what_may_be_stopped_and_what_may_be_started_again(void **state)
     }
 }
 
+static void a_wish_is_the_old_one_again_until_that_ends_or_differs(void **state)
+{
+    /* not acknowledged; acknowledged and the same wish; acknowledged and another */
+    static const char open[] = " ynynnnnnn", same[] = " nnynnnnnn";
+    (void)state;
+    for (int s = RUN_REQUESTED; s <= RUN_FAILED; s++) {
+        struct run_repeat r = { .state = (enum run_state)s, .is_open = true };
+        assert_int_equal(run_is_repeat(&r), open[s] == 'y');
+        r.is_same_wish = true;
+        assert_int_equal(run_is_repeat(&r), open[s] == 'y');
+        r.is_open = false;
+        assert_int_equal(run_is_repeat(&r), same[s] == 'y');
+        r.is_same_wish = false;
+        assert_false(run_is_repeat(&r));
+    }
+}
+
 static void a_status_word_is_open_good_or_bad(void **state)
 {
     (void)state;
@@ -212,6 +229,7 @@ int main(void)
         cmocka_unit_test(every_move_is_as_the_table_says),
         cmocka_unit_test(values_outside_the_enums_are_refused),
         cmocka_unit_test(what_may_be_stopped_and_what_may_be_started_again),
+        cmocka_unit_test(a_wish_is_the_old_one_again_until_that_ends_or_differs),
         cmocka_unit_test(a_status_word_is_open_good_or_bad),
         cmocka_unit_test(a_command_s_id_is_stable_a_uuid_and_needs_the_secret),
         cmocka_unit_test(the_badge_turns_at_ninety_seconds_and_a_quarter_of_an_hour),
