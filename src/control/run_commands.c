@@ -37,8 +37,10 @@ static void unindex_task(struct control *c, struct run_command *cmd)
     cmd->uuid[0] = '\0';
 }
 
-static bool is_closed(const struct run_command *cmd)
+bool run__command_is_closed(const struct run_command *cmd)
 {
+    if (cmd->row.state == RUN_COMMAND_STARTED) /* of a stop nothing more is heard: the signal is sent */
+        return cmd->row.kind == RUN_COMMAND_STOP;
     return cmd->row.state == RUN_COMMAND_FAILED || cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_EXITED;
 }
 
@@ -67,7 +69,7 @@ struct run_command *run__command_new(struct control *c, struct run *r, enum run_
 {
     struct run_command *old, *next;
     DL_FOREACH_SAFE(r->commands, old, next)
-    if (r->n_commands >= RUN_COMMANDS_KEPT && is_closed(old)) {
+    if (r->n_commands >= RUN_COMMANDS_KEPT && run__command_is_closed(old)) {
         store_del_object(c->store, OBJECT_RUN_COMMAND, old->id);
         run__command_drop(c, old);
     }
@@ -248,24 +250,52 @@ static void local(struct principal *p, struct str name)
     snprintf(p->name, sizeof(p->name), "%.*s", STR_FMT(name));
 }
 
+/* How it ended its agent will not say, or has not said. */
+static void conclude(struct control *c, struct run_command *cmd, enum task_outcome outcome, int32_t code, const char *why)
+{
+    cmd->row.state = RUN_COMMAND_EXITED; /* first, as in run__command_cancel() */
+    cmd->row.ended_at = control__wall(c);
+    if (outcome != OUTCOME_EXITED)
+        run__set(c, &cmd->row.error, str_of(why), 1024);
+    run__command_put(c, cmd);
+    end_task(c, cmd, outcome, code, 0, str_of(why));
+}
+
+void run__commands_give_up(struct control *c, struct run *r, const char *why)
+{
+    struct run_command *cmd;
+    DL_FOREACH(r->commands, cmd)
+    if (cmd->row.kind == RUN_COMMAND_RERUN && cmd->row.state == RUN_COMMAND_STARTED)
+        conclude(c, cmd, OUTCOME_LOST, 0, why);
+}
+
+/* `muster cancel` of a rerun that runs: the same as a stop of its run. */
+static void note_cancel(struct run_command *cmd, bool cancel_requested)
+{
+    if (cancel_requested && cmd->row.kind == RUN_COMMAND_RERUN && cmd->row.state == RUN_COMMAND_STARTED)
+        cmd->run->is_stop_due |= run_may_stop((enum run_state)cmd->run->row.state);
+}
+
 static void look_after(struct control *c, struct run_command *cmd, usec_t mono)
 {
     struct run *r = cmd->run;
     usec_t now = control__wall(c);
+    const struct job *j = cmd->row.job_id ? job__find(c, cmd->row.job_id) : NULL;
+    note_cancel(cmd, j && j->cancel_requested); /* an agent that is away does not come to hear of it */
     if (cmd->row.state == RUN_COMMAND_WAITING && now > cmd->row.created_at && now - cmd->row.created_at > RUN_DELIVER_WITHIN) {
         run__command_cancel(c, cmd, "no agent fetched it within 24 hours");
         if (cmd->row.kind == RUN_COMMAND_RERUN)
             run__input(c, r, RUN_IN_UNWANTED, "no agent fetched it within 24 hours");
         return;
     }
-    /* Its script said the end; an agent that tells of exits had time to. */
-    if (cmd->row.state == RUN_COMMAND_STARTED && cmd->row.kind == RUN_COMMAND_RERUN && run_is_over((enum run_state)r->row.state) &&
-        mono - r->over_mono > EXIT_GRACE_US) {
-        cmd->row.state = RUN_COMMAND_EXITED;
-        cmd->row.ended_at = now;
-        run__command_put(c, cmd);
-        end_task(c, cmd, OUTCOME_EXITED, r->row.state == RUN_FAILED, 0, STR("as its script told; the agent did not say"));
-    }
+    /* Its script said the end, or the agent that nothing of it runs; one that tells of exits had time to. */
+    if (cmd->row.state != RUN_COMMAND_STARTED || cmd->row.kind != RUN_COMMAND_RERUN || !run_is_over((enum run_state)r->row.state) ||
+        mono - r->over_mono <= EXIT_GRACE_US)
+        return;
+    if (r->row.state == RUN_DONE || r->row.state == RUN_FAILED)
+        conclude(c, cmd, OUTCOME_EXITED, r->row.state == RUN_FAILED, "as its script told; the agent did not say");
+    else
+        conclude(c, cmd, OUTCOME_CANCELLED, 0, "stopped; the agent did not say how it ended");
 }
 
 void run__commands_tick(struct control *c, usec_t mono)
@@ -276,7 +306,7 @@ void run__commands_tick(struct control *c, usec_t mono)
     {
         struct run_command *cmd, *next;
         DL_FOREACH_SAFE(r->commands, cmd, next)
-        if (!is_closed(cmd))
+        if (!run__command_is_closed(cmd))
             look_after(c, cmd, mono);
         if (r->is_stop_due) {
             r->is_stop_due = false;
@@ -317,10 +347,8 @@ static bool on_task(void *ctx, const struct polled_task *t)
     HASH_FIND(hh_task, x->b->by_task, &t->task_id, sizeof(t->task_id), cmd);
     if (!cmd || !is_for(cmd, x->a))
         return true;
-    if (t->cancel_requested && cmd->row.state == RUN_COMMAND_STARTED) {
-        cmd->run->is_stop_due |= run_may_stop((enum run_state)cmd->run->row.state);
-        x->has_stops |= cmd->run->is_stop_due;
-    }
+    note_cancel(cmd, t->cancel_requested);
+    x->has_stops |= t->cancel_requested && cmd->run->is_stop_due;
     if (cmd->row.state == RUN_COMMAND_PENDING)
         *vec_add(&x->v) = cmd;
     return true;
@@ -448,8 +476,9 @@ int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid
         return err_set(err, -EEXIST, "run_command.state", "this command was not started");
     struct run *r = cmd->run;
     bool is_good = e->has_code && e->code == 0, was_cancelled = cmd->row.state == RUN_COMMAND_CANCELLED;
-    if (cmd->row.state == RUN_COMMAND_EXITED || (was_cancelled && cmd->row.has_exit_code))
-        return 0;
+    bool is_told = cmd->row.has_exit_code || cmd->row.signal, is_unknown = !e->has_code && !e->signal;
+    if ((cmd->row.state == RUN_COMMAND_EXITED && (is_told || is_unknown)) || (was_cancelled && is_told))
+        return 0; /* but of one that was given up the end is still news */
     reason_of(e, why, sizeof(why));
     keep_tail(c, cmd, e->log_tail);
     cmd->row.state = was_cancelled ? RUN_COMMAND_CANCELLED : RUN_COMMAND_EXITED;

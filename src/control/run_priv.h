@@ -190,12 +190,16 @@ struct run_command *run__command_new(struct control *c, struct run *r, enum run_
 void run__command_put(struct control *c, const struct run_command *cmd);
 /* As a job on the agent's host. 0; or -errno: nothing was made. */
 int run__command_send(struct control *c, struct run_command *cmd, struct run_agent *a, const struct principal *p, struct err *err);
+/* Neither its agent nor the server has anything to do with it any more. */
+bool run__command_is_closed(const struct run_command *cmd);
 /* The newest of the kind in one of the states up to pending; NULL. */
 struct run_command *run__command_open(const struct run *r, enum run_command_kind kind);
 struct run_command *run__command_newest(const struct run *r, enum run_command_kind kind);
 void run__command_cancel(struct control *c, struct run_command *cmd, const char *why);
 void run__task_changed(struct control *c, const struct task *t);
 void run__commands_tick(struct control *c, usec_t mono);
+/* Nobody says any more how @r ended: the jobs of what was started of it end as lost. */
+void run__commands_give_up(struct control *c, struct run *r, const char *why);
 /* An agent is there: what waits for one like it goes to it. */
 void run__deliver_waiting(struct control *c, struct run_agent *a);
 /* What a rerun of @r would run; empty: nothing. */

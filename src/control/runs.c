@@ -268,8 +268,7 @@ static bool make_room(struct control *c, uint64_t owner_id, bool of_owner, const
         if (r == keep || (of_owner && r->row.owner_id != owner_id) || !run_is_over((enum run_state)r->row.state))
             continue;
         const struct run_command *cmd = r->commands;
-        while (cmd && (cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_FAILED ||
-                       cmd->row.state == RUN_COMMAND_EXITED))
+        while (cmd && run__command_is_closed(cmd))
             cmd = cmd->next;
         if (cmd)
             continue;
@@ -458,14 +457,18 @@ static void release(struct control *c)
 /* Silence, by the server's clock only. */
 static void look_after(struct control *c)
 {
+    static const char given_up[] = "not a word since it was asked to stop";
     struct run *r;
     usec_t now = control__wall(c);
     DL_FOREACH(run__book(c)->all, r)
     {
         bool is_live = r->row.state == RUN_RUNNING || r->row.state == RUN_STOPPING;
         usec_t since = r->row.stop_at > r->row.last_heard ? r->row.stop_at : r->row.last_heard;
-        if (is_live && now > since && now - since > RUN_SILENCE)
-            run__input(c, r, RUN_IN_SILENCE, r->row.state == RUN_STOPPING ? "not a word since it was asked to stop" : NULL);
+        if (!is_live || now <= since || now - since <= RUN_SILENCE)
+            continue;
+        run__input(c, r, RUN_IN_SILENCE, r->row.state == RUN_STOPPING ? given_up : NULL);
+        if (run_is_over((enum run_state)r->row.state))
+            run__commands_give_up(c, r, given_up);
     }
 }
 

@@ -372,8 +372,12 @@ static void a_rerun_of_the_oldest_keeps_its_source(void **state)
 {
     struct fixture *f = *state;
     struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
     char child[RUN_ID_MAX + 1], batch[32];
     struct run_view v;
+    tell(f, &p, "b0", RUN_EVENT_BATCH_START);
+    stop(f, &p, "b0");
+    ack(f, &a, fetch(f, &a).v[0].uuid, true); /* nothing more is heard of a stop: it holds nothing */
     for (int i = 0; i < 5001; i++) { /* one more than a person may have */
         snprintf(batch, sizeof(batch), "b%d", i);
         tell(f, &p, batch, RUN_EVENT_BATCH_DONE);
@@ -622,6 +626,81 @@ static void a_rerun_s_job_ends_even_if_the_agent_tells_no_exits(void **state)
     assert_int_equal(n.open_jobs, 0);
 }
 
+static void on_newest_signal(void *ctx, const char *uuid, const struct run_command_row *cmd)
+{
+    (void)uuid;
+    if (cmd->kind == RUN_COMMAND_RERUN)
+        assert_int_equal(cmd->signal, *(const int *)ctx);
+}
+
+/* A stop that was acknowledged, and then not a word, from nobody. */
+static void a_job_ends_as_lost_when_its_run_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct fleet_counts n;
+    struct run_view v;
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    struct orders os = fetch(f, &a);
+    ack(f, &a, os.v[0].uuid, true);
+    stop(f, &p, child);
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    pass(f, RUN_SILENCE - 10 * USEC_PER_SEC);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 1);
+    assert_int_equal(the_task(f, 1).state, TASK_RUNNING);
+    pass(f, 20 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, child), RUN_STOPPED);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 0);
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
+    assert_int_equal(ended(f, &a, os.v[0].uuid, -1, 15, "late"), 0); /* it was only away: what it knows is kept */
+    look(f, &p, child, &v);
+    assert_int_equal(v.row->state, RUN_STOPPED);
+    run_orders(f->c, v.id, on_newest_signal, &(int){ 15 });
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
+}
+
+static void a_stopped_rerun_s_job_did_not_succeed(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    stop(f, &p, child);
+    tell(f, &p, child, RUN_EVENT_BATCH_DONE); /* and this agent tells no exits */
+    pass(f, 3 * USEC_PER_MIN);
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_CANCELLED);
+}
+
+static void cancelling_the_job_of_an_agent_that_is_gone_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct fleet_counts n;
+    char child[RUN_ID_MAX + 1];
+    int result = 1;
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    job_cancel(f->c, &f->admin, 1, 0, on_cancelled, &result);
+    pass(f, 10 * USEC_PER_SEC);
+    assert_int_equal(result, 0);
+    assert_int_equal(state_of(f, child), RUN_STOPPING); /* its script hears of it too */
+    pass(f, RUN_SILENCE + 10 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, child), RUN_STOPPED);
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
+    fleet_count(f->c, &n);
+    assert_int_equal(n.open_jobs, 1); /* the stop still waits for the agent */
+}
+
 /* -- silence */
 static void a_silent_run_stalls_and_speaks_up_again(void **state)
 {
@@ -704,6 +783,9 @@ int main(void)
         T(a_cancel_that_is_fetched_ends_nothing_else),
         T(a_rerun_of_a_host_that_is_forgotten_waits_for_another),
         T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
+        T(a_job_ends_as_lost_when_its_run_is_given_up),
+        T(a_stopped_rerun_s_job_did_not_succeed),
+        T(cancelling_the_job_of_an_agent_that_is_gone_ends_it),
         T(a_silent_run_stalls_and_speaks_up_again),
         T(a_long_poll_wakes_for_work_for_its_time_and_for_the_next_one),
     };
