@@ -372,6 +372,23 @@ static void man_env(const struct conf_table *t, struct buf *out)
     }
 }
 
+/* A program that reads a file is told which by the row "config". */
+static bool has_file(const struct conf_table *t)
+{
+    for (size_t i = 0; i < t->n_rows; i++)
+        if (strcmp(t->rows[i].name, "config") == 0)
+            return true;
+    return false;
+}
+
+static bool has_env(const struct conf_table *t)
+{
+    for (size_t i = 0; i < t->n_rows; i++)
+        if (t->rows[i].env && !(t->rows[i].flags & (CONF_HIDDEN | CONF_FLAG_ONLY)))
+            return true;
+    return false;
+}
+
 int conf_man(const struct conf_table *t, struct buf *out)
 {
     AUTO(buf_done) struct buf b = BUF(TEXT_MAX);
@@ -393,10 +410,9 @@ int conf_man(const struct conf_table *t, struct buf *out)
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, "\\fR: ");
     put_roff(&b, str_of(t->summary));
-    buf_cstr(
-        &b,
-        ".\nA value given as a flag wins over one from the environment, which wins over the configuration\n"
-        "file, which wins over the default.\n.SH OPTIONS\n");
+    buf_printf(&b, ".\nA value given as a flag wins over %s%sthe default.\n.SH OPTIONS\n",
+               has_env(t) ? "one from the environment, which wins over " : "",
+               has_file(t) ? "the configuration\nfile, which wins over " : "");
     int r = walk(t, man_group, man_row, &b);
     man_env(t, &b);
     return r < 0 ? r : buf_str(out, buf_as_str(&b));

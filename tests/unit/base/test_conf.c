@@ -309,6 +309,19 @@ static void the_manual_page_has_its_sections(void **state)
         assert_non_null(strstr(buf_as_cstr(&b), want[i]));
 }
 
+static void the_manual_page_speaks_of_a_file_only_where_one_is_read(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf b = BUF(1 << 16);
+    const struct conf_row with_file[] = { { .name = "config", .type = CONF_STR, .help = "a file" } };
+    const struct conf_table alone = { "testd", "", "tests", with_file, 1, sizeof(struct options) };
+    assert_int_equal(conf_man(&table, &b), 0);
+    assert_non_null(strstr(buf_as_cstr(&b), "a flag wins over one from the environment, which wins over the default.\n"));
+    buf_reset(&b);
+    assert_int_equal(conf_man(&alone, &b), 0);
+    assert_non_null(strstr(buf_as_cstr(&b), "a flag wins over the configuration\nfile, which wins over the default.\n"));
+}
+
 static void diff_names_what_changed_and_what_needs_a_restart(void **state)
 {
     (void)state;
@@ -341,6 +354,7 @@ int main(void)
         t(help_version_and_wrong_flags),
         t(help_is_grouped_and_fits_100_columns),
         t(the_manual_page_has_its_sections),
+        t(the_manual_page_speaks_of_a_file_only_where_one_is_read),
         t(diff_names_what_changed_and_what_needs_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
