@@ -206,3 +206,30 @@ void argus_text(struct jw *w, const char *key, struct str s)
     else
         jw_null(w);
 }
+
+void argus_word(struct jw *w, const char *key, const char *word)
+{
+    jw_key(w, key);
+    jw_cstr(w, word);
+}
+
+void argus_number(struct jw *w, const char *key, uint64_t n)
+{
+    jw_key(w, key);
+    jw_u64(w, n);
+}
+
+void argus_known(struct jw *w, const char *key, bool is_known, int64_t n)
+{
+    jw_key(w, key);
+    if (is_known)
+        jw_i64(w, n);
+    else
+        jw_null(w);
+}
+
+void argus_flag(struct jw *w, const char *key, bool is_set)
+{
+    jw_key(w, key);
+    jw_bool(w, is_set);
+}

@@ -20,6 +20,11 @@ void *argus_body(struct call *c, const struct record *rec, size_t cap);
 void argus_time(struct jw *w, const char *key, usec_t t);
 /* Null when empty. */
 void argus_text(struct jw *w, const char *key, struct str s);
+/* One member of a map. @is_known false: null. */
+void argus_word(struct jw *w, const char *key, const char *word);
+void argus_number(struct jw *w, const char *key, uint64_t n);
+void argus_known(struct jw *w, const char *key, bool is_known, int64_t n);
+void argus_flag(struct jw *w, const char *key, bool is_set);
 /* A path that begins with /api/agents/agent-, or argus's own credential and an id that is no number. */
 bool argus_claims_agent(const struct http_req *req);
 
@@ -29,7 +34,8 @@ bool argus_claims_agent(const struct http_req *req);
 int argus_read_event(struct arena *a, const struct node *n, struct run_event *e, struct record_errors *errs, struct err *err);
 
 /* -- argus_batches.c */
-void argus_view_batch(struct jw *w, const struct run_view *v);
+/* The batch of the path as the caller sees it. False: answered 404. */
+bool argus_find(struct call *c, struct run_view *ret);
 
 extern const struct route_table argus_agent_table, argus_people_table, argus_event_table, argus_batch_table, argus_action_table,
     argus_share_table;

@@ -60,22 +60,10 @@ static void on_rerun(struct call *c)
     argus_text(w, "batch_id", v.row->batch_id);
     argus_text(w, "source_batch_id", v.row->source_batch_id);
     argus_text(w, "name", v.row->name);
-    jw_key(w, "status");
-    jw_cstr(w, name_of(run_state_names, (int)v.row->state));
-    jw_key(w, "agent_online");
-    jw_bool(w, v.is_agent_online);
+    argus_word(w, "status", name_of(run_state_names, (int)v.row->state));
+    argus_flag(w, "agent_online", v.is_agent_online);
     jw_end_map(w);
     reply_parked(c, 201);
-}
-
-static bool find(struct call *c, struct run_view *ret)
-{
-    struct err err = { 0 };
-
-    if (run_get(c->control, &c->who, call_param(c, 0), ret, &err) == 0)
-        return true;
-    reply_error_parked(c, &err);
-    return false;
 }
 
 static void on_rerun_info(struct call *c)
@@ -84,7 +72,7 @@ static void on_rerun_info(struct call *c)
     struct err err = { 0 };
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     if (!v.row->source_batch_id.len) {
         (void)err_set(&err, -ENOENT, "run.unknown", "this batch repeats no other");
@@ -113,8 +101,7 @@ static void on_stop(struct call *c)
         return;
     }
     jw_map(w);
-    jw_key(w, "status");
-    jw_cstr(w, name_of(run_state_names, (int)v.row->state));
+    argus_word(w, "status", name_of(run_state_names, (int)v.row->state));
     argus_text(w, "batch_id", v.row->batch_id);
     jw_end_map(w);
     reply_parked(c, 200);
@@ -126,15 +113,13 @@ static void on_stop_requested(struct call *c)
     struct jw *w = call_json(c);
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     bool is_wanted =
         v.row->state == RUN_STOPPING || (v.row->stop_at && (v.row->state == RUN_STOPPED || v.row->state == RUN_CANCELLED));
     jw_map(w);
-    jw_key(w, "requested");
-    jw_bool(w, is_wanted);
-    jw_key(w, "stop_requested");
-    jw_bool(w, is_wanted);
+    argus_flag(w, "requested", is_wanted);
+    argus_flag(w, "stop_requested", is_wanted);
     argus_time(w, "requested_at", is_wanted ? v.row->stop_at : 0);
     argus_text(w, "requested_by", is_wanted ? v.row->stop_by : STR_NONE);
     jw_end_map(w);

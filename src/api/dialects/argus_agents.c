@@ -83,10 +83,8 @@ static void on_order(void *ctx, const struct run_order *o)
 
     x->n++;
     jw_map(w);
-    jw_key(w, "id");
-    jw_cstr(w, o->uuid);
-    jw_key(w, "kind");
-    jw_cstr(w, name_of(run_command_kind_names, (int)o->row->kind));
+    argus_word(w, "id", o->uuid);
+    argus_word(w, "kind", name_of(run_command_kind_names, (int)o->row->kind));
     jw_key(w, "batch_id");
     jw_str(w, o->run->batch_id);
     jw_key(w, "payload");
@@ -232,16 +230,12 @@ static void write_agent(struct jw *w, const struct run_agent_view *v)
     jw_end_list(w);
     jw_key(w, "owner");
     jw_str(w, v->owner);
-    jw_key(w, "online");
-    jw_bool(w, v->badge == RUN_AGENT_ONLINE);
-    jw_key(w, "status");
-    jw_cstr(w, v->is_revoked ? "revoked" : name_of(run_agent_badge_names, (int)v->badge));
+    argus_flag(w, "online", v->badge == RUN_AGENT_ONLINE);
+    argus_word(w, "status", v->is_revoked ? "revoked" : name_of(run_agent_badge_names, (int)v->badge));
     argus_time(w, "registered_at", r->registered_at);
     argus_time(w, "last_seen_at", r->last_seen);
-    jw_key(w, "running");
-    jw_u64(w, v->n_running);
-    jw_key(w, "shared");
-    jw_bool(w, r->is_shared);
+    argus_number(w, "running", v->n_running);
+    argus_flag(w, "shared", r->is_shared);
     jw_end_map(w);
 }
 

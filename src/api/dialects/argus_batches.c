@@ -9,6 +9,21 @@
 
 enum { BATCHES_DEFAULT = 50, BATCHES_MAX = 500, LINES_DEFAULT = 500, LINES_MAX = 5000 };
 
+static void write_progress(struct jw *w, const struct run_view *v)
+{
+    const struct run_row *r = v->row;
+
+    argus_number(w, "n_total", r->n_total);
+    argus_number(w, "n_done", r->n_done);
+    argus_number(w, "n_failed", r->n_failed);
+    argus_word(w, "status", name_of(run_state_names, (int)r->state));
+    jw_key(w, "agent_online");
+    if (r->host.len)
+        jw_bool(w, v->is_agent_online);
+    else
+        jw_null(w);
+}
+
 static void write_members(struct jw *w, const struct run_view *v)
 {
     const struct run_row *r = v->row;
@@ -21,39 +36,17 @@ static void write_members(struct jw *w, const struct run_view *v)
     argus_text(w, "host", r->host);
     argus_text(w, "command", r->command);
     argus_text(w, "commit", r->commit);
-    jw_key(w, "n_total");
-    jw_u64(w, r->n_total);
-    jw_key(w, "n_done");
-    jw_u64(w, r->n_done);
-    jw_key(w, "n_failed");
-    jw_u64(w, r->n_failed);
-    jw_key(w, "status");
-    jw_cstr(w, name_of(run_state_names, (int)r->state));
+    write_progress(w, v);
     argus_time(w, "start_time", r->start_time);
     argus_time(w, "end_time", r->end_time);
     argus_time(w, "created_at", r->created_at);
-    jw_key(w, "owner_id");
-    jw_u64(w, r->owner_id);
+    argus_number(w, "owner_id", r->owner_id);
     jw_key(w, "owner");
     jw_str(w, v->owner);
     argus_text(w, "source_batch_id", r->source_batch_id);
     argus_text(w, "failure_reason", r->failure_reason);
-    jw_key(w, "is_deleted");
-    jw_bool(w, false);
-    jw_key(w, "agent_online");
-    if (r->host.len)
-        jw_bool(w, v->is_agent_online);
-    else
-        jw_null(w);
-    jw_key(w, "rerun_allowed");
-    jw_bool(w, v->is_rerun_allowed);
-}
-
-void argus_view_batch(struct jw *w, const struct run_view *v)
-{
-    jw_map(w);
-    write_members(w, v);
-    jw_end_map(w);
+    argus_flag(w, "is_deleted", false);
+    argus_flag(w, "rerun_allowed", v->is_rerun_allowed);
 }
 
 /* -- one batch */
@@ -90,41 +83,22 @@ static void on_order(void *ctx, const char *uuid, const struct run_command_row *
 
     jw_map(w);
     argus_text(w, "id", str_of(uuid));
-    jw_key(w, "kind");
-    jw_cstr(w, name_of(run_command_kind_names, (int)cmd->kind));
-    jw_key(w, "status");
-    jw_cstr(w, name_of(run_command_state_names, (int)cmd->state));
+    argus_word(w, "kind", name_of(run_command_kind_names, (int)cmd->kind));
+    argus_word(w, "status", name_of(run_command_state_names, (int)cmd->state));
     argus_time(w, "created_at", cmd->created_at);
     argus_time(w, "ack_at", cmd->ack_at);
     argus_time(w, "ended_at", cmd->ended_at);
-    jw_key(w, "job_id");
-    if (cmd->job_id)
-        jw_u64(w, cmd->job_id);
-    else
-        jw_null(w);
-    jw_key(w, "pid");
-    if (cmd->pid > 0)
-        jw_i64(w, cmd->pid);
-    else
-        jw_null(w);
-    jw_key(w, "exit_code");
-    if (cmd->has_exit_code)
-        jw_i64(w, cmd->exit_code);
-    else
-        jw_null(w);
-    jw_key(w, "signal");
-    if (cmd->signal)
-        jw_i64(w, cmd->signal);
-    else
-        jw_null(w);
+    argus_known(w, "job_id", cmd->job_id != 0, (int64_t)cmd->job_id);
+    argus_known(w, "pid", cmd->pid > 0, cmd->pid);
+    argus_known(w, "exit_code", cmd->has_exit_code, cmd->exit_code);
+    argus_known(w, "signal", cmd->signal != 0, cmd->signal);
     argus_text(w, "error", cmd->error);
     argus_text(w, "log_tail", cmd->log_tail);
     argus_text(w, "requested_by", cmd->requested_by);
     jw_end_map(w);
 }
 
-/* The batch of the path, or an answer. */
-static bool find(struct call *c, struct run_view *ret)
+bool argus_find(struct call *c, struct run_view *ret)
 {
     struct err err = { 0 };
 
@@ -139,7 +113,7 @@ static void on_batch(struct call *c)
     struct jw *w = call_json(c);
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     jw_map(w);
     write_members(w, &v);
@@ -176,7 +150,11 @@ static const struct record batches_query_record = RECORD(batches_query, batches_
 
 static void on_batch_row(void *ctx, const struct run_view *v)
 {
-    argus_view_batch(ctx, v);
+    struct jw *w = ctx;
+
+    jw_map(w);
+    write_members(w, v);
+    jw_end_map(w);
 }
 
 static void on_batches(struct call *c)
@@ -232,7 +210,7 @@ static void on_items(struct call *c)
     struct item_walk x = { .w = call_json(c) };
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     x.batch_id = v.row->batch_id;
     jw_list(x.w);
@@ -259,8 +237,7 @@ static void on_line(void *ctx, uint64_t id, const struct run_log_row *l)
     if (call_is_gone(c))
         return;
     jw_map(w);
-    jw_key(w, "id");
-    jw_u64(w, id);
+    argus_number(w, "id", id);
     argus_time(w, "timestamp", l->at);
     argus_text(w, "level", l->level);
     jw_key(w, "line");
@@ -290,7 +267,7 @@ static void on_lines(struct call *c)
     const struct lines_query *q = c->query;
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     jw_list(call_json(c));
     run_read_logs(c->control, v.id, q->after, q->limit ? q->limit : LINES_DEFAULT, on_line, on_lines_done, call_ref(c));
@@ -302,31 +279,16 @@ static void on_health(struct call *c)
     usec_t now = clock_wall(c->api->conf.clock);
     struct run_view v;
 
-    if (!find(c, &v))
+    if (!argus_find(c, &v))
         return;
     const struct run_row *r = v.row;
     jw_map(w);
     argus_text(w, "batch_id", r->batch_id);
-    jw_key(w, "status");
-    jw_cstr(w, name_of(run_state_names, (int)r->state));
-    jw_key(w, "is_stalled");
-    jw_bool(w, r->state == RUN_STALLED);
+    write_progress(w, &v);
+    argus_flag(w, "is_stalled", r->state == RUN_STALLED);
     argus_time(w, "last_event_at", r->last_heard);
-    jw_key(w, "last_event_age_s");
-    jw_u64(w, (now > r->last_heard ? now - r->last_heard : 0) / USEC_PER_SEC);
-    jw_key(w, "stalled_after_s");
-    jw_u64(w, RUN_SILENCE / USEC_PER_SEC);
-    jw_key(w, "n_total");
-    jw_u64(w, r->n_total);
-    jw_key(w, "n_done");
-    jw_u64(w, r->n_done);
-    jw_key(w, "n_failed");
-    jw_u64(w, r->n_failed);
-    jw_key(w, "agent_online");
-    if (r->host.len)
-        jw_bool(w, v.is_agent_online);
-    else
-        jw_null(w);
+    argus_number(w, "last_event_age_s", (now > r->last_heard ? now - r->last_heard : 0) / USEC_PER_SEC);
+    argus_number(w, "stalled_after_s", RUN_SILENCE / USEC_PER_SEC);
     jw_end_map(w);
     reply_parked(c, 200);
 }

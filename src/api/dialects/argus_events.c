@@ -198,8 +198,7 @@ static void reply_schema(struct call *c, const struct node *root, const struct e
     jw_map(w);
     jw_key(w, "detail");
     jw_map(w);
-    jw_key(w, "message");
-    jw_cstr(w, err->text);
+    argus_word(w, "message", err->text);
     jw_key(w, "received");
     jw_str(w, text_in(root, "schema_version"));
     jw_key(w, "supported");
@@ -207,8 +206,7 @@ static void reply_schema(struct call *c, const struct node *root, const struct e
     jw_cstr(w, ARGUS_SCHEMA);
     jw_end_list(w);
     jw_end_map(w);
-    jw_key(w, "error");
-    jw_cstr(w, err->text);
+    argus_word(w, "error", err->text);
     jw_end_map(w);
     reply_now(c, 415);
 }
@@ -226,12 +224,9 @@ static void on_taken(void *ctx, int result, const struct err *err, uint64_t numb
     }
     w = call_json(c);
     jw_map(w);
-    jw_key(w, "accepted");
-    jw_bool(w, true);
-    jw_key(w, "event_id");
-    jw_u64(w, number);
-    jw_key(w, "deduplicated");
-    jw_bool(w, is_repeat);
+    argus_flag(w, "accepted", true);
+    argus_number(w, "event_id", number);
+    argus_flag(w, "deduplicated", is_repeat);
     jw_end_map(w);
     reply_now(c, 200);
 }
@@ -278,10 +273,8 @@ static void many_answer(struct many *m)
     for (size_t i = 0; i < m->n; i++)
         n_rejected += m->v[i].is_rejected;
     jw_map(w);
-    jw_key(w, "accepted");
-    jw_u64(w, m->n - n_rejected);
-    jw_key(w, "rejected");
-    jw_u64(w, n_rejected);
+    argus_number(w, "accepted", m->n - n_rejected);
+    argus_number(w, "rejected", n_rejected);
     jw_key(w, "results");
     jw_list(w);
     for (size_t i = 0; i < m->n; i++) {
@@ -289,13 +282,8 @@ static void many_answer(struct many *m)
 
         jw_map(w);
         argus_text(w, "event_id", str_of(o->event_id));
-        jw_key(w, "status");
-        jw_cstr(w, o->is_rejected ? "rejected" : o->is_repeat ? "deduplicated" : "accepted");
-        jw_key(w, "db_id");
-        if (o->number)
-            jw_u64(w, o->number);
-        else
-            jw_null(w);
+        argus_word(w, "status", o->is_rejected ? "rejected" : o->is_repeat ? "deduplicated" : "accepted");
+        argus_known(w, "db_id", o->number != 0, (int64_t)o->number);
         argus_text(w, "error", str_of(o->why));
         jw_end_map(w);
     }

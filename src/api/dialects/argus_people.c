@@ -28,15 +28,11 @@ struct login {
 static void write_user(struct jw *w, uint64_t id, const char *name, enum role_level role, struct str email)
 {
     jw_map(w);
-    jw_key(w, "id");
-    jw_u64(w, id);
-    jw_key(w, "username");
-    jw_cstr(w, name);
+    argus_number(w, "id", id);
+    argus_word(w, "username", name);
     argus_text(w, "email", email);
-    jw_key(w, "is_admin");
-    jw_bool(w, role == ROLE_ADMIN);
-    jw_key(w, "is_active");
-    jw_bool(w, true);
+    argus_flag(w, "is_admin", role == ROLE_ADMIN);
+    argus_flag(w, "is_active", true);
     jw_end_map(w);
 }
 
@@ -54,10 +50,8 @@ static void reply_login(struct call *c, const struct session_user *u)
     jw_map(w);
     jw_key(w, "access_token");
     jw_str(w, buf_as_str(&token));
-    jw_key(w, "token_type");
-    jw_cstr(w, "bearer");
-    jw_key(w, "expires_in");
-    jw_u64(w, SESSION_TTL / USEC_PER_SEC);
+    argus_word(w, "token_type", "bearer");
+    argus_number(w, "expires_in", SESSION_TTL / USEC_PER_SEC);
     jw_key(w, "user");
     write_user(w, u->user_id, u->user, u->role, person_email_of(c->control, u->user_id));
     jw_end_map(w);
@@ -168,12 +162,10 @@ static const struct record token_record = RECORD(argus_token_body, token_fields)
 static void write_token(struct jw *w, const struct credential *cr, const char *text)
 {
     jw_map(w);
-    jw_key(w, "id");
-    jw_u64(w, cr->id);
+    argus_number(w, "id", cr->id);
     jw_key(w, "name");
     jw_str(w, cr->name);
-    jw_key(w, "prefix");
-    jw_cstr(w, cr->kind == SECRET_ARGUS_VIEWER ? "em_view_" : "em_live_");
+    argus_word(w, "prefix", cr->kind == SECRET_ARGUS_VIEWER ? "em_view_" : "em_live_");
     jw_key(w, "display_hint");
     jw_str(w, cr->hint);
     jw_key(w, "scope");
@@ -181,11 +173,9 @@ static void write_token(struct jw *w, const struct credential *cr, const char *t
     argus_time(w, "created_at", cr->created_at);
     argus_time(w, "last_used", cr->last_used);
     argus_time(w, "expires_at", cr->expires_at);
-    jw_key(w, "revoked");
-    jw_bool(w, cr->revoked_at != 0);
+    argus_flag(w, "revoked", cr->revoked_at != 0);
     if (text) {
-        jw_key(w, "token");
-        jw_cstr(w, text);
+        argus_word(w, "token", text);
     }
     jw_end_map(w);
 }
@@ -260,12 +250,9 @@ static void on_token_revoke(struct call *c)
         return;
     }
     jw_map(w);
-    jw_key(w, "ok");
-    jw_bool(w, true);
-    jw_key(w, "detail");
-    jw_cstr(w, was_revoked ? "already-revoked" : "revoked");
-    jw_key(w, "id");
-    jw_u64(w, id);
+    argus_flag(w, "ok", true);
+    argus_word(w, "detail", was_revoked ? "already-revoked" : "revoked");
+    argus_number(w, "id", id);
     jw_end_map(w);
     reply_parked(c, 200);
 }

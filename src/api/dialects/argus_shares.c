@@ -32,8 +32,7 @@ static void write_share(struct jw *w, struct str grantee, int permission, struct
 {
     jw_map(w);
     argus_text(w, "grantee_username", grantee);
-    jw_key(w, "permission");
-    jw_cstr(w, name_of(run_share_names, permission));
+    argus_word(w, "permission", name_of(run_share_names, permission));
     argus_text(w, "project", project);
     jw_end_map(w);
 }
@@ -144,8 +143,7 @@ static void on_recipient_row(void *ctx, uint64_t id, const struct run_recipient_
     struct jw *w = ctx;
 
     jw_map(w);
-    jw_key(w, "id");
-    jw_u64(w, id);
+    argus_number(w, "id", id);
     argus_text(w, "project", r->project);
     argus_text(w, "email", r->email);
     jw_key(w, "event_kinds");
@@ -153,8 +151,7 @@ static void on_recipient_row(void *ctx, uint64_t id, const struct run_recipient_
     for (size_t i = 0; i < r->event_kinds.n; i++)
         jw_str(w, r->event_kinds.v[i]);
     jw_end_list(w);
-    jw_key(w, "enabled");
-    jw_bool(w, !r->is_disabled);
+    argus_flag(w, "enabled", !r->is_disabled);
     argus_time(w, "created_at", r->created_at);
     jw_end_map(w);
 }
