@@ -1,5 +1,6 @@
 """Argus's two clients as somebody else would write them: the reporter of a script (order, user agent, retries as observed of the
 SDK) and an agent that starts and stops processes. requests and the standard library; nothing of ours."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -91,9 +92,10 @@ class Agent:
     def exit(self, cmd, p, started, log):
         if self.extras:
             code = p.returncode
-            requests.post(self.url(f"jobs/{cmd}/exit"), headers=self.h, timeout=30, json={
-                "exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None,
-                "runtime_s": time.monotonic() - started, "log_tail": log[-16384:]})
+            with contextlib.suppress(requests.ConnectionError):  # the server went before us
+                requests.post(self.url(f"jobs/{cmd}/exit"), headers=self.h, timeout=30, json={
+                    "exit_code": code if code >= 0 else None, "signal": -code if code < 0 else None,
+                    "runtime_s": time.monotonic() - started, "log_tail": log[-16384:]})
 
     def start(self, j):
         pl = j["payload"]

@@ -352,7 +352,7 @@ def test_a_missing_directory_is_stale_and_a_missing_program_ends_the_rerun(mocks
     agents(m).register().start()
     stale, gone = m.rerun("true", cwd=str(tmp / "nothing")), m.rerun(f"{tmp}/deleted.py --x")
     ack = until(lambda: m.ack_of(stale))
-    assert ack["status"] == "failed" and "stale_env_path" in ack["error"] and ack["pid"] is None
+    assert ack["status"] == "failed" and ack["error"] == "stale_env_path" and ack["pid"] is None
     assert until(lambda: m.ack_of(gone))["status"] == "started"
     end = until(lambda: m.exit_of(gone))
     assert end["exit_code"] == 127 and "deleted.py" in end["log_tail"] and m.exit_of(stale) is None

@@ -20,6 +20,9 @@ enum { COMMAND_BYTES = 512 << 10, OUTPUT_CAP = 64 << 10, GRACE_MAX_S = 3600, WHY
  * is opened for appending, so that rotating it loses no place. */
 static const char run_script[] = "exec /bin/sh -c \"$1\" >>\"$0\" 2>&1";
 
+/* The word servers know: the directory that the command was recorded in is gone. */
+static const char stale_path[] = "stale_env_path";
+
 extern char **environ;
 
 uint32_t argus__n_running(const struct argus *g)
@@ -83,7 +86,7 @@ static void judge(const struct argus *g, const struct argus_job *job, struct buf
     else if (!policy_allows(g, buf_as_str(command)))
         (void)snprintf(why, WHY_MAX, "not allowed by host policy");
     else if (p->cwd.len > 0 && !dir_exists(p->cwd))
-        (void)snprintf(why, WHY_MAX, "stale_env_path: %.*s is not there", (int)(p->cwd.len > 256 ? 256 : p->cwd.len), p->cwd.ptr);
+        (void)snprintf(why, WHY_MAX, "%s", stale_path);
 }
 
 static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *job, struct str command)
@@ -123,7 +126,8 @@ static void rerun(struct argus *g, const struct argus_job *job, struct argus_cmd
     judge(g, job, &command, why);
     if (why[0]) {
         c = c ? c : argus__book_add(g->book, job->id, job->batch_id, ARGUS_RERUN);
-        log_warn("rerun.refused", "a rerun is refused", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why));
+        log_warn("rerun.refused", "a rerun is refused", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why),
+                 LOG_STR("cwd", job->payload.cwd));
         c->phase = ARGUS_OVER;
         argus__cmd_answer(c, ARGUS_FAILED, why);
         g->is_dirty = true;
@@ -200,10 +204,10 @@ static void read_started(const struct argus *g, struct argus_cmd *c)
 
 static void note_refusal(struct argus_cmd *c, struct str message)
 {
-    AUTO_FREE char *why = xasprintf("%s%.*s", str_starts(message, STR("cwd:")) ? "stale_env_path: " : "", STR_FMT(message));
+    AUTO_FREE char *why = str_dup(message);
 
-    argus__cmd_answer(c, ARGUS_FAILED, why);
-    log_warn("rerun.failed", "a rerun could not be started", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why));
+    argus__cmd_answer(c, ARGUS_FAILED, str_starts(message, STR("cwd:")) ? stale_path : why);
+    log_warn("rerun.failed", "a rerun could not be started", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_STR("why", message));
 }
 
 static void note_end(struct argus *g, struct argus_cmd *c, const struct task_end *e)
