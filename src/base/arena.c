@@ -170,6 +170,12 @@ int arena_defer(struct arena *a, arena_defer_fn fn, void *arg)
     return 0;
 }
 
+void arena_set_max(struct arena *a, size_t max_bytes)
+{
+    assert(a->used <= max_bytes);
+    a->max = max_bytes;
+}
+
 size_t arena_used(const struct arena *a)
 {
     return a->used;

@@ -32,6 +32,8 @@ struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((fo
 
 /* Calls @fn(@arg) at reset or free; 0 or -ENOBUFS. */
 int arena_defer(struct arena *a, arena_defer_fn fn, void *arg);
+/* Another cap from now on, not below what was handed out since the last reset. */
+void arena_set_max(struct arena *a, size_t max_bytes);
 /* Bytes handed out, and how many more may be. */
 size_t arena_used(const struct arena *a);
 size_t arena_left(const struct arena *a);

@@ -36,11 +36,17 @@ void gunzip_free(struct gunzip *g)
     free(g);
 }
 
-/* What a gzip member says it inflates to: with so much room it takes one step. Only a hint, and never more than deflate can do. */
-static size_t first_room(struct str in)
+size_t gzip_says(struct str in)
 {
     const uint8_t *end = (const uint8_t *)in.ptr + in.len;
-    size_t said = in.len < 18 ? 0 : (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
+
+    return in.len < 18 ? 0 : (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
+}
+
+/* With so much room it takes one step. Only a hint, and never more than deflate can do. */
+static size_t first_room(struct str in)
+{
+    size_t said = gzip_says(in);
 
     return said && said / RATIO_MAX <= in.len ? said : STEP;
 }

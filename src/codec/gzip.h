@@ -14,6 +14,10 @@ DEFINE_AUTO(struct gunzip *, gunzip_free)
 /* As gzip_inflate(). */
 int gunzip_run(struct gunzip *g, struct str in, struct buf *out);
 
+/* What a gzip member says of itself that it inflates to, modulo 2^32: gzip_inflate() takes none whose word is not kept. 0: @in is too
+ * short to be one. */
+size_t gzip_says(struct str in);
+
 /* Inflates one gzip (or zlib) member; @out's maximum is the cap. 0; -EMSGSIZE over the cap; -EBADMSG corrupt,
  * truncated or followed by garbage. */
 int gzip_inflate(struct str in, struct buf *out);

@@ -78,6 +78,7 @@
     X("report.uuid", 409, 6)                                                                       \
     X("report.gzip", 400, 3)                                                                       \
     X("report.overloaded", 503, 8)                                                                 \
+    X("report.busy", 429, 8)                                                                       \
     X("report_policy.unknown", 404, 5)                                                             \
     X("report_policy.full", 409, 8)                                                                \
     X("csr.bad", 400, 3)                                                                           \

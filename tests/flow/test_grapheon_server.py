@@ -4,6 +4,7 @@ import concurrent.futures
 import gzip
 import json
 import re
+import signal
 import socket
 
 import pytest
@@ -387,6 +388,15 @@ def test_an_agent_written_in_beforehand(g, server):
 
 
 # -- limits, hostility
+def all_but_the_last_byte(server, ag, **more):
+    """A check-in on a connection of its own, and what is still to be sent."""
+    body = gzip.compress(json.dumps(ag.report(**more)[0]).encode())
+    c = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=60)
+    c.sendall(f"POST /api/agents/check-in HTTP/1.1\r\nHost: x\r\nX-Agent-Api-Key: {ag.api_key}\r\nContent-Encoding: gzip\r\n"
+              f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
+    return c, body[-1:]
+
+
 def test_refusals_of_a_check_in_in_their_order(g, server):
     ag = GrapheonAgent(server)
     p = g.policy("small", max_report_bytes=16384)
@@ -410,6 +420,8 @@ def test_refusals_of_a_check_in_in_their_order(g, server):
     for cut in (3, len(z) // 2, len(z) - 1):
         assert post(z[:cut], Content_Encoding="GZIP").status_code == 400
     assert post(z + b"junk", Content_Encoding="gzip").status_code == 400
+    for said in (0, 1, len(good) - 1, len(good) + 1, 0xffffffff):
+        assert post(z[:-4] + said.to_bytes(4, "little"), Content_Encoding="gzip").status_code == 400
     bomb = gzip.compress(b" " * (200 << 20))
     assert len(bomb) < 262144 and post(bomb, Content_Encoding="gzip").status_code == 413
     pad = dict(body, metadata={"pad": ""})
@@ -465,17 +477,12 @@ def test_many_at_once_stay_in_order_and_lose_nothing(g, server):
 def test_a_burst_is_queued_and_not_refused(g, server):
     """Five hundred connections send at once; what waits does so as small as it was sent."""
     key = g.key(auto_approve=True)["enrollment_key"]
-    agents = [GrapheonAgent(server, f"h{i}", ext=True) for i in range(20)]
+    agents = [GrapheonAgent(server, f"h{i}", ext=True) for i in range(125)]
     conns = []
     for a in agents:
         a.register(key)
     for i in range(500):
-        a = agents[i % 20]
-        body = gzip.compress(json.dumps(a.report(sequence_number=i + 1)[0]).encode())
-        c = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=60)
-        c.sendall(f"POST /api/agents/check-in HTTP/1.1\r\nHost: x\r\nX-Agent-Api-Key: {a.api_key}\r\nContent-Encoding: gzip\r\n"
-                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
-        conns.append((c, body[-1:]))
+        conns.append(all_but_the_last_byte(server, agents[i % 125], sequence_number=i + 1))
     for c, last in conns:
         c.sendall(last)
     statuses = collections.Counter()
@@ -483,8 +490,30 @@ def test_a_burst_is_queued_and_not_refused(g, server):
         with c, c.makefile("rb") as f:
             statuses[f.readline().split()[1]] += 1
     assert statuses == {b"200": 500}
-    for a in agents:
-        assert g.api("GET", f"/{g.id_of(a)}/checkins")["total"] == 25
+    for id in [x["id"] for x in g.api("GET", "?limit=1000")["items"]]:
+        assert g.api("GET", f"/{id}/checkins")["total"] == 4
+
+
+def test_one_agent_does_not_take_the_places_of_all(g, server):
+    """Four of its reports are on their way at most; who else comes meanwhile is served."""
+    key = g.key(auto_approve=True)["enrollment_key"]
+    greedy, other = GrapheonAgent(server, ext=True), GrapheonAgent(server, ext=True)
+    greedy.register(key)
+    other.register(key)
+    conns = [all_but_the_last_byte(server, greedy, sequence_number=i + 1) for i in range(12)] + [all_but_the_last_byte(server, other)]
+    server.proc.p.send_signal(signal.SIGSTOP)  # all of them are there when it looks again
+    try:
+        for c, last in conns:
+            c.sendall(last)
+    finally:
+        server.proc.p.send_signal(signal.SIGCONT)
+    answers = []
+    for c, _ in conns:
+        with c, c.makefile("rb") as f:
+            answers.append((int(f.readline().split()[1]), dict(line.decode().strip().lower().split(": ", 1) for line in iter(f.readline, b"\r\n"))))
+    assert sorted(s for s, _ in answers[:12]) == [200] * 4 + [429] * 8 and answers[12][0] == 200
+    assert all(int(h["retry-after"]) >= 1 and h["x-request-id"] for s, h in answers if s == 429)
+    assert g.api("GET", f"/{g.id_of(greedy)}/checkins")["total"] == 4
 
 
 def test_what_was_answered_survives_a_kill(g, server):

@@ -47,6 +47,7 @@ enum grapheon_read grapheon_read_report(struct arena *a, struct str text, bool s
 enum grapheon_read grapheon_read_addresses(struct arena *a, struct str list, struct report *ret);
 /* -- grapheon_intake.c: bodies of check-ins on their way to being read */
 struct grapheon_intake;
+struct grapheon_lane;
 struct grapheon_job {
     struct call *c; /* held */
     struct report_pass pass;
@@ -56,13 +57,14 @@ struct grapheon_job {
     int inflated; /* 0, or -errno of gunzip_run(): then nothing was read */
     /* the intake's */
     struct grapheon_intake *in;
+    struct grapheon_lane *lane;
     struct buf raw, text;
     struct arena *arena;
     bool is_gzip, is_strict, is_open, is_read;
     struct grapheon_job *next_waiting, *next_in_lane;
 };
-/* Copies the request's body and reads it on a pool thread; grapheon_on_report() has it then, after those the agent sent earlier. 0, or
- * -EAGAIN report.overloaded and nothing happens. */
+/* Copies the request's body and reads it on a pool thread; grapheon_on_report() has it then, after those the agent sent earlier. 0; or
+ * -EAGAIN report.overloaded, -EBUSY report.busy (four of this agent are on their way), and nothing happens. */
 int grapheon_take_in(struct call *c, const struct report_pass *pass, bool is_gzip, struct err *err);
 /* grapheon_checkin.c: @j has been read (@j->c may be gone meanwhile). It is given back with grapheon_job_done(), now or later. */
 void grapheon_on_report(struct grapheon_job *j);

@@ -3,9 +3,13 @@
  *
  *   loop: bytes copied -> waiting ── batches of some tens ── pool: inflate, read ── loop: each agent's in order -> grapheon_checkin.c
  *
- * What waits is small: the bytes as sent, of many agents. What has been inflated is large, so only so many bodies are open at a time;
- * the others wait in their compressed form. What waits while the pool is busy goes to it together: under load a hand-over to another
- * thread costs as much as reading a report. Desks (arena, text) and inflaters are made once and used again. */
+ * What waits is small: the bytes as sent, of many agents, a few of each. What has been inflated is large, so only so many bodies are
+ * open at a time; the others wait in their compressed form. Counted is the most that reading a body can take: its text, of the length
+ * that the gzip itself says, the arena with its cap, what is noted beside. So all together is JOBS_BYTES_MAX + OPEN_BYTES_MAX (or the
+ * one largest report) + OPEN_MAX desks, at the most, whoever sends what.
+ *
+ * What waits while the pool is busy goes to it together: under load a hand-over to another thread costs as much as reading a report.
+ * Desks (arena, text) and inflaters are made once and used again. */
 #include "api/dialects/grapheon.h"
 
 #include <errno.h>
@@ -21,13 +25,15 @@
 enum {
     JOBS_MAX = 8192,             /* check-ins under way; beyond it 503 */
     JOBS_BYTES_MAX = 64 << 20,   /* and what they are as sent */
+    LANE_MAX = 4,                /* of one agent: it has one report on its way, and what a lost connection left */
     OPEN_MAX = 256,              /* inflated at a time */
-    OPEN_BYTES_MAX = 32 << 20,   /* and what they may inflate to together */
+    OPEN_BYTES_MAX = 64 << 20,   /* and what they can take together; one that takes more is alone */
     BATCH_MAX = 64,
     BATCHES_MAX = 2,             /* at the pool at a time */
     ARENA_FACTOR = 32,           /* what reading takes, in bytes per byte of text: rows of 21 bytes become 500 */
-    ARENA_BASE = 256 << 10,
-    DESK_REPORT_MAX = 1 << 20,   /* a desk for larger reports is not kept */
+    ARENA_BASE = 64 << 10,
+    ARENA_MOST = 64 << 20,       /* sections end at LIMIT_SECTION_ROWS: no report needs more */
+    BESIDE_FACTOR = 16,          /* marks of rows and places of lists, of the shortest there are */
     DESK_TEXT_KEPT = 64 << 10,
     DESKS_IDLE = 8,              /* kept while nothing is under way */
 };
@@ -38,9 +44,10 @@ struct desk {
     struct buf text;
 };
 
-/* Of one agent: what it sent, in order. */
-struct lane {
+/* Of one agent: what it sent, in order. Lives as long as anything of it is under way. */
+struct grapheon_lane {
     uint64_t reporter_id;
+    unsigned n; /* under way, those handed on too */
     struct grapheon_job *first, **last;
     UT_hash_handle hh;
 };
@@ -48,7 +55,7 @@ struct lane {
 struct grapheon_intake {
     struct loop *loop;
     bool is_over; /* the api is gone; the last batch frees this */
-    struct lane *lanes;
+    struct grapheon_lane *lanes;
     struct grapheon_job *waiting, **waiting_last; /* to be read */
     size_t n_jobs, n_bytes, n_open, open_bytes;
     unsigned n_batches;
@@ -99,26 +106,46 @@ static void intake_free(struct grapheon_intake *in)
     free(in);
 }
 
-/* The arena's cap is for form's sake: what reading takes is bounded by the text, and that by the policy. */
+/* -- what a body can take */
+static size_t text_bytes(const struct grapheon_job *j)
+{
+    struct str raw = buf_as_str(&j->raw);
+    size_t said = j->is_gzip ? gzip_says(raw) : raw.len;
+
+    return said < j->pass.max_report_bytes ? said : j->pass.max_report_bytes;
+}
+
+static size_t arena_bytes(const struct grapheon_job *j)
+{
+    size_t want = ARENA_BASE + ARENA_FACTOR * text_bytes(j);
+
+    return want < ARENA_MOST ? want : ARENA_MOST;
+}
+
+static size_t open_bytes(const struct grapheon_job *j)
+{
+    return (1 + BESIDE_FACTOR) * text_bytes(j) + arena_bytes(j) / 3 * 4; /* base/arena.c: a third more is held than handed out */
+}
+
 static void sit_down(struct grapheon_intake *in, struct grapheon_job *j)
 {
-    size_t max = j->pass.max_report_bytes, most = max > DESK_REPORT_MAX ? max : DESK_REPORT_MAX;
     struct desk d = { 0 };
 
-    if (in->desks.n && max <= DESK_REPORT_MAX)
+    if (in->desks.n)
         d = in->desks.v[--in->desks.n];
     else
-        d.arena = arena_new(ARENA_BASE + ARENA_FACTOR * most);
+        d.arena = arena_new(0);
+    arena_set_max(d.arena, arena_bytes(j));
     j->arena = d.arena;
     j->text = d.text;
-    j->text.max = max;
+    j->text.max = text_bytes(j);
 }
 
 static void get_up(struct grapheon_intake *in, struct grapheon_job *j)
 {
     struct desk d = { j->arena, j->text };
 
-    if (j->pass.max_report_bytes > DESK_REPORT_MAX || in->desks.n >= OPEN_MAX || in->is_over) {
+    if (in->is_over) {
         desk_done(&d);
         return;
     }
@@ -126,6 +153,14 @@ static void get_up(struct grapheon_intake *in, struct grapheon_job *j)
     buf_reset(&d.text);
     buf_trim(&d.text, DESK_TEXT_KEPT);
     *vec_add(&in->desks) = d;
+}
+
+static void lane_leave(struct grapheon_intake *in, struct grapheon_lane *l)
+{
+    if (--l->n > 0)
+        return;
+    HASH_DEL(in->lanes, l);
+    free(l);
 }
 
 static void job_free(struct grapheon_job *j)
@@ -136,9 +171,10 @@ static void job_free(struct grapheon_job *j)
     in->n_bytes -= j->raw.len;
     if (j->is_open) {
         in->n_open--;
-        in->open_bytes -= j->pass.max_report_bytes;
+        in->open_bytes -= open_bytes(j);
         get_up(in, j);
     }
+    lane_leave(in, j->lane);
     buf_done(&j->raw);
     call_unref(j->c);
     free(j);
@@ -157,39 +193,46 @@ void grapheon_job_done(struct grapheon_job *j)
 void grapheon_stop(struct api *a)
 {
     struct grapheon_intake *in = TAKE(a->grapheon);
-    struct lane *l, *next;
-    struct grapheon_job *j;
+    struct grapheon_lane *l, *next_lane;
+    struct grapheon_job *j, *next;
 
     if (!in)
         return;
     in->is_over = true;
     in->waiting = NULL;
-    HASH_ITER(hh, in->lanes, l, next)
+    HASH_ITER(hh, in->lanes, l, next_lane)
     {
-        while ((j = l->first)) {
-            l->first = j->next_in_lane;
+        for (j = l->first; j; j = next) { /* the lane goes with its last */
+            next = j->next_in_lane;
             if (!j->is_open || j->is_read) /* else it is at the pool: its batch frees it */
                 job_free(j);
         }
-        HASH_DEL(in->lanes, l);
-        free(l);
     }
     if (in->n_batches == 0)
         intake_free(in);
 }
 
 /* -- the order of one agent's */
+static struct grapheon_lane *lane_find(const struct grapheon_intake *in, uint64_t reporter_id)
+{
+    struct grapheon_lane *l;
+
+    HASH_FIND(hh, in->lanes, &reporter_id, sizeof(reporter_id), l);
+    return l;
+}
+
 static void lane_add(struct grapheon_intake *in, struct grapheon_job *j)
 {
-    struct lane *l;
+    struct grapheon_lane *l = lane_find(in, j->pass.reporter_id);
 
-    HASH_FIND(hh, in->lanes, &j->pass.reporter_id, sizeof(j->pass.reporter_id), l);
     if (!l) {
-        l = xnew0(struct lane);
+        l = xnew0(struct grapheon_lane);
         l->reporter_id = j->pass.reporter_id;
         l->last = &l->first;
         HASH_ADD(hh, in->lanes, reporter_id, sizeof(l->reporter_id), l);
     }
+    j->lane = l;
+    l->n++;
     *l->last = j;
     l->last = &j->next_in_lane;
 }
@@ -197,18 +240,14 @@ static void lane_add(struct grapheon_intake *in, struct grapheon_job *j)
 /* The oldest of this agent, out of its lane, if it has been read. */
 static struct grapheon_job *lane_take(struct grapheon_intake *in, uint64_t reporter_id)
 {
-    struct lane *l;
-    struct grapheon_job *j;
+    struct grapheon_lane *l = lane_find(in, reporter_id);
+    struct grapheon_job *j = l ? l->first : NULL;
 
-    HASH_FIND(hh, in->lanes, &reporter_id, sizeof(reporter_id), l);
-    j = l && l->first->is_read ? l->first : NULL;
-    if (!j)
+    if (!j || !j->is_read)
         return NULL;
     l->first = j->next_in_lane;
-    if (!l->first) {
-        HASH_DEL(in->lanes, l);
-        free(l);
-    }
+    if (!l->first)
+        l->last = &l->first;
     return j;
 }
 
@@ -221,6 +260,8 @@ static void read_body(struct grapheon_job *j, struct gunzip *inflater)
         bool is_gzip = text.len > 2 && (unsigned char)text.ptr[0] == 0x1f && (unsigned char)text.ptr[1] == 0x8b;
 
         j->inflated = is_gzip ? gunzip_run(inflater, text, &j->text) : -EBADMSG;
+        if (j->inflated == -EMSGSIZE && j->text.max < j->pass.max_report_bytes)
+            j->inflated = -EBADMSG; /* more than it said: its last four bytes are wrong */
         text = buf_as_str(&j->text);
     } else if (text.len > j->pass.max_report_bytes) {
         j->inflated = -EMSGSIZE;
@@ -274,14 +315,14 @@ static void on_read(void *ctx)
 /* -- to the pool */
 static bool may_open(const struct grapheon_intake *in, const struct grapheon_job *j)
 {
-    return in->n_open == 0 || (in->n_open < OPEN_MAX && in->open_bytes + j->pass.max_report_bytes <= OPEN_BYTES_MAX);
+    return in->n_open == 0 || (in->n_open < OPEN_MAX && in->open_bytes + open_bytes(j) <= OPEN_BYTES_MAX);
 }
 
 static void open_job(struct grapheon_intake *in, struct grapheon_job *j)
 {
     j->is_open = true;
     in->n_open++;
-    in->open_bytes += j->pass.max_report_bytes;
+    in->open_bytes += open_bytes(j);
     sit_down(in, j);
 }
 
@@ -308,8 +349,11 @@ static void send_batches(struct grapheon_intake *in)
 int grapheon_take_in(struct call *c, const struct report_pass *pass, bool is_gzip, struct err *err)
 {
     struct grapheon_intake *in = intake_of(c->api);
+    const struct grapheon_lane *l = lane_find(in, pass->reporter_id);
     size_t bytes = c->req->body.len;
 
+    if (l && l->n >= LANE_MAX)
+        return err_set(err, -EBUSY, "report.busy", "%u reports of this agent are being read already: send it again in a moment", l->n);
     if (in->n_jobs >= JOBS_MAX || in->n_bytes + bytes > JOBS_BYTES_MAX)
         return err_set(err, -EAGAIN, "report.overloaded", "too many reports at once: send it again in a moment");
     struct grapheon_job *j = xmalloc(sizeof(*j));

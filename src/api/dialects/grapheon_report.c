@@ -234,6 +234,10 @@ static size_t read_rows(struct reader *rd, enum report_section s, const struct j
     for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up; n_told++) {
         if (in->has_digest)
             add_digest(rd, s, &m, &told, &in->added);
+        if (in->n_dropped) { /* the section is full: what follows takes no memory */
+            in->n_dropped++;
+            continue;
+        }
         if (grapheon_read_row(rd->a, &rd->room, s, &m, rd->out->tells_removals, &row, &why)) {
             keep_row(rd, in, &k, &row);
             see_ips(rd, &row);
@@ -265,7 +269,7 @@ static void read_removed(struct reader *rd, enum report_section s, const struct 
         if (in->has_digest)
             add_digest(rd, s, &m, &told, &in->gone);
         /* what was refused when it came is not here to be removed */
-        if (!grapheon_read_row(rd->a, &rd->room, s, &m, true, &row, &why) || in->n_removed == LIMIT_SECTION_ROWS ||
+        if (in->n_removed == LIMIT_SECTION_ROWS || !grapheon_read_row(rd->a, &rd->room, s, &m, true, &row, &why) ||
             !removed_have_room(rd, in, &room))
             continue;
         in->removed[in->n_removed] = row.key;

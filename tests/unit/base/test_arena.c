@@ -27,6 +27,21 @@ static void the_cap_is_exact_and_returns_after_reset(void **state)
     }
 }
 
+static void the_cap_can_be_set_anew(void **state)
+{
+    (void)state;
+    AUTO(arena_free) struct arena *a = arena_new(0);
+    assert_null(arena_alloc(a, 1));
+    arena_set_max(a, 64);
+    assert_non_null(arena_alloc(a, 48));
+    assert_int_equal(arena_left(a), 16);
+    arena_set_max(a, 48);
+    assert_null(arena_alloc(a, 1));
+    arena_reset(a);
+    assert_non_null(arena_alloc(a, 48));
+    assert_null(arena_alloc(a, 1));
+}
+
 static void memory_is_zeroed_and_aligned_and_apart(void **state)
 {
     (void)state;
@@ -108,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cap_is_exact_and_returns_after_reset),
+        cmocka_unit_test(the_cap_can_be_set_anew),
         cmocka_unit_test(memory_is_zeroed_and_aligned_and_apart),
         cmocka_unit_test(huge_sizes_fail_rather_than_wrap),
         cmocka_unit_test(deferred_calls_run_backwards_once),

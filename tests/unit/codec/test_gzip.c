@@ -44,6 +44,20 @@ static void the_output_cap_is_exact(void **state)
     assert_int_equal(small.len, 0);
 }
 
+static void a_member_says_how_long_it_is_and_is_held_to_it(void **state)
+{
+    (void)state;
+    AUTO(buf_done) struct buf packed = BUF(1000);
+    AUTO(buf_done) struct buf out = BUF(1000);
+    assert_int_equal(gzip_deflate(STR("hello, hello, hello"), &packed), 0);
+    assert_int_equal(gzip_says(buf_as_str(&packed)), 19);
+    packed.ptr[packed.len - 4]++;
+    assert_int_equal(gzip_says(buf_as_str(&packed)), 20);
+    assert_int_equal(gzip_inflate(buf_as_str(&packed), &out), -EBADMSG);
+    for (size_t n = 0; n < 18; n++)
+        assert_int_equal(gzip_says(str_sub(buf_as_str(&packed), 0, n)), 0);
+}
+
 static void cut_bent_or_followed_by_garbage_is_refused(void **state)
 {
     (void)state;
@@ -110,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out),
         cmocka_unit_test(the_output_cap_is_exact),
+        cmocka_unit_test(a_member_says_how_long_it_is_and_is_held_to_it),
         cmocka_unit_test(cut_bent_or_followed_by_garbage_is_refused),
         cmocka_unit_test(zlib_s_own_form_is_read_too),
         cmocka_unit_test(one_inflater_reads_many_bodies),
