@@ -137,7 +137,15 @@ void grapheon_error(struct call *c, const struct err *err)
     reply_error_parked(c, err);
 }
 
-void grapheon_refuse_field(struct call *c, const char *field, const char *type, const char *message)
+void grapheon_refusals(struct jw *w, const struct report_refusal *v, size_t n)
+{
+    jw_list(w);
+    for (size_t i = 0; i < n; i++)
+        one_error(w, v[i].field, v[i].message, v[i].type);
+    jw_end_list(w);
+}
+
+void grapheon_refuse_fields(struct call *c, const struct report_refusal *v, size_t n)
 {
     struct jw *w = call_json(c);
 
@@ -146,11 +154,18 @@ void grapheon_refuse_field(struct call *c, const char *field, const char *type, 
     grapheon_begin(c);
     begin_error(w, "the request is not valid");
     jw_key(w, "errors");
-    jw_list(w);
-    one_error(w, field, message, type);
-    jw_end_list(w);
+    grapheon_refusals(w, v, n);
     jw_end_map(w);
     reply_now(c, 422);
+}
+
+void grapheon_refuse_field(struct call *c, const char *field, const char *type, const char *message)
+{
+    struct report_refusal why = { .type = type };
+
+    (void)snprintf(why.field, sizeof(why.field), "%s", field);
+    (void)snprintf(why.message, sizeof(why.message), "%s", message);
+    grapheon_refuse_fields(c, &why, 1);
 }
 
 bool grapheon_has_body(struct call *c)

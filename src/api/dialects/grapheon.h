@@ -12,6 +12,10 @@
 void grapheon_begin(struct call *c);
 /* A 422 about one field ("unknown": none in particular), in the accent's form. */
 void grapheon_refuse_field(struct call *c, const char *field, const char *type, const char *text);
+/* The same about several. */
+void grapheon_refuse_fields(struct call *c, const struct report_refusal *v, size_t n);
+/* [{"field", "message", "type"}] */
+void grapheon_refusals(struct jw *w, const struct report_refusal *v, size_t n);
 /* 422 and false when a body was wanted and none came. */
 bool grapheon_has_body(struct call *c);
 /* Is @s at most @max_chars characters? Else answers 422 and returns false. */

@@ -75,33 +75,6 @@ static bool register_is_valid(struct call *c, const struct grapheon_register *b)
            grapheon_fits(c, "agent_version", b->agent_version, REPORT_VERSION_MAX);
 }
 
-static void refuse_report(struct call *c, const struct report *r)
-{
-    struct jw *w = call_json(c);
-
-    if (call_is_gone(c))
-        return;
-    grapheon_begin(c);
-    jw_map(w);
-    jw_key(w, "detail");
-    jw_cstr(w, "the request is not valid");
-    jw_key(w, "errors");
-    jw_list(w);
-    for (size_t i = 0; i < r->n_refusals; i++) {
-        jw_map(w);
-        jw_key(w, "field");
-        jw_cstr(w, r->refusals[i].field[0] ? r->refusals[i].field : "unknown");
-        jw_key(w, "message");
-        jw_cstr(w, r->refusals[i].message);
-        jw_key(w, "type");
-        jw_cstr(w, r->refusals[i].type);
-        jw_end_map(w);
-    }
-    jw_end_list(w);
-    jw_end_map(w);
-    reply_now(c, 422);
-}
-
 void grapheon_on_register(struct call *c)
 {
     const struct grapheon_register *b = c->body;
@@ -124,7 +97,7 @@ void grapheon_on_register(struct call *c)
             return;
         }
         if (rows->n_rejected && dialect_conf(c)->grapheon_strict) {
-            refuse_report(c, rows);
+            grapheon_refuse_fields(c, rows->refusals, rows->n_refusals);
             return;
         }
     }
@@ -163,18 +136,7 @@ static void write_rejected(struct jw *w, const struct report *r)
     jw_key(w, "rows_rejected");
     jw_u64(w, r->n_rejected);
     jw_key(w, "rejected");
-    jw_list(w);
-    for (size_t i = 0; i < r->n_refusals; i++) {
-        jw_map(w);
-        jw_key(w, "field");
-        jw_cstr(w, r->refusals[i].field);
-        jw_key(w, "message");
-        jw_cstr(w, r->refusals[i].message);
-        jw_key(w, "type");
-        jw_cstr(w, r->refusals[i].type);
-        jw_end_map(w);
-    }
-    jw_end_list(w);
+    grapheon_refusals(w, r->refusals, r->n_refusals);
 }
 
 static void answer_checkin(struct call *c, const struct report *r, const struct report_answer *a)
@@ -252,7 +214,7 @@ static bool is_readable(struct grapheon_job *j)
         return true;
     (void)report_refused(c->control, &j->pass, j->peer, &err);
     if (j->inflated == 0 && j->got == GRAPHEON_READ_FIELDS)
-        refuse_report(c, &j->report);
+        grapheon_refuse_fields(c, j->report.refusals, j->report.n_refusals);
     else
         grapheon_error(c, &err);
     return false;
