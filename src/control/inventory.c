@@ -3,10 +3,11 @@
  * In memory is only the digest of each section as recorded: enough to judge a delta. Rows go to the store as
  * they come; it folds them and writes the history. */
 #include "control/noun.h"
+#include "fleet/report.h"
 
 enum { ASKS_MAX = 1000, ASK_TIMEOUT_S = 10, BODY_OVERHEAD = 16 };
 
-_Static_assert(SECTION_N <= 32, "sections are bits of a mask");
+_Static_assert(SECTION_ALL <= 32, "sections are bits of a mask");
 
 static struct section_mark *mark_of(const struct host *h, uint8_t section)
 {
@@ -32,6 +33,12 @@ static void set_mark(struct host *h, uint8_t section, enum section_status status
     }
     m->status = (uint8_t)status;
     memcpy(m->digest, digest->b, MARK_LEN);
+}
+
+/* What our own agent tells by itself. */
+static bool is_an_agents(int section)
+{
+    return section >= 0 && section < SECTION_N && section != SECTION_CONNECTIONS; /* connections come by question only */
 }
 
 /* -- start */
@@ -95,7 +102,7 @@ void inventory__hello(struct control *c, struct link *l, const struct section_de
     for (size_t i = 0; i < n; i++) {
         int section = name_value(section_names, sections[i].name);
         const struct section_mark *m = section >= 0 ? mark_of(l->host, (uint8_t)section) : NULL;
-        if (section < 0 || section == SECTION_CONNECTIONS)
+        if (!is_an_agents(section))
             continue;
         if (!is_digest(m, &sections[i].digest))
             differing |= 1u << section;
@@ -140,7 +147,7 @@ void inventory__flush_changed(struct control *c, struct host *h)
     struct details d = { 0 };
     char names[256] = "";
     size_t n = 0;
-    for (int i = 0; i < SECTION_N && n < sizeof(names) - 32; i++)
+    for (int i = 0; i < SECTION_ALL && n < sizeof(names) - 32; i++)
         if (h->changed_mask & (1u << i))
             n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
                                   name_of(section_names, i));
@@ -256,6 +263,36 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
     return DELTA_TAKE;
 }
 
+/* -- two rows are one machine */
+static uint8_t moved_name(const struct host *to, uint8_t section)
+{
+    if (strcmp(to->dialect, "native") != 0)
+        return section;
+    for (enum report_section s = 0; s < REPORT_SECTIONS; s++)
+        if (str_is(report_section_facts(s, false), name_of(section_names, section)))
+            return (uint8_t)name_value(section_names, report_section_facts(s, true));
+    return section;
+}
+
+void inventory__move(struct control *c, struct host *to, struct host *from)
+{
+    uint8_t n_left = 0;
+    for (uint8_t i = 0; i < from->n_sections; i++) {
+        const struct section_mark m = from->sections[i];
+        uint8_t section = moved_name(to, m.section);
+        if (mark_of(to, section)) {
+            from->sections[n_left++] = m;
+            continue;
+        }
+        struct fact_digest digest = { 0 };
+        memcpy(digest.b, m.digest, MARK_LEN);
+        set_mark(to, section, (enum section_status)m.status, &digest);
+        store_move_facts(c->store, from->id, str_of(name_of(section_names, m.section)), to->id,
+                         str_of(name_of(section_names, section)));
+    }
+    from->n_sections = n_left;
+}
+
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section)
 {
     return mark_of(h, section);
@@ -264,8 +301,8 @@ const struct section_mark *inventory__mark(const struct host *h, uint8_t section
 static void take_section(struct control *c, struct link *l, const struct section_delta *d)
 {
     int section = name_value(section_names, d->name);
-    if (section < 0 || section == SECTION_CONNECTIONS)
-        return; /* newer agents may know more; connections come by question only */
+    if (!is_an_agents(section))
+        return; /* newer agents may know more */
     int r = inventory__take(c, l->host, d, false);
     if (r == DELTA_RESYNC)
         /* A full section that is wrong in itself would come just as wrong again: asked once a connection. */

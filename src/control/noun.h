@@ -13,7 +13,7 @@ struct noun {
     void (*tick)(struct control *c, usec_t mono);                     /* every 250 ms; may be NULL, as all below */
     void (*host_gone)(struct control *c, uint64_t host_id);           /* forgotten: its rows go in the same unit */
     void (*host_decided)(struct control *c, uint64_t host_id);        /* approved, rejected or revoked */
-    void (*host_linked)(struct control *c, uint64_t host_id, uint64_t other_id); /* what @other has is @host's now; @other goes next */
+    void (*host_linked)(struct control *c, uint64_t host_id, uint64_t other_id); /* what @other has is @host's now (its aliases and facts are already); @other goes next */
     /* A task of another kind than command took a step. Runs in the middle of the step: read, put rows, do not touch the task. */
     void (*task_changed)(struct control *c, const struct task *t);
 };
@@ -53,6 +53,9 @@ void ports__link_gone(struct control *c, const struct link *l);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);
+/* What is recorded of @from is @to's from now on, where @to has no section of that name itself; the rest stays with @from. Where @to has
+ * an agent of ours, what was reported keeps a name of its own. */
+void inventory__move(struct control *c, struct host *to, struct host *from);
 /* -- enroll.c */
 void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by);
 /* -- output.c: of one of our streams, and not too long. What is new in @f is kept; false: a gap before it. */

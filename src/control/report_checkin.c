@@ -163,14 +163,14 @@ static void take_section(struct control *c, struct reporter *r, const struct rep
     if (!is_full && rows->n_rows == 0 && rows->n_removed == 0 && status == SECTION_OK && !rows->n_truncated) {
         enum section_status known;
         struct fact_digest digest;
-        if (accent_section(c, r->row.host_id, report_section_facts(s), &known, &digest) && known == SECTION_OK)
+        if (accent_section(c, r->row.host_id, reporter__section(c, r, s), &known, &digest) && known == SECTION_OK)
             return; /* a heartbeat: nothing is new, nothing is written */
     }
     if (!is_full && is_over(r, rows, s)) {
         /* Additions only, and a section has an end: the newest rows are the truer ones. */
         is_full = r->is_cut[s] = news->is_cut = true;
         log_info("report.cut", "a section is full: rows told earlier are given up", LOG_STR("agent", r->row.uuid),
-                 LOG_STR("section", report_section_facts(s)));
+                 LOG_STR("section", reporter__section(c, r, s)));
     } else if (is_full) {
         r->is_cut[s] = rows->n_dropped > 0;
     }
@@ -180,7 +180,7 @@ static void take_section(struct control *c, struct reporter *r, const struct rep
     else if (rows->n_truncated)
         snprintf(note, sizeof(note), "%llu rows were left out by the agent", (unsigned long long)rows->n_truncated);
     const struct section_delta d = {
-        .name = report_section_facts(s),
+        .name = reporter__section(c, r, s),
         .status = status,
         .message = str_of(note),
         .full = is_full,

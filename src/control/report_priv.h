@@ -83,6 +83,8 @@ int reporter__new_key(struct control *c, struct reporter *r, const char *by, cha
 /* Tells the host what is known of it now: claims and interval. */
 void reporter__tell_host(struct control *c, struct reporter *r, const char *peer, const char *approved_by);
 usec_t reporter__every(const struct control *c, const struct reporter *r);
+/* The inventory section of its host that @s becomes. */
+struct str reporter__section(const struct control *c, const struct reporter *r, enum report_section s);
 /* Reads its sets; report_checkin.c is called back. */
 void reporter__load_sets(struct control *c, struct reporter *r);
 void reporter__loaded(struct control *c, struct reporter *r);

@@ -295,11 +295,27 @@ void reporter_read_checkins(struct control *c, uint64_t id, uint32_t skip, uint3
     store_read_trail(c->store, TRAIL_CHECKIN, id, 0, skip, limit, &report_checkin_record, row, done, ctx);
 }
 
-/* -- the sets, read back after a start */
+struct str reporter__section(const struct control *c, const struct reporter *r, enum report_section s)
+{
+    const struct host *h = host__by_id(c, r->row.host_id);
+    return report_section_facts(s, h && strcmp(h->dialect, "native") == 0);
+}
+
+/* -- the sets, read back after a start or a link */
 struct sets_read {
     struct life *life;
-    uint64_t reporter_id;
+    uint64_t reporter_id, host_id;
 };
+
+static void forget_sets(struct reporter *r)
+{
+    for (size_t i = 0; i < REPORT_SECTIONS; i++) {
+        mark_set_clear(&r->rows[i]);
+        r->bytes[i] = 0;
+    }
+    mark_set_clear(&r->ips);
+    r->is_loaded = false;
+}
 
 static void on_section(void *ctx, const struct fact_head *h, struct str body)
 {
@@ -308,7 +324,7 @@ static void on_section(void *ctx, const struct fact_head *h, struct str body)
     struct reporter *r = c ? reporter__by_id(c, rd->reporter_id) : NULL;
     struct fact_row row;
     for (enum report_section s = 0; r && s < REPORT_SECTIONS; s++) {
-        if (!str_eq(report_section_facts(s), h->section))
+        if (!str_eq(reporter__section(c, r, s), h->section))
             continue;
         for (size_t pos = 0; body_next(body, &pos, &row) == 1;) {
             struct str ips[2];
@@ -328,7 +344,13 @@ static void on_sets_done(void *ctx, int result)
     struct sets_read *rd = ctx;
     struct control *c = life_unref(rd->life);
     struct reporter *r = c ? reporter__by_id(c, rd->reporter_id) : NULL;
+    bool is_elsewhere = r && r->row.host_id != rd->host_id; /* its host was linked to another meanwhile */
     free(rd);
+    if (is_elsewhere) {
+        forget_sets(r);
+        reporter__load_sets(c, r);
+        return;
+    }
     if (!r)
         return;
     r->is_loading = false;
@@ -341,7 +363,7 @@ static void on_sets_done(void *ctx, int result)
 void reporter__load_sets(struct control *c, struct reporter *r)
 {
     struct sets_read *rd = xnew0(struct sets_read);
-    *rd = (struct sets_read){ life_ref(c), r->row.id };
+    *rd = (struct sets_read){ life_ref(c), r->row.id, r->row.host_id };
     r->is_loading = true;
     store_read_facts(c->store, r->row.host_id, STR_NONE, on_section, on_sets_done, rd);
 }
@@ -508,14 +530,12 @@ static void host_linked(struct control *c, uint64_t host_id, uint64_t other_id)
     HASH_DELETE(hh_host, report__book(c)->by_host, r);
     r->row.host_id = host_id;
     HASH_ADD(hh_host, report__book(c)->by_host, row.host_id, sizeof(r->row.host_id), r);
-    /* What the other row had recorded goes with it: whoever keeps digests is asked for all of it. */
-    for (size_t i = 0; i < REPORT_SECTIONS; i++) {
-        mark_set_clear(&r->rows[i]);
-        r->bytes[i] = 0;
-        memset(&r->digests[i], 0xff, sizeof(r->digests[i]));
-    }
-    mark_set_clear(&r->ips);
-    r->is_loaded = r->is_loading;
+    /* What was recorded came along, but for what @host_id had itself: of that, whoever keeps digests is asked for all. */
+    const struct host *other = host__by_id(c, other_id);
+    for (enum report_section s = 0; s < REPORT_SECTIONS; s++)
+        if (inventory__mark(other, (uint8_t)name_value(section_names, report_section_facts(s, false))))
+            memset(&r->digests[s], 0xff, sizeof(r->digests[s]));
+    forget_sets(r);
     reporter__put(c, r);
     reporter__put_state(c, r);
 }

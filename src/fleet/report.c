@@ -22,15 +22,14 @@ const struct name report_flag_names[] = {
     NAMES_END,
 };
 
-struct str report_section_facts(enum report_section s)
+struct str report_section_facts(enum report_section s, bool is_apart)
 {
-    static const enum section facts[REPORT_SECTIONS] = {
-        [REPORT_ADDRESSES] = SECTION_ADDRESSES,
-        [REPORT_NEIGHBORS] = SECTION_NEIGHBOURS,
-        [REPORT_CONNECTIONS] = SECTION_CONNECTIONS,
-        [REPORT_ROUTES] = SECTION_ROUTES,
+    static const enum section facts[2][REPORT_SECTIONS] = {
+        { SECTION_ADDRESSES, SECTION_NEIGHBOURS, SECTION_CONNECTIONS, SECTION_ROUTES },
+        { SECTION_REPORTED_ADDRESSES, SECTION_REPORTED_NEIGHBOURS, SECTION_REPORTED_CONNECTIONS, SECTION_REPORTED_ROUTES },
     };
-    return str_of(name_of(section_names, (int)facts[s]));
+    _Static_assert(REPORT_ADDRESSES == 0 && REPORT_NEIGHBORS == 1 && REPORT_CONNECTIONS == 2 && REPORT_ROUTES == 3, "as in the table");
+    return str_of(name_of(section_names, (int)facts[is_apart][s]));
 }
 
 /* -- registering */

@@ -11,8 +11,9 @@
 
 enum report_section { REPORT_ADDRESSES, REPORT_NEIGHBORS, REPORT_CONNECTIONS, REPORT_ROUTES, REPORT_SECTIONS };
 extern const struct name report_section_names[]; /* as reported: addresses neighbors connections routes */
-/* The inventory section it becomes. */
-struct str report_section_facts(enum report_section s);
+/* The inventory section it becomes. @is_apart: the machine's own agent tells what the plain names stand for, and what was reported stays
+ * beside it: nobody's digest fits what two have written, and a reporter remembers for ever what the other says is gone. */
+struct str report_section_facts(enum report_section s, bool is_apart);
 
 /* -- registering */
 enum register_verdict {

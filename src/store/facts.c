@@ -322,6 +322,67 @@ static int forget_chain(struct writer *w, int64_t id)
     return 0;
 }
 
+/* -- moving: the chain and the body go under another name, and the head is copied. Its old place is left empty, in the journal too. */
+
+struct move_facts {
+    uint64_t from, to;
+    struct str section, to_section;
+};
+
+static int move_chain(struct writer *w, const struct move_facts *m, int64_t id)
+{
+    int e = 0;
+    while (id && e == 0) {
+        int64_t prev_id = 0; /* not there: retention has been here */
+        e = db_number(w->db, "SELECT prev_id FROM fact_delta WHERE id = ?", VALS(V_INT(id)), &prev_id);
+        if (e >= 0)
+            e = db_run(w->db, "UPDATE fact_delta SET host_id = ?, section = ? WHERE id = ?",
+                       VALS(V_INT(m->to), V_TEXT(m->to_section), V_INT(id)));
+        id = prev_id;
+    }
+    return e;
+}
+
+static int move_head(struct writer *w, const struct move_facts *m, struct lazy_head *old)
+{
+    int e;
+    struct lazy_head *head = lazy_head(w, m->to, m->to_section, &e);
+
+    if (!head)
+        return e;
+    head->status = old->status;
+    head->is_blind = old->is_blind;
+    head->n_unfolded = old->n_unfolded;
+    head->digest = old->digest;
+    head->taken_at = old->taken_at;
+    head->received_at = old->received_at;
+    head->n_rows = old->n_rows;
+    head->last_id = old->last_id;
+    lazy_set_message(head, str_of(old->message));
+    old->last_id = 0; /* forgetting @from goes down its chains */
+    old->n_rows = 0;
+    old->n_unfolded = 0;
+    return 0;
+}
+
+static int move(struct writer *w, const void *args)
+{
+    const struct move_facts *m = args;
+    int e;
+    struct lazy_head *old = lazy_head(w, m->from, m->section, &e);
+
+    if (!old)
+        return e;
+    e = move_chain(w, m, old->last_id);
+    if (e == 0)
+        e = db_run(w->db, "UPDATE fact_body SET host_id = ?, section = ? WHERE host_id = ? AND section = ?",
+                   VALS(V_INT(m->to), V_TEXT(m->to_section), V_INT(m->from), V_TEXT(m->section)));
+    if (e == 0)
+        e = db_run(w->db, "UPDATE fact_head SET last_id = 0 WHERE host_id = ? AND section = ?",
+                   VALS(V_INT(m->from), V_TEXT(m->section)));
+    return e < 0 ? e : move_head(w, m, old);
+}
+
 int facts__forget(struct writer *w, uint64_t host_id)
 {
     VEC(int64_t) chains = { 0 };
@@ -373,6 +434,15 @@ void store_put_facts_delta(struct store *s, const struct fact_head *h, struct st
 void store_put_facts_blind(struct store *s, const struct fact_head *h, struct str delta)
 {
     put_facts(s, put_blind, h, delta);
+}
+
+void store_move_facts(struct store *s, uint64_t from, struct str section, uint64_t to, struct str to_section)
+{
+    struct move_facts *m = OP(s, move, struct move_facts);
+
+    *m = (struct move_facts){ .from = from, .to = to };
+    m->section = store__keep(s, section);
+    m->to_section = store__keep(s, to_section);
 }
 
 void facts__head(struct rows *r, struct fact_head *h)

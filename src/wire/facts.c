@@ -29,5 +29,9 @@ const struct name section_names[] = {
     { SECTION_LOGINS, "logins" },
     { SECTION_GPUS, "gpus" },
     { SECTION_PORTS, "ports" },
+    { SECTION_REPORTED_ADDRESSES, "reported_addresses" },
+    { SECTION_REPORTED_NEIGHBOURS, "reported_neighbours" },
+    { SECTION_REPORTED_CONNECTIONS, "reported_connections" },
+    { SECTION_REPORTED_ROUTES, "reported_routes" },
     NAMES_END,
 };

@@ -131,6 +131,13 @@ static void facts_load(struct inventory *v, enum section s)
 
 /* -- what is on its way */
 
+/* One of those we collect; -1: none. */
+static int section_of(const char *name)
+{
+    int s = name_value(section_names, str_of(name));
+    return s < SECTION_N ? s : -1;
+}
+
 /* Replays the spool over the files: what the server is known to have is what the first message that waits builds on. */
 static void recall(void *ctx, uint64_t seq, const Muster__V1__AgentMessage *m)
 {
@@ -140,7 +147,7 @@ static void recall(void *ctx, uint64_t seq, const Muster__V1__AgentMessage *m)
         return;
     for (size_t i = 0; i < m->inventory->n_sections; i++) {
         const Muster__V1__SectionDelta *d = m->inventory->sections[i];
-        int s = name_value(section_names, str_of(d->name));
+        int s = section_of(d->name);
         struct kept_delta *k;
         bool is_first = true;
 
@@ -464,7 +471,7 @@ static void on_request(struct inventory *v, const Muster__V1__InventoryRequest *
     Muster__V1__AgentMessage msg = MUSTER__V1__AGENT_MESSAGE__INIT;
     Muster__V1__InventoryAnswer answer = MUSTER__V1__INVENTORY_ANSWER__INIT;
     Muster__V1__SectionDelta d;
-    int s = name_value(section_names, str_of(q->section));
+    int s = section_of(q->section);
 
     if (s >= 0) {
         (void)sample_take(v, (enum section)s, &m);

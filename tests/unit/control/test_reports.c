@@ -146,10 +146,10 @@ static void on_read(void *ctx, int result)
     assert_int_equal(result, 0);
     ((struct keys_seen *)ctx)->is_done = true;
 }
-static struct keys_seen recorded(struct fixture *f, uint64_t reporter)
+static struct keys_seen recorded_as(struct fixture *f, uint64_t host_id, const char *section)
 {
     struct keys_seen s = { 0 };
-    read_facts(f->c, view(f, reporter).host_id, STR("connections"), on_section, on_read, &s);
+    read_facts(f->c, host_id, str_of(section), on_section, on_read, &s);
     while (!s.is_done) {
         turn(f);
         if (!s.is_done)
@@ -157,6 +157,10 @@ static struct keys_seen recorded(struct fixture *f, uint64_t reporter)
     }
     assert_true(s.is_done);
     return s;
+}
+static struct keys_seen recorded(struct fixture *f, uint64_t reporter)
+{
+    return recorded_as(f, view(f, reporter).host_id, "connections");
 }
 
 /* -- promises */
@@ -269,6 +273,100 @@ static void a_linked_host_is_never_forced_into_a_state(void **state)
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
     assert_int_equal(h.state, HOST_REVOKED);
     sim_free(m);
+}
+
+/* The same keys as routes, too. */
+static struct report *and_routes(struct report *r)
+{
+    r->sections[REPORT_ROUTES] = r->sections[REPORT_CONNECTIONS];
+    return r;
+}
+
+/* The agent's own routes; @base NULL: all of them. */
+static void native_routes(struct fixture *f, const struct sim *m, const char *key, struct fact_digest *sum, bool is_full)
+{
+    struct fact_row row = { str_of(key), STR("{}") };
+    struct section_delta d = { .name = STR("routes"), .status = SECTION_OK, .full = is_full, .rows = &row, .n_rows = 1, .base = *sum };
+    struct fact_digest h;
+    fact_row_hash(&row, &h);
+    fact_digest_add(sum, &h);
+    d.digest = *sum;
+    checkin_inventory(f->c, (struct link_id){ m->link }, &d, 1);
+    settle(f);
+}
+
+static void what_was_reported_comes_along_when_it_is_linked(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct sim *m = sim_ready(f, "web-1");
+    struct pack p;
+    struct fact_digest sum = { 0 };
+    struct host_view h;
+    char uuid[37];
+    native_routes(f, m, "own", &sum, true);
+    struct report *r = pack(&p, "u1", true, (const char *[]){ "a", "b", NULL }, NULL);
+    promise(r, (const char *[]){ "a", "b", NULL });
+    assert_int_equal(tell(f, &pass, and_routes(r)).a.is_resync, false);
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, a.reporter_id).host_id }, &h));
+    snprintf(uuid, sizeof(uuid), "%s", h.uuid);
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), str_of(uuid), &f->err), 0);
+    settle(f);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    const uint64_t host = h.id.v;
+    assert_int_equal(view(f, a.reporter_id).host_id, host);
+    assert_string_equal(recorded_as(f, host, "reported_connections").text, "a;b;");
+    assert_string_equal(recorded_as(f, host, "reported_routes").text, "a;b;");
+    assert_string_equal(recorded_as(f, host, "routes").text, "own;");
+    assert_string_equal(recorded_as(f, host, "connections").text, ""); /* our agent is asked for those */
+
+    /* Its next delta fits, and so does the other agent's: nobody is asked for all of it. */
+    static const char *const more[][2] = { { "c", NULL }, { "d", NULL } };
+    static const char *const all[][5] = { { "a", "b", "c", NULL }, { "a", "b", "c", "d", NULL } };
+    for (int round = 0; round < 2; round++) {
+        r = pack(&p, "u1", false, more[round], NULL);
+        promise(r, all[round]);
+        struct told t = tell(f, &pass, and_routes(r));
+        assert_int_equal(t.result, 0);
+        assert_false(t.a.is_resync);
+        assert_int_equal(t.ck.summary.connections_created, 1);
+        native_routes(f, m, round ? "own3" : "own2", &sum, false);
+        assert_int_equal(n_sent_like(f, "resync"), 0);
+        if (round == 0) {
+            restart(f);
+            assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
+            settle(f);
+        }
+    }
+    assert_string_equal(recorded_as(f, host, "reported_connections").text, "a;b;c;d;");
+    assert_string_equal(recorded_as(f, host, "reported_routes").text, "a;b;c;d;");
+    assert_string_equal(recorded_as(f, host, "routes").text, "own;own2;own3;");
+    sim_free(m);
+}
+
+/* HOST's own sections stay; of what could not come along, whoever keeps digests is asked. */
+static void of_two_reporters_rows_the_hosts_own_stay(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass, other;
+    struct register_answer a = let_in(f, "u1", &pass), b = let_in(f, "u2", &other);
+    struct pack p;
+    struct host_view h;
+    char one[37], two[37];
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL)).result, 0);
+    assert_int_equal(tell(f, &other, pack(&p, "u2", true, (const char *[]){ "z", NULL }, NULL)).result, 0);
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, a.reporter_id).host_id }, &h));
+    snprintf(one, sizeof(one), "%s", h.uuid);
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, b.reporter_id).host_id }, &h));
+    snprintf(two, sizeof(two), "%s", h.uuid);
+    assert_int_equal(host_link(f->c, &f->admin, str_of(one), str_of(two), &f->err), 0);
+    for (int i = 0; i < 2; i++) {
+        settle(f);
+        assert_string_equal(recorded(f, a.reporter_id).text, "a;");
+        assert_int_equal(store_health(f->s, NULL), 0);
+        restart(f);
+    }
 }
 
 static void a_key_decided_about_while_a_report_was_read_is_refused(void **state)
@@ -463,6 +561,8 @@ int main(void)
         T(a_claim_holds_over_restarts_and_gets_a_lost_key_again),
         T(whoever_decides_the_key_dies_with_the_decision),
         T(a_linked_host_is_never_forced_into_a_state),
+        T(what_was_reported_comes_along_when_it_is_linked),
+        T(of_two_reporters_rows_the_hosts_own_stay),
         T(a_key_decided_about_while_a_report_was_read_is_refused),
         T(additions_add_and_what_is_new_is_counted),
         T(digests_find_what_was_lost),

@@ -579,8 +579,75 @@ static void sections_fold_at_numbers_of_their_own(void **state)
     }
 }
 
-#define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
+/* -- moving */
 
+/* Rows, digest, state and history go along, folded or not, through a crash; the next delta fits; forgetting the old host takes nothing. */
+static void a_moved_section_is_what_it_was(void **state)
+{
+    struct fixture *f = *state, *after;
+    struct naive s = { .value = { 1, 2, 3 } }, os = { .value = { 4 } };
+    struct changes was, is;
+    store_on_drift(f->s, no_drift, NULL);
+    put_full(f, 7, "routes", &s, 1);
+    put_full(f, 8, "os", &os, 1);
+    srandom(5);
+    for (usec_t i = 2; i < 40; i++) /* some folded, some open */
+        put_change(f, 7, "routes", &s, (int)(random() % KEYS), (int)(random() % 4), i);
+    read_changes(f, 7, NULL, 0, 100, &was);
+    store_move_facts(f->s, 7, STR("routes"), 8, STR("reported_routes"));
+    store_del_host(f->s, 7);
+    for (int round = 0; round < 2; round++) {
+        expect(f, 8, "reported_routes", &s);
+        expect(f, 8, "os", &os);
+        read_changes(f, 8, "reported_routes", 0, 100, &is);
+        assert_int_equal(is.n, was.n);
+        assert_int_equal(is.last_id, was.last_id);
+        read_changes(f, 7, NULL, 0, 100, &is);
+        assert_int_equal(is.n, 0);
+        if (round == 0)
+            fixture_reopen(f);
+    }
+    store_on_drift(f->s, no_drift, NULL);
+    for (usec_t i = 40; i < 70; i++)
+        put_change(f, 8, "reported_routes", &s, (int)(random() % KEYS), (int)(random() % 4), i);
+    fixture_commit(f);
+    after = fixture_crashed(f);
+    store_on_drift(after->s, no_drift, NULL);
+    expect(after, 8, "reported_routes", &s);
+    /* Retention folds by the names the deltas have now. */
+    fixture_begin(after);
+    store_retain(after->s, &(struct retention){ .keep = 1 }, 1000, fixture_done, after);
+    assert_int_equal(fixture_finish(after), 0);
+    store_poll(after->s);
+    expect(after, 8, "reported_routes", &s);
+    fixture_free(after);
+}
+
+/* Moved and killed at once: nothing of it has been filed in its table yet. */
+static void a_section_moved_just_before_a_crash_is_moved(void **state)
+{
+    struct fixture *f = *state, *after;
+    struct naive s = { .value = { 1, 2, 3 } };
+    struct got g = { 0 };
+    put_full(f, 7, "os", &s, 1);
+    put_blind(f, &s, 4, 9, 2);
+    fixture_commit(f);
+    store_move_facts(f->s, 7, STR("os"), 8, STR("os"));
+    store_del_host(f->s, 7);
+    fixture_commit(f);
+    after = fixture_crashed(f);
+    store_on_drift(after->s, no_drift, NULL);
+    read_now(after, 7, "os", &g);
+    assert_int_equal(g.n, 0);
+    read_now(after, 8, "os", &g);
+    assert_int_equal(g.n, 1);
+    assert_int_equal(g.h.n_rows, 4);
+    assert_int_equal(g.h.received_at, 2);
+    buf_done(&g.body);
+    fixture_free(after);
+}
+
+#define T(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -601,6 +668,8 @@ int main(void)
         T(an_empty_blind_delta_changes_the_head_but_not_its_digest),
         T(a_promise_after_blind_deltas_is_held_to),
         T(blind_deltas_are_history_too),
+        T(a_moved_section_is_what_it_was),
+        T(a_section_moved_just_before_a_crash_is_moved),
         T(sections_fold_at_numbers_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static void every_value_has_one_spelling(void **state)
     check_names(task_outcome_names, OUTCOME_NONE, OUTCOME_EXPIRED + 1);
     check_names(output_stream_names, STREAM_STDOUT, 2);
     check_names(section_status_names, SECTION_OK, 4);
-    check_names(section_names, 0, SECTION_N);
+    check_names(section_names, 0, SECTION_ALL);
 }
 
 static void check_record(const struct record *rec, size_t size)
