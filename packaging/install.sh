@@ -33,7 +33,16 @@ for sh in bash zsh fish; do
 done
 sed "s|@PREFIX@|$PREFIX|g" packaging/sigma/sigma-agent.service >"$unit/sigma-agent.service"
 chmod 0644 "$unit/sigma-agent.service"
-install -m 0644 packaging/sigma/sigma-agent.env "$etc/"
+install -m 0600 packaging/sigma/sigma-agent.env "$etc/" # a key goes in
+install -m 0755 packaging/prometheus/sigma-file-sd "$bin/sigma-file-sd"
+install -d "$DESTDIR$PREFIX/share/doc/muster/examples/sigma"
+install -m 0644 packaging/sigma/Containerfile packaging/sigma/compose.yaml packaging/sigma/daemonset.yaml \
+    "$DESTDIR$PREFIX/share/doc/muster/examples/sigma/"
+sed "s|@BIN@|$PREFIX/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/grapheon-agent|; s|@ENV@|/etc/grapheon-agent.env|" \
+    packaging/grapheon/grapheon-agent.service >"$unit/grapheon-agent.service"
+chmod 0644 "$unit/grapheon-agent.service"
+install -m 0644 packaging/grapheon/grapheon-agent.timer "$unit/"
+install -m 0600 packaging/grapheon/grapheon-agent.env.example "$etc/"
 install -d "$DESTDIR$PREFIX/lib/systemd/user"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent@.service >"$unit/argus-agent@.service"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent.service >"$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"

@@ -87,7 +87,7 @@ def test_install_makes_a_release_and_enables_nothing(tmp_path):
     assert mode(box.state) == 0o700 and mode(box.env) == 0o600 and "gaek_replace_me" in box.env.read_text()
     assert box.calls() == ["daemon-reload"] and "--register-only" in out
     unit = (box.systemd / "grapheon-agent.service").read_text()
-    assert f"ExecStart={box.prefix}/agent/current/grapheon-agent --config {box.env}" in unit and f"ReadWritePaths={box.state}" in unit and "@" not in unit.replace("@system-service", "")
+    assert f"ExecStart={box.prefix}/agent/current/grapheon-agent --config {box.env}" in unit and f"ReadWritePaths={box.state}" in unit and "StateDirectory" not in unit and "@" not in unit.replace("@system-service", "")
     assert mode(box.systemd / "grapheon-agent.timer") == 0o644
     assert sh(box.prefix / "agent/current/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
     box.env.write_text("GRAPHEON_AGENT_SERVER_URL=http://127.0.0.1:1\n")
@@ -155,4 +155,18 @@ def test_make_install_links_the_foreign_names(tmp_path):
     bin = pathlib.Path(tmp_path / "usr/local/bin")
     for name in ("sigma-agent", "grapheon-agent", "argus-agent", "argus-report"):
         assert os.readlink(bin / name) == "muster-agent"
+    units = tmp_path / "usr/local/lib/systemd/system"
+    unit = (units / "grapheon-agent.service").read_text()
+    for line in ("ExecStart=/usr/local/bin/grapheon-agent --config /etc/grapheon-agent.env", "EnvironmentFile=/etc/grapheon-agent.env",
+                 "StateDirectory=grapheon-agent", "StateDirectoryMode=0700", "ReadWritePaths=/var/lib/grapheon-agent"):
+        assert line in unit.splitlines(), line
+    assert "@" not in unit.replace("@system-service", "") and mode(units / "grapheon-agent.service") == mode(units / "grapheon-agent.timer") == 0o644
+    assert mode(tmp_path / "usr/local/share/doc/muster/examples/grapheon-agent.env.example") == 0o600
     assert sh(bin / "grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
+    # what belongs to the accents beside their programs
+    share = tmp_path / "usr/local/share"
+    assert mode(bin / "sigma-file-sd") == 0o755 and mode(share / "doc/muster/examples/sigma-agent.env") == 0o600
+    assert sorted(p.name for p in (share / "doc/muster/examples/sigma").iterdir()) == ["Containerfile", "compose.yaml", "daemonset.yaml"]
+    assert {"port-scan.json", "port-scan-alerts.yaml"} <= {p.name for p in (share / "muster/grafana").iterdir()}
+    unit = (tmp_path / "usr/local/lib/systemd/system/sigma-agent.service").read_text()
+    assert "ExecStart=/usr/local/bin/muster-agent sigma" in unit and "@PREFIX@" not in unit

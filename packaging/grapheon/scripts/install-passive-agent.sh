@@ -21,8 +21,13 @@ mv -f "$release/.grapheon-agent.new" "$release/grapheon-agent"
 install -m 0644 "$root/agent/VERSION" "$release/VERSION"
 ln -sfn "releases/$version" "$prefix/agent/.current.new"
 mv -Tf "$prefix/agent/.current.new" "$prefix/agent/current"
+# systemd makes a state directory that is gone, but only below /var/lib.
+case $state in
+    /var/lib/?*) keep="s|@STATE_NAME@|${state#/var/lib/}|" ;;
+    *) keep='/^StateDirectory/d' ;;
+esac
 for unit in grapheon-agent.service grapheon-agent.timer; do
-    sed -e "s|@PREFIX@|$prefix|g" -e "s|@STATE@|$state|g" -e "s|@ENV@|$env|g" "$root/deploy/$unit" >"$systemd/.$unit.new"
+    sed -e "$keep" -e "s|@BIN@|$prefix/agent/current|g" -e "s|@STATE@|$state|g" -e "s|@ENV@|$env|g" "$root/deploy/$unit" >"$systemd/.$unit.new"
     chmod 0644 "$systemd/.$unit.new"
     mv -f "$systemd/.$unit.new" "$systemd/$unit"
 done
