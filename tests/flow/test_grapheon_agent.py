@@ -473,7 +473,8 @@ def test_codes_of_an_exit_can_be_fine(mock, ready):
     ready.url = "http://127.0.0.1:1"
     ready.run("--force", "--exit-codes", "fine", expect=3)
     ready.url = "http://192.0.2.1"
-    assert "clear" in ready.run("--force", "--exit-codes", "fine", expect=78).stderr
+    said = ready.run("--force", "--exit-codes", "fine", expect=78).stderr
+    assert "clear" in said and "--allow-http" in said
     ready.run("--force", expect=1)
 
 

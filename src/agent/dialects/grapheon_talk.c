@@ -27,7 +27,14 @@ int talk__init(struct talk *t, const struct grapheon_options *o, struct arena *a
                         .retries = (unsigned)o->retries,
                         .key_header = o->api_key_header ? o->api_key_header : "X-Agent-Api-Key" };
     t->loop = conf.loop = loop_new();
-    return outbound_new(&conf, &t->out, err);
+    int r = outbound_new(&conf, &t->out, err);
+
+    if (r == -EPERM && strcmp(err->slug, "url.insecure") == 0) {
+        struct err why = *err;
+
+        (void)err_set(err, r, why.slug, "%s with --allow-http (GRAPHEON_AGENT_ALLOW_HTTP=true)", why.text);
+    }
+    return r;
 }
 
 void talk__done(struct talk *t)
