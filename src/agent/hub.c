@@ -226,7 +226,7 @@ void hub_fill_hello(struct hub *h, Muster__V1__Hello *hello, struct arena *arena
     if (!hello->roles)
         return;
     for (size_t i = 0; i < h->n_seats; i++)
-        if (h->seats[i].is_running)
+        if (h->seats[i].is_running && h->seats[i].status != ROLE_DISABLED)
             hello->roles[hello->n_roles++] = (char *)(uintptr_t)h->seats[i].role->name;
 }
 

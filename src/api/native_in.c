@@ -181,6 +181,23 @@ static void on_inventory_answer(struct native_link *l, const Muster__V1__Invento
 
 /* -- hello, heartbeat */
 
+#define PORT_SCAN "port_scan"
+
+/* An agent that names no role at all says nothing of any. */
+static enum offer offers(char *const *roles, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n && i < 64; i++)
+        if (roles[i] && strcmp(roles[i], name) == 0)
+            return OFFER_YES;
+    return n ? OFFER_NO : OFFER_UNSAID;
+}
+
+/* Is this role's health that of one who works, or tries to? */
+static enum offer offer_of(const char *status)
+{
+    return strcmp(status, "disabled") == 0 || strcmp(status, "missing") == 0 ? OFFER_NO : OFFER_YES;
+}
+
 static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
 {
     struct native *n = l->api->native;
@@ -190,6 +207,7 @@ static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
     struct hello h = { .peer_addr = said->peer,
                        .spool_epoch = m->spool_epoch,
                        .commands_allowed = m->commands_allowed,
+                       .ports = offers(m->roles, m->n_roles, PORT_SCAN),
                        .agent_time = m->agent_time_us };
     struct err err = { 0 };
 
@@ -251,9 +269,15 @@ static void on_heartbeat(struct native_link *l, const Muster__V1__Heartbeat *m)
         .queued_tasks = m->queued_tasks,
     };
 
-    for (size_t i = 0; i < m->n_roles && i < 64; i++)
-        if (m->roles[i]->status && strcmp(m->roles[i]->status, "failed") == 0)
-            b.roles_failed++;
+    for (size_t i = 0; i < m->n_roles && i < 64; i++) {
+        const Muster__V1__RoleHealth *r = m->roles[i];
+
+        if (!r->status || !r->name)
+            continue;
+        b.roles_failed = (uint8_t)(b.roles_failed + (strcmp(r->status, "failed") == 0));
+        if (strcmp(r->name, PORT_SCAN) == 0)
+            b.ports = (uint8_t)offer_of(r->status);
+    }
     checkin_beat(l->api->control, l->id, &b);
 }
 

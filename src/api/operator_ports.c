@@ -14,17 +14,7 @@ struct ports_read {
     bool has_scan;
 };
 
-/* How a question would travel: "link", "poll", "dial", or "" for not at all. */
-static const char *way_to(struct control *c, const struct host_view *h, const struct asset_view *v)
-{
-    if (h->state != HOST_APPROVED)
-        return "";
-    if (h->link.v)
-        return "link";
-    if (ports_reachable(c, h->id.v))
-        return "poll";
-    return v && v->state->metrics_port ? "dial" : "";
-}
+static const char *const way_words[] = { [PORTS_NO_WAY] = NULL, [PORTS_LINK] = "link", [PORTS_POLL] = "poll", [PORTS_DIAL] = "dial" };
 
 static void on_scan(void *ctx, const struct fact_head *h, struct str body)
 {
@@ -88,7 +78,7 @@ static void on_ports_get(struct call *c)
     struct host_view h;
     struct ports_read *r;
     struct err err = { 0 };
-    const char *way;
+    enum ports_way way;
     bool is_asset;
 
     if (host_find(c->control, call_param(c, 0), &h, &err) < 0) {
@@ -96,16 +86,16 @@ static void on_ports_get(struct call *c)
         return;
     }
     is_asset = asset_of_host(c->control, call_param(c, 0), &v, &(struct err){ 0 }) == 0;
-    way = way_to(c->control, &h, is_asset ? &v : NULL);
+    way = ports_way(c->control, h.id.v, is_asset && v.state->metrics_port);
     jw_map(w);
     jw_key(w, "host_id");
     jw_cstr(w, h.uuid);
     jw_key(w, "name");
     jw_str(w, h.name);
     jw_key(w, "reachable");
-    jw_bool(w, way[0] && strcmp(way, "dial") != 0);
+    jw_bool(w, way == PORTS_LINK || way == PORTS_POLL);
     jw_key(w, "way");
-    way[0] ? jw_cstr(w, way) : jw_null(w);
+    way_words[way] ? jw_cstr(w, way_words[way]) : jw_null(w);
     jw_key(w, "scan");
     if (is_asset && put_reported(c, &v)) {
         end_scan(c, true);

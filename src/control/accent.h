@@ -116,7 +116,12 @@ int poll_finished(struct control *c, uint64_t host_id, const struct task_end *en
 
 /* -- ports.c: ports of a host, through whatever reaches it */
 typedef void (*ports_fn)(void *ctx, int result, const struct err *err, const struct ports_answer *a);
-/* Asks the host: over its link, else the question waits for its accent to fetch it (at most 35 s). @done with the answer (a refusal
+/* How a question reaches a host, best first: down the link of an agent that scans, fetched by who polled for it in the last 90 s,
+ * by a puller (below). A link whose agent does not scan comes last: it refuses, in its own words. */
+enum ports_way { PORTS_NO_WAY, PORTS_LINK, PORTS_POLL, PORTS_DIAL };
+/* The way a question would go now; @may_dial: the caller thinks that a puller would carry it. */
+enum ports_way ports_way(struct control *c, uint64_t host_id, bool may_dial);
+/* Asks the host the first way that carries the question; one that is fetched waits at most 35 s. @done with the answer (a refusal
  * is result 0 with error.slug set), or -ENOTCONN host.offline, -ETIMEDOUT host.timeout, -EACCES, -ENOENT. */
 void ports_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, ports_fn done, void *ctx);
 /* Accents: visits questions waiting for @host_id; and the answer to one (of this host, else -ENOENT). */
@@ -124,13 +129,13 @@ void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, ui
 int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a);
 /* From a native link. */
 void ports_link_answer(struct control *c, struct link_id link, uint64_t request_id, const struct ports_answer *a);
-/* True when something may fetch questions for @host_id: it has polled for them in the last 90 s, or has a link. */
+/* True when something takes questions for @host_id by itself: it has polled for them in the last 90 s, or has a link and scans. */
 bool ports_reachable(struct control *c, uint64_t host_id);
-/* The accent polled. Then runs @wake (once) when a question comes for the host, or at @until (mono): long polls. Returns an id for
- * ports_unwait(). */
+/* The accent polled. Then runs @wake (once) when a question comes for the host, at @until (mono), or when the host is let in no more:
+ * long polls, which look again at whom they are for. Returns an id for ports_unwait(). */
 uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wake)(void *ctx), void *ctx);
 void ports_unwait(struct control *c, uint64_t wait_id);
-/* For accents whose server calls the agent: asked first when a host known in @dialect has no link. @fn carries the question away and
+/* For accents whose server calls the agent: asked when a host known in @dialect can be asked no better way. @fn carries the question away and
  * answers by ports_answered(), then or later: true; false: it cannot (the question waits to be fetched, if anything fetches). One a
  * dialect; @fn NULL takes it back. */
 typedef bool (*ports_pull_fn)(void *ctx, uint64_t host_id, uint64_t request_id, const struct ports_wish *w);

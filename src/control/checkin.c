@@ -146,6 +146,7 @@ int checkin_hello(struct control *c, const struct principal *host, struct link_i
         link__cut(c, h->link, "link.replaced", "a newer connection of this host took over", false);
     c->stats.reconnects += h->last_seen != 0;
     struct link *l = link_new(c, h, link);
+    l->ports = (uint8_t)hello->ports;
     if (h->spool_epoch != hello->spool_epoch) {
         h->spool_epoch = hello->spool_epoch;
         h->acked_seq = 0;
@@ -262,6 +263,8 @@ void checkin_beat(struct control *c, struct link_id link, const struct heartbeat
     if (!l)
         return;
     l->host->beat = *b;
+    if (b->ports != OFFER_UNSAID)
+        l->ports = b->ports;
     l->host->has_beat = true;
     presence__seen(c, l->host);
     l->host->last_beat = l->host->last_seen;

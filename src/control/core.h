@@ -42,7 +42,7 @@ extern uint8_t control__hash_key[16];
 
 /* -- timers.c: a heap of what is due, ordered by monotonic time. Embedded in its owner; all-zero is unarmed.
  */
-enum timer_kind { TIMER_HOST, TIMER_LINK, TIMER_JOB, TIMER_ASK };
+enum timer_kind { TIMER_HOST, TIMER_LINK, TIMER_JOB, TIMER_ASK, TIMER_WAIT };
 struct timer {
     usec_t at;
     uint32_t place; /* in the heap + 1; 0: not armed */
@@ -78,6 +78,7 @@ struct link {
     bool is_paused;
     bool is_throttled;    /* over a rate: reading resumes when its timer fires */
     bool is_store_paused; /* the store is behind */
+    uint8_t ports;        /* enum offer: does its agent scan ports */
     struct bucket messages, bytes;
     struct timer timer;
     UT_hash_handle hh;

@@ -50,6 +50,7 @@ void session__password_changed(struct control *c, uint64_t user_id);
 bool credential__still_holds(const struct control *c, uint64_t id);
 /* -- ports.c */
 void ports__link_gone(struct control *c, const struct link *l);
+void ports__wait_due(struct control *c, struct timer *t);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);

@@ -1,10 +1,13 @@
 /* control/ports.c - free ports of a host: the question, whatever carries it, and its answer. Loop thread.
  *
- *   ports_ask() ── link ─────────────────────── ports_link_answer()
- *               ── puller of its dialect ─┐
- *               ── waits to be fetched ───┴──── ports_answered()
+ *   ports_ask() ── ways[] ── link whose agent scans ──────── ports_link_answer()
+ *                         ── waits to be fetched ────┐
+ *                         ── puller of its dialect ──┴────── ports_answered()
+ *                         ── link, for its refusal ───────── ports_link_answer()
  *
- * A question changes nothing here: it is not stored and need not wait for the disk; the audit row of it does. */
+ * A question changes nothing here: it is not stored and need not wait for the disk; the audit row of it does. Nothing is searched
+ * through: questions run out in the order they came, long polls by the heap of timers, and pollers are swept from the one that was
+ * silent longest. */
 #include "control/accent.h"
 #include "control/noun.h"
 
@@ -16,9 +19,18 @@ enum {
     ANSWER_WITHIN_S = 35,
     REACHABLE_FOR_S = 90,
     FETCH_AGAIN_S = 10, /* fetched and not answered: the answer or the fetch got lost */
+    SWEEP_STEP = 64,    /* pollers looked at in a tick */
     TTL_MAX_S = 24 * 3600,
 };
 
+/* Of one host: who may fetch, and what there is to fetch. */
+struct poller {
+    uint64_t host_id;
+    usec_t at;               /* mono: reachable until a while later */
+    struct wait *waits;      /* oldest first */
+    struct question *asked;  /* likewise */
+    UT_hash_handle hh;       /* in order of the last poll */
+};
 struct question {
     uint64_t id, host_id, link_id; /* link 0: fetched or pulled */
     struct ports_wish wish;
@@ -26,21 +38,19 @@ struct question {
     usec_t until, fetched; /* mono */
     struct principal p;
     char uuid[37];
-    bool is_pulled;
+    struct poller *poller; /* in whose list it is; NULL: carried by a link or a puller */
     ports_fn done;
     void *ctx;
-    struct question *prev, *next;
+    struct question *prev, *next; /* of poller->asked */
+    UT_hash_handle hh;            /* by id; in order of addition, which is that of until */
 };
 struct wait {
-    uint64_t id, host_id;
-    usec_t until;
+    uint64_t id;
+    struct poller *poller;
+    struct timer timer;
     void (*wake)(void *ctx);
     void *ctx;
-    UT_hash_handle hh;
-};
-struct poller {
-    uint64_t host_id;
-    usec_t at; /* mono: reachable until a while later */
+    struct wait *prev, *next; /* of poller->waits */
     UT_hash_handle hh;
 };
 struct puller {
@@ -50,12 +60,10 @@ struct puller {
 };
 struct ports_book {
     struct question *questions;
-    uint32_t n_questions;
     uint64_t next_id, next_wait;
-    struct wait *waits;     /* in order of addition */
-    struct poller *pollers; /* likewise */
+    struct wait *waits;
+    struct poller *pollers;
     struct puller pullers[PULLERS_MAX];
-    usec_t swept_at;
 };
 
 static struct ports_book *book(const struct control *c)
@@ -69,8 +77,9 @@ static void end(struct control *c, struct question *q, int result, const struct 
     struct details d = { 0 };
     const char *slug = err ? err->slug : NULL;
     char slug_text[ERR_SLUG_MAX];
-    DL_DELETE(book(c)->questions, q);
-    book(c)->n_questions--;
+    HASH_DEL(book(c)->questions, q);
+    if (q->poller)
+        DL_DELETE(q->poller->asked, q);
     if (a && a->error.slug.len) {
         (void)str_copy(str_sub(a->error.slug, 0, sizeof(slug_text) - 1), slug_text, sizeof(slug_text));
         slug = slug_text;
@@ -92,47 +101,83 @@ static void fail(struct control *c, struct question *q, int r, const char *slug,
 }
 
 /* -- pollers and waits */
-static void note_poll(struct control *c, uint64_t host_id, usec_t at)
+static struct poller *poller_of(const struct control *c, uint64_t host_id)
 {
-    struct ports_book *b = book(c);
     struct poller *p;
-    HASH_FIND(hh, b->pollers, &host_id, sizeof(host_id), p);
-    if (p) {
-        p->at = at > p->at ? at : p->at;
-        return;
-    }
-    if (HASH_COUNT(b->pollers) >= POLLERS_MAX)
-        return;
-    p = xnew0(struct poller);
-    *p = (struct poller){ .host_id = host_id, .at = at };
+    HASH_FIND(hh, book(c)->pollers, &host_id, sizeof(host_id), p);
+    return p;
+}
+
+/* To the end of the line. */
+static void poller_touch(struct ports_book *b, struct poller *p)
+{
+    HASH_DEL(b->pollers, p);
     HASH_ADD(hh, b->pollers, host_id, sizeof(p->host_id), p);
 }
 
-bool ports_reachable(struct control *c, uint64_t host_id)
+/* Pollers from the one that was silent longest, at most so many: those of before @until go, unless something still waits for them. */
+static void sweep_pollers(struct ports_book *b, usec_t until)
 {
-    const struct host *h = host__by_id(c, host_id);
-    struct poller *p;
-    if (h && h->link && h->link->is_welcomed)
-        return true;
-    HASH_FIND(hh, book(c)->pollers, &host_id, sizeof(host_id), p);
-    return p && control__mono(c) < p->at + REACHABLE_FOR_S * USEC_PER_SEC;
+    for (int i = 0; i < SWEEP_STEP && b->pollers; i++) {
+        struct poller *p = b->pollers;
+        if (p->at > until)
+            return;
+        if (p->waits || p->asked) {
+            poller_touch(b, p);
+        } else {
+            HASH_DEL(b->pollers, p);
+            free(p);
+        }
+    }
+}
+
+static struct poller *note_poll(struct control *c, uint64_t host_id, usec_t at)
+{
+    struct ports_book *b = book(c);
+    struct poller *p = poller_of(c, host_id);
+    if (p) {
+        p->at = at > p->at ? at : p->at;
+        poller_touch(b, p);
+        return p;
+    }
+    if (HASH_COUNT(b->pollers) >= POLLERS_MAX)
+        sweep_pollers(b, USEC_NEVER);
+    p = xnew0(struct poller);
+    *p = (struct poller){ .host_id = host_id, .at = at };
+    HASH_ADD(hh, b->pollers, host_id, sizeof(p->host_id), p);
+    return p;
+}
+
+static void wait_free(struct control *c, struct wait *w)
+{
+    timers_drop(&c->timers, &w->timer);
+    HASH_DEL(book(c)->waits, w);
+    DL_DELETE(w->poller->waits, w);
+    free(w);
 }
 
 static void wake(struct control *c, struct wait *w)
 {
-    HASH_DEL(book(c)->waits, w);
-    w->wake(w->ctx);
-    free(w);
+    void (*fn)(void *ctx) = w->wake;
+    void *ctx = w->ctx;
+    wait_free(c, w);
+    fn(ctx);
 }
 
-static void wake_host(struct control *c, uint64_t host_id)
+/* All polls of a host that is let in no more: its accent says so. Each callback may change the list. */
+static void wake_all(struct control *c, uint64_t host_id)
 {
-    struct wait *w, *next;
-    HASH_ITER(hh, book(c)->waits, w, next)
-    if (w->host_id == host_id) {
-        wake(c, w);
-        return; /* one of them fetches it; the others wait on */
+    for (;;) {
+        struct poller *p = poller_of(c, host_id);
+        if (!p || !p->waits)
+            return;
+        wake(c, p->waits);
     }
+}
+
+void ports__wait_due(struct control *c, struct timer *t)
+{
+    wake(c, (struct wait *)((char *)t - offsetof(struct wait, timer)));
 }
 
 uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wake_fn)(void *ctx), void *ctx)
@@ -141,10 +186,12 @@ uint64_t ports_wait(struct control *c, uint64_t host_id, usec_t until, void (*wa
     usec_t now = control__mono(c), end_at = until + USEC_PER_DAY; /* control's own count is a day ahead */
     if (HASH_COUNT(b->waits) >= WAITS_MAX)
         end_at = now + USEC_PER_SEC;
-    note_poll(c, host_id, end_at > now ? end_at : now);
     struct wait *w = xnew0(struct wait);
-    *w = (struct wait){ .id = ++b->next_wait, .host_id = host_id, .until = end_at, .wake = wake_fn, .ctx = ctx };
+    *w = (struct wait){ .id = ++b->next_wait, .poller = note_poll(c, host_id, end_at > now ? end_at : now), .wake = wake_fn, .ctx = ctx };
+    w->timer.kind = TIMER_WAIT;
     HASH_ADD(hh, b->waits, id, sizeof(w->id), w);
+    DL_APPEND(w->poller->waits, w);
+    timers_set(&c->timers, &w->timer, end_at);
     return w->id;
 }
 
@@ -152,10 +199,8 @@ void ports_unwait(struct control *c, uint64_t wait_id)
 {
     struct wait *w;
     HASH_FIND(hh, book(c)->waits, &wait_id, sizeof(wait_id), w);
-    if (!w)
-        return;
-    HASH_DEL(book(c)->waits, w);
-    free(w);
+    if (w)
+        wait_free(c, w);
 }
 
 void ports_puller(struct control *c, const char *dialect, ports_pull_fn fn, void *ctx)
@@ -191,26 +236,96 @@ static int may_ask(struct control *c, const struct principal *p, struct str host
         r = err_set(err, -EINVAL, "field.range", "ttl_seconds is at most %d", TTL_MAX_S);
     else if (w->owner.len > LIMIT_NAME)
         r = err_set(err, -EINVAL, "field.too_long", "owner is at most %d bytes", LIMIT_NAME);
-    else if (book(c)->n_questions >= QUESTIONS_MAX)
+    else if (HASH_COUNT(book(c)->questions) >= QUESTIONS_MAX)
         r = err_set(err, -EBUSY, "server.overloaded", "too many questions are open");
     return r < 0 ? audit__refused(c, p, VERB_PORTS, host, r, err) : 0;
 }
 
-/* True when its accent's own way has it; the answer may have come already. */
-static bool pull(struct control *c, const struct host *h, struct question *q)
+/* -- the ways to a host, best first: each can, as far as is known, and carries; what it does not carry is the next one's */
+static bool link_scans(struct control *c, const struct host *h)
+{
+    (void)c;
+    return h->link && h->link->is_welcomed && h->link->ports != OFFER_NO;
+}
+
+static bool has_link(struct control *c, const struct host *h)
+{
+    (void)c;
+    return h->link && h->link->is_welcomed;
+}
+
+static bool has_polled(struct control *c, const struct host *h)
+{
+    const struct poller *p = poller_of(c, h->id);
+    return p && control__mono(c) < p->at + REACHABLE_FOR_S * USEC_PER_SEC;
+}
+
+static bool has_puller(struct control *c, const struct host *h)
+{
+    char name[129];
+    for (size_t i = 0; i < PULLERS_MAX; i++) {
+        const struct puller *p = &book(c)->pullers[i];
+        if (p->fn && accent_name_of(c, h->id, p->dialect, name))
+            return true;
+    }
+    return false;
+}
+
+static bool ask_link(struct control *c, const struct host *h, struct question *q)
+{
+    q->link_id = h->link->id;
+    if (c->links->ports_request(c->links->ctx, link__id(h->link), q->id, &q->wish) < 0)
+        fail(c, q, -ENOTCONN, "host.offline", "the host went away");
+    return true;
+}
+
+static bool ask_poller(struct control *c, const struct host *h, struct question *q)
+{
+    struct poller *p = poller_of(c, h->id);
+    q->poller = p;
+    DL_APPEND(p->asked, q);
+    if (p->waits)
+        wake(c, p->waits); /* one of them fetches it; the others wait on */
+    return true;
+}
+
+/* The answer may have come when this returns. */
+static bool ask_puller(struct control *c, const struct host *h, struct question *q)
 {
     uint64_t id = q->id;
     for (size_t i = 0; i < PULLERS_MAX; i++) {
         const struct puller *p = &book(c)->pullers[i];
         char name[129];
-        if (!p->fn || !accent_name_of(c, h->id, p->dialect, name))
-            continue;
-        q->is_pulled = true;
-        if (p->fn(p->ctx, h->id, id, &q->wish))
+        if (p->fn && accent_name_of(c, h->id, p->dialect, name) && p->fn(p->ctx, h->id, id, &q->wish))
             return true;
-        q->is_pulled = false;
     }
     return false;
+}
+
+static const struct {
+    enum ports_way way;
+    bool (*can)(struct control *c, const struct host *h);
+    bool (*carry)(struct control *c, const struct host *h, struct question *q);
+} ways[] = {
+    { PORTS_LINK, link_scans, ask_link },
+    { PORTS_POLL, has_polled, ask_poller },
+    { PORTS_DIAL, has_puller, ask_puller },
+    { PORTS_LINK, has_link, ask_link }, /* it does not scan, and says so in its own words */
+};
+
+enum ports_way ports_way(struct control *c, uint64_t host_id, bool may_dial)
+{
+    const struct host *h = host__by_id(c, host_id);
+    for (size_t i = 0; h && h->state == HOST_APPROVED && i < ARRAY_SIZE(ways); i++)
+        if ((ways[i].way != PORTS_DIAL || may_dial) && ways[i].can(c, h))
+            return ways[i].way;
+    return PORTS_NO_WAY;
+}
+
+bool ports_reachable(struct control *c, uint64_t host_id)
+{
+    const struct host *h = host__by_id(c, host_id);
+    return h && (link_scans(c, h) || has_polled(c, h));
 }
 
 void ports_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, ports_fn done, void *ctx)
@@ -229,20 +344,11 @@ void ports_ask(struct control *c, const struct principal *p, struct str host, co
     (void)str_copy(text__clean(c->scratch, w->owner, LIMIT_NAME), q->owner, sizeof(q->owner));
     q->wish.owner = str_of(q->owner);
     memcpy(q->uuid, h->uuid, sizeof(q->uuid));
-    DL_APPEND(book(c)->questions, q);
-    book(c)->n_questions++;
-    if (h->link && h->link->is_welcomed) {
-        q->link_id = h->link->id;
-        if (c->links->ports_request(c->links->ctx, link__id(h->link), q->id, &q->wish) < 0)
-            fail(c, q, -ENOTCONN, "host.offline", "the host went away");
-        return;
-    }
-    if (pull(c, h, q))
-        return;
-    if (ports_reachable(c, h->id))
-        wake_host(c, h->id);
-    else
-        fail(c, q, -ENOTCONN, "host.offline", "the host is not connected and fetches no questions");
+    HASH_ADD(hh, book(c)->questions, id, sizeof(q->id), q);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+        if (ways[i].can(c, h) && ways[i].carry(c, h, q))
+            return; /* it may be over by now */
+    fail(c, q, -ENOTCONN, "host.offline", "the host is not connected and fetches no questions");
 }
 
 /* -- answering */
@@ -265,36 +371,36 @@ static void answer(struct control *c, struct question *q, const struct ports_ans
     end(c, q, 0, NULL, is_sound(q, a) ? a : &bad);
 }
 
-int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a)
+static struct question *question_of(struct control *c, uint64_t id)
 {
     struct question *q;
-    DL_FOREACH(book(c)->questions, q)
-    if (q->id == request_id && q->host_id == host_id && !q->link_id) {
-        answer(c, q, a);
-        return 0;
-    }
-    return -ENOENT;
+    HASH_FIND(hh, book(c)->questions, &id, sizeof(id), q);
+    return q;
+}
+
+int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a)
+{
+    struct question *q = question_of(c, request_id);
+    if (!q || q->host_id != host_id || q->link_id)
+        return -ENOENT;
+    answer(c, q, a);
+    return 0;
 }
 
 void ports_link_answer(struct control *c, struct link_id link, uint64_t request_id, const struct ports_answer *a)
 {
-    struct question *q;
-    DL_FOREACH(book(c)->questions, q)
-    if (q->id == request_id && q->link_id == link.v) {
+    struct question *q = question_of(c, request_id);
+    if (q && q->link_id == link.v)
         answer(c, q, a);
-        return;
-    }
 }
 
 void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, uint64_t request_id, const struct ports_wish *w), void *ctx)
 {
     struct question *q, *next;
     usec_t now = control__mono(c);
-    note_poll(c, host_id, now);
-    DL_FOREACH_SAFE(book(c)->questions, q, next)
+    struct poller *p = note_poll(c, host_id, now);
+    DL_FOREACH_SAFE(p->asked, q, next)
     {
-        if (q->host_id != host_id || q->link_id || q->is_pulled)
-            continue;
         if (q->fetched && now < q->fetched + FETCH_AGAIN_S * USEC_PER_SEC)
             continue;
         q->fetched = now;
@@ -308,9 +414,9 @@ static void end_where(struct control *c, bool (*is_over)(const struct question *
                       const char *text)
 {
     for (bool any = true; any;) {
-        struct question *q;
+        struct question *q, *next;
         any = false;
-        DL_FOREACH(book(c)->questions, q)
+        HASH_ITER(hh, book(c)->questions, q, next)
         if (is_over(q, what)) {
             fail(c, q, r, slug, text);
             any = true;
@@ -329,11 +435,6 @@ static bool is_of_host(const struct question *q, uint64_t host_id)
     return q->host_id == host_id;
 }
 
-static bool is_late(const struct question *q, uint64_t now)
-{
-    return q->until <= now;
-}
-
 static bool is_any(const struct question *q, uint64_t what)
 {
     (void)q;
@@ -347,39 +448,21 @@ void ports__link_gone(struct control *c, const struct link *l)
         end_where(c, is_of_link, l->id, -ENOTCONN, "host.offline", "the host went away");
 }
 
-static void sweep_pollers(struct ports_book *b, usec_t now)
-{
-    struct poller *p, *next;
-    HASH_ITER(hh, b->pollers, p, next)
-    if (now >= p->at + REACHABLE_FOR_S * USEC_PER_SEC) {
-        HASH_DEL(b->pollers, p);
-        free(p);
-    }
-    b->swept_at = now;
-}
-
 static void tick(struct control *c, usec_t mono)
 {
     struct ports_book *b = book(c);
-    struct wait *w, *next;
-    if (b->questions)
-        end_where(c, is_late, mono, -ETIMEDOUT, "host.timeout", "the host did not answer within 35 s");
-    for (w = b->waits; w; w = next) {
-        next = w->hh.next;
-        if (w->until > mono)
-            continue;
-        wake(c, w);
-        next = b->waits; /* the callback may have changed the list */
-    }
-    if (mono - b->swept_at >= REACHABLE_FOR_S * USEC_PER_SEC)
-        sweep_pollers(b, mono);
+    while (b->questions && b->questions->until <= mono)
+        fail(c, b->questions, -ETIMEDOUT, "host.timeout", "the host did not answer within 35 s");
+    if (mono > REACHABLE_FOR_S * USEC_PER_SEC)
+        sweep_pollers(b, mono - REACHABLE_FOR_S * USEC_PER_SEC);
 }
 
 static void host_gone(struct control *c, uint64_t host_id)
 {
     struct poller *p;
     end_where(c, is_of_host, host_id, -ENOENT, "host.unknown", "the host was forgotten");
-    HASH_FIND(hh, book(c)->pollers, &host_id, sizeof(host_id), p);
+    wake_all(c, host_id);
+    p = poller_of(c, host_id);
     if (!p)
         return;
     HASH_DEL(book(c)->pollers, p);
@@ -389,8 +472,10 @@ static void host_gone(struct control *c, uint64_t host_id)
 static void host_decided(struct control *c, uint64_t host_id)
 {
     const struct host *h = host__by_id(c, host_id);
-    if (h && h->state != HOST_APPROVED)
-        end_where(c, is_of_host, host_id, -EACCES, "host.revoked", "an operator revoked this host");
+    if (!h || h->state == HOST_APPROVED)
+        return;
+    end_where(c, is_of_host, host_id, -EACCES, "host.revoked", "an operator revoked this host");
+    wake_all(c, host_id);
 }
 
 static int load(struct control *c, struct err *err)
@@ -404,15 +489,17 @@ static void free_all(struct control *c)
 {
     struct ports_book *b = book(c);
     struct wait *w, *w_next;
+    struct poller *p, *p_next;
     if (!b)
         return;
     end_where(c, is_any, 0, -ECANCELED, "server.stopping", "the server is stopping");
     HASH_ITER(hh, b->waits, w, w_next)
+    wait_free(c, w);
+    HASH_ITER(hh, b->pollers, p, p_next)
     {
-        HASH_DEL(b->waits, w);
-        free(w);
+        HASH_DEL(b->pollers, p);
+        free(p);
     }
-    sweep_pollers(b, USEC_NEVER - USEC_PER_DAY);
     free(b);
     c->noun[NOUN_PORTS] = NULL;
 }

@@ -45,6 +45,9 @@ static void due(struct control *c, struct timer *t)
     case TIMER_ASK:
         inventory__ask_due(c, (struct ask *)((char *)t - offsetof(struct ask, timer)));
         return;
+    case TIMER_WAIT:
+        ports__wait_due(c, t);
+        return;
     }
 }
 

@@ -127,6 +127,7 @@ struct hello {
     const struct section_delta *sections; /* name and digest used */
     size_t n_sections;
     bool commands_allowed;
+    enum offer ports; /* the port scan */
     usec_t agent_time;
 };
 /* A link says hello: it replaces an older one of the same host; welcome, resync, offers follow through link_ops once committed. */

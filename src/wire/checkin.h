@@ -15,12 +15,16 @@ struct host_claims {
 };
 extern const struct record host_claims_record;
 
+/* What an agent says of one of its roles. */
+enum offer { OFFER_UNSAID, OFFER_YES, OFFER_NO };
+
 /* A sample of a host's condition; plain values, no pointers. */
 struct heartbeat {
     double load1, load5, load15, cpu_pct;
     uint64_t memory_used_bytes, memory_total_bytes, disk_used_bytes, disk_total_bytes, uptime_s;
     uint32_t running_tasks, queued_tasks;
     uint8_t roles_failed; /* how many roles report failed */
+    uint8_t ports;        /* enum offer: the port scan */
 };
 
 #endif

@@ -101,7 +101,7 @@ static const struct record poll_query_record = RECORD_SEEN(poll_query, poll_quer
 
 struct poll {
     struct call *call; /* held */
-    uint64_t host_id, wait_id;
+    uint64_t wait_id;
 };
 
 struct waiting {
@@ -138,12 +138,23 @@ static size_t write_requests(struct call *c, uint64_t host_id)
 static void on_poll_wake(void *ctx)
 {
     AUTO(call_unref) struct call *c = ((struct poll *)ctx)->call;
-    uint64_t host_id = ((struct poll *)ctx)->host_id;
+    const struct poll_query *q = c->query;
+    struct err err = { 0 };
+    uint64_t host_id;
 
     c->on_gone = NULL;
     free(ctx);
     if (call_is_gone(c) || !c->api->control)
         return;
+    /* It was let in when it began to wait: key, host and name may be another matter by now. */
+    if (!authn_still_holds(c->control, &c->who))
+        (void)err_set(&err, -EACCES, "auth.bad_credential", "Unauthorized: this key is good no more");
+    else
+        (void)asset_host_of(c->control, q->hostname, &host_id, &err);
+    if (err_is(&err)) {
+        reply_error_parked(c, &err);
+        return;
+    }
     (void)write_requests(c, host_id);
     reply_parked(c, 200);
 }
@@ -194,7 +205,7 @@ static void on_port_requests(struct call *c)
     buf_reset(&c->out);
     c->w = JW(&c->out);
     p = xnew0(struct poll);
-    *p = (struct poll){ .call = call_ref(c), .host_id = host_id };
+    *p = (struct poll){ .call = call_ref(c) };
     c->on_gone = on_poll_gone;
     c->on_gone_ctx = p;
     p->wait_id = ports_wait(c->control, host_id, api_now(c->api) + wait, on_poll_wake, p);

@@ -536,7 +536,7 @@ static void policy_switches_roles_and_commands_off_and_says_so(void **state)
     T.policy.run = false;
     hub_policy_changed(T.hub);
     assert_false(hello_of(a)->commands_allowed);
-    assert_int_equal(hello_of(a)->n_roles, 1);
+    assert_int_equal(hello_of(a)->n_roles, 0);
     hub_fill_beat(T.hub, &b, a);
     for (size_t i = 0; i < b.n_roles; i++)
         assert_string_equal(b.roles[i]->status, "disabled");

@@ -286,7 +286,7 @@ static bool on_pull(void *ctx, uint64_t host, uint64_t id, const struct ports_wi
         assert_int_equal(ports_answered(x->f->c, host, id, &two), 0);
     return x->can;
 }
-static void a_dialect_whose_server_calls_is_asked_first(void **state)
+static void a_dialect_whose_server_calls_is_asked_so(void **state)
 {
     struct fixture *f = *state;
     struct told t;
@@ -298,20 +298,141 @@ static void a_dialect_whose_server_calls_is_asked_first(void **state)
     assert_int_equal(fetch(f, h).n, 0); /* under way already */
     assert_int_equal(ports_answered(f->c, h, x.id, &two), 0);
     assert_int_equal(t.n_ports, 2);
+    pass(f, 91 * USEC_PER_SEC);
     x.at_once = true;
     ask(f, "s", 2, &t);
     assert_int_equal(t.n_ports, 2);
     x.can = false;
     ask(f, "s", 2, &t);
-    struct fetched y = fetch(f, h);
-    assert_int_equal(y.n, 1); /* it polls: it fetches it */
-    assert_int_equal(ports_answered(f->c, h, y.id, &two), 0);
+    assert_string_equal(t.slug, "host.offline");
     ports_puller(f->c, "sigma", NULL, NULL);
     x.can = true;
     ask(f, "s", 2, &t);
+    assert_string_equal(t.slug, "host.offline");
+}
+
+/* -- which way */
+static void hear_of_ports(struct fixture *f, struct sim *m, enum offer o)
+{
+    checkin_beat(f->c, link_of(m), &(struct heartbeat){ .ports = (uint8_t)o });
+    settle(f);
+}
+static void the_best_way_that_can_carry_it_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct told t;
+    struct pulled x = { .f = f, .can = true };
+    struct host_view v;
+    meet(f, "sigma", "s");
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), STR("s"), &f->err), 0);
+    settle(f);
+    assert_int_equal(host_find(f->c, STR("web-1"), &v, &f->err), 0);
+    uint64_t h = v.id.v;
+    ports_puller(f->c, "sigma", on_pull, &x);
+    /* nothing was said of the scan: the link is asked */
+    assert_int_equal(ports_way(f->c, h, true), PORTS_LINK);
+    hear_of_ports(f, m, OFFER_YES);
+    fetch(f, h);
+    assert_int_equal(ports_way(f->c, h, true), PORTS_LINK);
+    ask(f, "web-1", 2, &t);
+    assert_int_equal(ids_asked(f), 1);
+    /* it is off there: the poll of the other agent fetches the question */
+    hear_of_ports(f, m, OFFER_NO);
+    hear_of_ports(f, m, OFFER_UNSAID);
+    assert_int_equal(ports_way(f->c, h, true), PORTS_POLL);
+    assert_true(ports_reachable(f->c, h));
+    ask(f, "web-1", 2, &t);
+    assert_int_equal(ids_asked(f), 1);
+    struct fetched y = fetch(f, h);
+    assert_int_equal(y.n, 1);
+    assert_int_equal(ports_answered(f->c, h, y.id, &two), 0);
+    assert_int_equal(t.n_ports, 2);
+    /* nobody polls: it is dialled */
+    pass(f, 91 * USEC_PER_SEC);
+    hear_of_ports(f, m, OFFER_NO);
+    assert_int_equal(ports_way(f->c, h, true), PORTS_DIAL);
+    assert_false(ports_reachable(f->c, h));
+    ask(f, "web-1", 2, &t);
+    assert_int_equal(x.host, h);
+    assert_int_equal(ports_answered(f->c, h, x.id, &two), 0);
+    /* nobody can be dialled either: the link's own words are the answer */
+    x.can = false;
+    assert_int_equal(ports_way(f->c, h, false), PORTS_LINK);
+    ask(f, "web-1", 2, &t);
+    assert_int_equal(ids_asked(f), 2);
     assert_int_equal(t.n, 0);
-    pass(f, 36 * USEC_PER_SEC);
-    assert_int_equal(t.n, 1);
+    checkin_gone(f->c, link_of(m), "test");
+    assert_string_equal(t.slug, "host.offline");
+    assert_int_equal(ports_way(f->c, h, false), PORTS_NO_WAY);
+    sim_free(m);
+}
+
+static void polls_of_a_host_that_is_let_in_no_more_end_at_once(void **state)
+{
+    struct fixture *f = *state;
+    int woken = 0, others = 0, gone = 0;
+    uint64_t h = meet(f, "sigma", "s"), o = meet(f, "sigma", "o");
+    usec_t until = clock_mono(&f->clock) + 60 * USEC_PER_SEC;
+    ports_wait(f->c, h, until, on_wake, &woken);
+    ports_wait(f->c, h, until, on_wake, &woken);
+    ports_wait(f->c, o, until, on_wake, &others);
+    assert_int_equal(enroll_revoke(f->c, &f->admin, STR("s"), STR_NONE, &f->err), 0);
+    assert_int_equal(woken, 2);
+    assert_int_equal(others, 0);
+    ports_wait(f->c, o, until, on_wake, &gone);
+    assert_int_equal(host_forget(f->c, &f->admin, STR("o"), &f->err), 0);
+    assert_int_equal(others, 1);
+    assert_int_equal(gone, 1);
+    settle(f);
+    pass(f, 61 * USEC_PER_SEC);
+    assert_int_equal(woken + others + gone, 4);
+}
+
+/* Against a naive copy: polls, questions, answers and time in any order. */
+static void who_waits_is_woken_once_whatever_comes_first(void **state)
+{
+    enum { HOSTS = 5, WAITS = 400 };
+    struct fixture *f = *state;
+    int woken[WAITS] = { 0 };
+    bool dropped[WAITS] = { false };
+    uint64_t host[HOSTS], id[WAITS];
+    unsigned n = 0;
+    srand(7);
+    for (int i = 0; i < HOSTS; i++)
+        host[i] = meet(f, "sigma", (char[2]){ (char)('a' + i), '\0' });
+    for (int step = 0; step < 1500; step++) {
+        int at = rand() % HOSTS;
+        switch (rand() % 4) {
+        case 0:
+            if (n == WAITS)
+                break;
+            id[n] = ports_wait(f->c, host[at], clock_mono(&f->clock) + (usec_t)(rand() % 60) * USEC_PER_SEC, on_wake, &woken[n]);
+            n++;
+            break;
+        case 1:
+            if (n == 0)
+                break;
+            int which = rand() % (int)n;
+            dropped[which] |= woken[which] == 0;
+            ports_unwait(f->c, id[which]);
+            break;
+        case 2: {
+            static struct told t[1500];
+            char name[2] = { (char)('a' + at), '\0' };
+            ask(f, name, 2, &t[step]);
+            struct fetched x = fetch(f, host[at]);
+            if (x.n)
+                assert_int_equal(ports_answered(f->c, host[at], x.id, &two), 0);
+            break;
+        }
+        default:
+            pass(f, USEC_PER_SEC);
+        }
+    }
+    pass(f, 61 * USEC_PER_SEC);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(woken[i], !dropped[i]);
 }
 
 static void questions_still_out_end_with_the_server(void **state)
@@ -364,7 +485,10 @@ int main(void)
         T(a_question_nobody_answers_ends_after_35_seconds),
         T(a_long_poll_wakes_by_a_question_or_by_time),
         T(a_forgotten_host_ends_its_questions),
-        T(a_dialect_whose_server_calls_is_asked_first),
+        T(a_dialect_whose_server_calls_is_asked_so),
+        T(the_best_way_that_can_carry_it_is_taken),
+        T(polls_of_a_host_that_is_let_in_no_more_end_at_once),
+        T(who_waits_is_woken_once_whatever_comes_first),
         T(questions_still_out_end_with_the_server),
         T(what_was_given_is_audited),
     };
