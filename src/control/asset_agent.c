@@ -121,16 +121,14 @@ static bool measures_differ(const struct asset_state *a, const struct asset_stat
 
 /* -- one check-in */
 
-/* Of the one check-in that is under way: too large to clear for each beat. */
-static struct asset_address told_room[ASSET_ADDRESSES], merged_room[ASSET_ADDRESSES];
-
 struct step {
     struct control *c;
     const struct principal *p;
     const struct asset_checkin *in;
-    struct asset_entry *e; /* NULL: a new one */
+    struct asset_entry *e;      /* NULL: a new one */
     struct asset next;
     struct asset_addresses told;
+    struct asset_address *room; /* for those told and, behind them, for what becomes of them; NULL: no list to look at */
     char uuid[UUID_TEXT_MAX];
 };
 
@@ -166,7 +164,7 @@ static int decide(struct step *st, struct err *err)
             a->alias = in->alias;
     }
     if (in->is_register || st->told.n)
-        asset_addresses_by_agent(st->e ? &st->e->asset->addresses : &none, &st->told, merged_room, &a->addresses);
+        asset_addresses_by_agent(st->e ? &st->e->asset->addresses : &none, &st->told, st->room + ASSET_ADDRESSES, &a->addresses);
     if (asset_is_unexpected((enum asset_status)a->status) && !a->seen_retired_at)
         a->seen_retired_at = now;
     return 0;
@@ -243,9 +241,13 @@ int asset_checkin(struct control *c, const struct principal *p, const struct ass
     uint64_t host_id = 0;
     bool is_changed;
     int r = asset_check_hostname(in->hostname, err);
+    AUTO_FREE struct asset_address *room = NULL; /* a beat of an unmodified agent needs none */
 
+    if (r == 0 && (in->is_register || in->addresses.n))
+        room = xcalloc(2 * ASSET_ADDRESSES, sizeof(*room));
+    st.room = room;
     if (r == 0)
-        r = asset_addresses_clean(&in->addresses, told_room, &st.told, err);
+        r = asset_addresses_clean(&in->addresses, room, &st.told, err);
     if (r == 0)
         r = asset_may_speak(c, p, in->hostname, in->peer, err);
     if (r < 0)

@@ -1,4 +1,4 @@
-/* control/asset_verbs.c - what people do with machines: list, create, change, retire, delete, restore. Loop thread. */
+/* control/asset_verbs.c - what people do with machines: find, create, change, retire, delete, restore. Loop thread. */
 #include "control/assets_priv.h"
 
 #include "base/uuid.h"
@@ -25,38 +25,6 @@ int asset_of_host(struct control *c, struct str host, struct asset_view *ret, st
     if (!accent_name_of(c, h->id, "sigma", uuid))
         return err_set(err, -ENOENT, "asset.unknown", "%.*s is no machine of the sigma list", STR_FMT(str_sub(host, 0, 128)));
     return asset_find(c, str_of(uuid), ret, err);
-}
-
-static int by_status(const void *a, const void *b)
-{
-    return asset_compare((*(struct asset_entry *const *)a)->asset, (*(struct asset_entry *const *)b)->asset);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return asset_compare_names((*(struct asset_entry *const *)a)->asset, (*(struct asset_entry *const *)b)->asset);
-}
-
-size_t asset_list(struct control *c, const struct asset_filter *f, enum asset_order order,
-                  bool (*fn)(void *ctx, const struct asset_view *v), void *ctx)
-{
-    struct assets *s = assets__of(c);
-    usec_t now = control__wall(c);
-
-    s->sorted.n = 0;
-    for (struct asset_entry *e = s->by_uuid; e; e = e->hh.next)
-        if (asset_matches(f, e->asset, e->state, now))
-            *vec_add(&s->sorted) = e;
-    if (s->sorted.n)
-        qsort(s->sorted.v, s->sorted.n, sizeof(*s->sorted.v), order == ASSET_BY_NAME ? by_name : by_status);
-    for (size_t i = 0; i < s->sorted.n; i++) {
-        struct asset_view v;
-
-        asset__view(c, s->sorted.v[i], &v);
-        if (!fn(ctx, &v))
-            break;
-    }
-    return s->sorted.n;
 }
 
 /* -- history */

@@ -155,6 +155,7 @@ static struct asset_entry *file(struct control *c, uint64_t id, const struct ass
     set_state(s, e, st);
     HASH_ADD(hh, s->by_uuid, uuid, UUID_TEXT_LEN, e);
     add_names(s, e);
+    asset__order_add(s, e);
     count_provider(c, e->asset, true);
     return e;
 }
@@ -176,14 +177,18 @@ struct asset_entry *asset__add(struct control *c, const struct asset *a, const s
 void asset__set(struct control *c, struct asset_entry *e, const struct asset *a)
 {
     struct asset *old = e->asset;
-    bool is_renamed = names_changed(old, a);
+    bool is_renamed = names_changed(old, a), is_moved = asset_compare(old, a) != 0;
 
     if (is_renamed)
         drop_names(assets__of(c), e);
+    if (is_moved)
+        asset__order_drop(assets__of(c), e);
     count_provider(c, old, false);
     e->asset = record_pack(&asset_record, a);
     free(old);
     count_provider(c, e->asset, true);
+    if (is_moved)
+        asset__order_add(assets__of(c), e);
     if (is_renamed)
         add_names(assets__of(c), e);
     put(c, e);
@@ -346,11 +351,13 @@ static int load(struct control *c, struct err *err)
     int r;
 
     c->noun[NOUN_ASSETS] = xnew0(struct assets);
+    assets__of(c)->is_loading = true;
     r = provider__load(c, err);
     if (r == 0)
         r = store_load_objects(c->store, OBJECT_ASSET, &asset_record, load_asset, &l, err);
     if (r == 0)
         r = store_load_objects(c->store, OBJECT_ASSET_STATE, &asset_state_record, load_state, &l, err);
+    asset__order_loaded(assets__of(c));
     free(l.by_id);
     return r;
 }
@@ -377,7 +384,8 @@ static void free_all(struct control *c)
         free(q);
     }
     provider__free_all(c);
-    vec_done(&s->sorted);
+    for (int o = 0; o < ASSET_ORDERS; o++)
+        vec_done(&s->order[o]);
     vec_done(&s->sorted_providers);
     free(s);
     c->noun[NOUN_ASSETS] = NULL;

@@ -46,7 +46,7 @@ int asset_checkin(struct control *c, const struct principal *p, const struct ass
 /* The host row of the asset of @hostname, for questions about ports. 0; -ENOENT asset.unknown; -EACCES host.revoked ... */
 int asset_host_of(struct control *c, struct str hostname, uint64_t *ret_host_id, struct err *err);
 
-/* -- asset_verbs.c: what people do */
+/* -- asset_verbs.c: what people do; lists: asset_order.c */
 /* What is in extra and understood here, beside the wish itself. */
 struct asset_extra {
     bool is_given;                       /* the wish has extra: it replaces what was there */
@@ -57,9 +57,12 @@ struct asset_extra {
     struct asset_state state;            /* system_info, and last_heartbeat when the row is new */
 };
 int asset_find(struct control *c, struct str uuid, struct asset_view *ret, struct err *err);
-enum asset_order { ASSET_BY_STATUS, ASSET_BY_NAME };
+enum asset_order { ASSET_BY_STATUS, ASSET_BY_NAME, ASSET_ORDERS };
 /* Visits those that match @f in order, until @fn returns false. Returns how many match. */
 size_t asset_list(struct control *c, const struct asset_filter *f, enum asset_order order,
+                  bool (*fn)(void *ctx, const struct asset_view *v), void *ctx);
+/* The same by status for the @limit rows behind the first @skip: without filters beside the status it costs no more than these. */
+size_t asset_page(struct control *c, const struct asset_filter *f, size_t skip, size_t limit,
                   bool (*fn)(void *ctx, const struct asset_view *v), void *ctx);
 /* -EINVAL field.*, request.bad; -EEXIST asset.name_taken. */
 int asset_create(struct control *c, const struct principal *p, const struct asset_wish *w, const struct asset_extra *x,

@@ -48,7 +48,9 @@ struct assets {
     struct provider_entry *providers;
     struct asset_quota_entry *quotas;
     size_t large_bytes; /* of reports larger than ASSET_INFO_SMALL */
-    VEC(struct asset_entry *) sorted; /* rebuilt for every list */
+    VEC(struct asset_entry *) order[ASSET_ORDERS]; /* all rows, ascending */
+    size_t n_of[ASSET_DELETED + 1];                /* by status */
+    bool is_loading;                               /* in any order as yet */
     VEC(struct provider_entry *) sorted_providers;
 };
 static inline struct assets *assets__of(const struct control *c)
@@ -75,6 +77,12 @@ void asset__put_history(struct control *c, const struct asset_entry *e, const st
 uint64_t asset__host(struct control *c, struct asset_entry *e);
 /* What changed from @from to @to as details "field" = "old -> new"; at most as many as a row takes. Values live in @a. Returns how many. */
 size_t asset__diff(struct arena *a, const struct record *rec, const void *from, const void *to, struct details *d);
+
+/* -- asset_order.c: in and out of the sorted lists, by what the row is at that moment */
+void asset__order_add(struct assets *s, struct asset_entry *e);
+void asset__order_drop(struct assets *s, struct asset_entry *e);
+/* All rows are in. */
+void asset__order_loaded(struct assets *s);
 
 /* -- providers.c */
 struct provider_entry *provider__by_uuid(const struct control *c, struct str uuid);

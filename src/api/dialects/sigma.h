@@ -31,8 +31,13 @@ int sigma_read_extra(struct arena *a, const struct asset_wish *w, struct asset_e
 struct sigma_window {
     struct call *c;
     uint32_t page, per_page;
-    size_t at; /* rows seen */
+    size_t at; /* rows seen, or how many there are */
 };
+/* The place of its first row. */
+static inline size_t sigma_window_first(const struct sigma_window *w)
+{
+    return (size_t)(w->page - 1) * w->per_page;
+}
 struct jw *sigma_window_begin(struct sigma_window *w, struct call *c, bool has_page, uint32_t page, bool has_per_page, int64_t per_page);
 /* Counts a row; true: it is to be written. */
 bool sigma_window_row(struct sigma_window *w);

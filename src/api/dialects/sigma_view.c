@@ -234,7 +234,7 @@ struct jw *sigma_window_begin(struct sigma_window *w, struct call *c, bool has_p
 
 bool sigma_window_row(struct sigma_window *w)
 {
-    size_t first = (size_t)(w->page - 1) * w->per_page, at = w->at++;
+    size_t first = sigma_window_first(w), at = w->at++;
 
     return at >= first && at < first + w->per_page;
 }

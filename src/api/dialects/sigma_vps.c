@@ -32,10 +32,7 @@ static const struct record list_query_record = RECORD_SEEN(list_query, list_quer
 
 static bool on_row(void *ctx, const struct asset_view *v)
 {
-    struct sigma_window *w = ctx;
-
-    if (sigma_window_row(w))
-        sigma_view(w->c, v);
+    sigma_view(((struct sigma_window *)ctx)->c, v);
     return true;
 }
 
@@ -71,7 +68,7 @@ static void on_list(struct call *c)
     }
     (void)sigma_window_begin(&w, c, is_given(q, "page"), q->page > 0 && q->page < UINT32_MAX ? (uint32_t)q->page : 1,
                              is_given(q, "per_page"), q->per_page);
-    (void)asset_list(c->control, &f, ASSET_BY_STATUS, on_row, &w);
+    w.at = asset_page(c->control, &f, sigma_window_first(&w), w.per_page, on_row, &w);
     sigma_window_end(&w);
 }
 
