@@ -184,12 +184,19 @@ static void serve_metrics(struct sigma *s)
 
 /* -- when */
 
+usec_t sigma_next_beat(usec_t due, usec_t every, usec_t now, usec_t not_before)
+{
+    usec_t from = not_before > now + 1 ? not_before : now + 1;
+
+    assert(every > 0);
+    return due >= from ? due : due + (from - due + every - 1) / every * every;
+}
+
 static void beat_at(struct sigma *s, usec_t at_least)
 {
-    usec_t now = loop_now(s->loop), every = s->opt.interval_s * USEC_PER_SEC;
+    usec_t now = loop_now(s->loop);
 
-    while (s->due <= now || s->due < at_least)
-        s->due += every;
+    s->due = sigma_next_beat(s->due, s->opt.interval_s * USEC_PER_SEC, now, at_least);
     timer_start(s->beat, s->due - now, 0);
 }
 

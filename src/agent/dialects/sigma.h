@@ -9,6 +9,10 @@
 #include "base/conf.h"
 #include "wire/dialects/sigma.h"
 
+/* -- sigma.c */
+/* Heartbeats lie on a grid of @every (above 0) that @due is on: the first point of it that is after @now and not before @not_before. */
+usec_t sigma_next_beat(usec_t due, usec_t every, usec_t now, usec_t not_before);
+
 /* -- sigma_options.c */
 struct sigma_options {
     char *api_url, *api_key, *ca_file, *hostname, *alias, *port_scan_range, *public_ip, *public_ip_url, *metrics_bind, *metrics_token,
