@@ -180,6 +180,7 @@ static bool find_route(struct call *c)
     case ROUTE_METHOD:
         router_allow_text(m.allow, allow, sizeof(allow));
         call_header(c, "allow", "%s", allow);
+        c->is_unclaimed = m.is_foreign;
         (void)err_set(&err, 0, "route.method", "this path takes %s", allow);
         break;
     case ROUTE_UNCLAIMED:

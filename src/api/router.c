@@ -199,6 +199,7 @@ void router_match(const struct router *r, const struct http_req *req, struct are
         if (!pattern_fits(p, segs, n))
             continue;
         ret->allow |= 1u << p->row->method;
+        ret->is_foreign |= p->row->dialect != NULL;
         if (!method_fits(p->row->method, req->method))
             continue;
         if (!best || pattern_rank(p, best) > 0) {

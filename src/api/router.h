@@ -73,6 +73,7 @@ struct route_match {
     struct str params[ROUTE_PARAMS]; /* decoded, NUL-terminated in the arena */
     size_t n_params;
     uint32_t allow; /* bit per enum http_method */
+    bool is_foreign; /* the path, by whatever method, is also a dialect's */
 };
 
 struct router;

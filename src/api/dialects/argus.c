@@ -105,6 +105,22 @@ bool argus_claims_agent(const struct http_req *req)
 }
 
 /* -- refusals */
+/* "capabilities[2]" is "capabilities", 2. */
+static void write_step(struct jw *w, struct str step)
+{
+    struct str index = step, name;
+    uint64_t n;
+
+    (void)str_cut(&index, '[', &name);
+    if (index.len < 2 || index.ptr[index.len - 1] != ']' || str_to_u64(str_sub(index, 0, index.len - 1), &n) < 0) {
+        jw_str(w, step);
+        return;
+    }
+    if (name.len)
+        jw_str(w, name);
+    jw_u64(w, n);
+}
+
 static void write_loc(struct jw *w, const char *where, const char *path)
 {
     struct str rest = str_of(path), part;
@@ -113,7 +129,7 @@ static void write_loc(struct jw *w, const char *where, const char *path)
     jw_list(w);
     jw_cstr(w, where);
     while (*path && str_cut(&rest, '.', &part))
-        jw_str(w, part);
+        write_step(w, part);
     jw_end_list(w);
 }
 

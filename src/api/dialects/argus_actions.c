@@ -5,7 +5,7 @@
 #include "api/state.h"
 #include "base/mem.h"
 
-enum { RERUN_MAX = 256 << 10 };
+enum { RERUN_MAX = 1 << 20 }; /* far above what overrides may have, so that those that are too large hear why */
 
 /* -- rerun */
 struct argus_rerun_body {
