@@ -3,7 +3,8 @@
  *   (dialect, external id) ── alias ── host ── accent (its aliases, how often it comes)
  *
  * Such a host is a row like any other. Its key is SHA-256("muster.alias" NUL dialect NUL external id): unique as keys are, and
- * nobody's certificate ever has it. A host known natively only has no struct accent at all. */
+ * nobody's certificate ever has it. A host keeps its key when the name is taken off it (accent__part()): who comes under that name later
+ * has the number of the alias in its key, too. A host known natively only has no struct accent at all. */
 #include "base/text.h"
 
 #include "control/accent.h"
@@ -231,22 +232,34 @@ static void approve(struct control *c, struct host *h, const char *by, const cha
     event__host(c, "host.approved", h, details_str(&d, "by", str_of(by)));
 }
 
+static void print_of(const struct control *c, const struct alias_key *key, uint64_t alias_id, uint8_t ret[SHA256_LEN])
+{
+    const struct str parts[] = { str_bytes("muster.alias", sizeof("muster.alias")), { key->text, key->len }, str_bytes("", 1),
+                                 str_bytes(&alias_id, sizeof(alias_id)) };
+    for (size_t n = 2; n <= ARRAY_SIZE(parts); n += 2) {
+        struct sha256_state *st = sha256_new();
+        for (size_t i = 0; i < n; i++)
+            sha256_add(st, parts[i]);
+        sha256_finish(st, ret);
+        sha256_free(st);
+        if (!host__by_key(c, ret))
+            return;
+    }
+}
+
 static struct host *make_host(struct control *c, const struct sighting *s, const struct alias_key *key)
 {
+    const uint64_t alias_id = object__next(c, OBJECT_ALIAS);
     uint8_t print[SHA256_LEN];
     struct details d = { 0 };
-    struct sha256_state *st = sha256_new();
-    sha256_add(st, str_bytes("muster.alias", sizeof("muster.alias")));
-    sha256_add(st, str_bytes(key->text, key->len));
-    sha256_finish(st, print);
-    sha256_free(st);
+    print_of(c, key, alias_id, print);
 
     struct host *h = host__add(c, print, s->name.len ? s->name : s->claims.hostname);
     intern__put(c, h->dialect);
     h->dialect = intern__get(c, str_of(s->dialect));
     h->state = HOST_PENDING;
     c->n_pending++;
-    file(c, h, object__next(c, OBJECT_ALIAS), str_of(s->dialect), key, h->created_at);
+    file(c, h, alias_id, str_of(s->dialect), key, h->created_at);
     h->accent->asked_at = h->created_at;
     take_every(h, s->every);
     host__take_claims(c, h, &s->claims);

@@ -177,9 +177,12 @@ int reporter_forget(struct control *c, const struct principal *p, uint64_t id, s
     int e = begin(c, p, id, &r, target, err);
     if (e < 0)
         return e;
-    const struct host *h = host__by_id(c, r->row.host_id);
+    struct host *h = host__by_id(c, r->row.host_id);
     tell(c, p, r, "forget", STR_NONE);
-    return host_forget(c, p, str_of(h->uuid), err);
+    if (accent__is_all(h, REPORT_DIALECT, r->row.uuid))
+        return host_forget(c, p, str_of(h->uuid), err); /* and we hear of it */
+    reporter__part(c, r); /* linked: it stays, under its other names */
+    return 0;
 }
 
 /* -- create, change */

@@ -82,6 +82,8 @@ const struct credential *reporter__key(struct control *c, const struct reporter 
 int reporter__new_key(struct control *c, struct reporter *r, const char *by, char ret_text[SECRET_TEXT_MAX], struct err *err);
 /* Tells the host what is known of it now: claims and interval. */
 void reporter__tell_host(struct control *c, struct reporter *r, const char *peer, const char *approved_by);
+/* Out of the book with its name and key; the host stays. */
+void reporter__part(struct control *c, struct reporter *r);
 usec_t reporter__every(const struct control *c, const struct reporter *r);
 /* The inventory section of its host that @s becomes. */
 struct str reporter__section(const struct control *c, const struct reporter *r, enum report_section s);

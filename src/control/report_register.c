@@ -136,6 +136,9 @@ static int make(struct control *c, const struct register_ask *ask, struct key_en
         .peer_addr = ask->peer,
         .approved_by = key->k.auto_approve ? by : NULL,
     };
+    /* A name without a reporter, on a host whose reporter goes by another name: it is not that one. */
+    if (accent_find(c, REPORT_DIALECT, ask->uuid, &host_id, NULL) == 0 && reporter__by_host(c, host_id))
+        accent__part(c, host__by_id(c, host_id), REPORT_DIALECT, ask->uuid);
     int r = accent_meet(c, &s, &host_id, &is_new, err);
     if (r < 0)
         return refuse(c, ask, r, err);
@@ -184,7 +187,8 @@ static int hand_key(struct control *c, struct reporter *r, const struct register
 static struct reporter *find(struct control *c, struct str uuid)
 {
     uint64_t host_id;
-    return accent_find(c, REPORT_DIALECT, uuid, &host_id, NULL) == 0 ? reporter__by_host(c, host_id) : NULL;
+    struct reporter *r = accent_find(c, REPORT_DIALECT, uuid, &host_id, NULL) == 0 ? reporter__by_host(c, host_id) : NULL;
+    return r && str_eq(r->row.uuid, uuid) ? r : NULL;
 }
 
 /* Known and still waiting, for too long: the host row goes, so it is a newcomer. */

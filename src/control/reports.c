@@ -483,17 +483,30 @@ static void free_all(struct control *c)
     c->noun[NOUN_REPORTS] = NULL;
 }
 
-static void host_gone(struct control *c, uint64_t host_id)
+static void forget(struct control *c, struct reporter *r)
 {
-    struct reporter *r = reporter__by_host(c, host_id);
     struct err why = { 0 };
-    if (!r)
-        return;
     store_del_object(c->store, OBJECT_REPORTER, r->row.id);
     store_del_object(c->store, OBJECT_REPORTER_STATE, r->row.id);
     store_del_trail(c->store, TRAIL_CHECKIN, r->row.id);
     err_set(&why, -EACCES, "auth.bad_credential", "this agent was forgotten");
     reporter_free(c, r, &why);
+}
+
+static void host_gone(struct control *c, uint64_t host_id)
+{
+    struct reporter *r = reporter__by_host(c, host_id);
+    if (r)
+        forget(c, r);
+}
+
+void reporter__part(struct control *c, struct reporter *r)
+{
+    uint64_t host_id;
+    if (accent_find(c, REPORT_DIALECT, r->row.uuid, &host_id, NULL) == 0)
+        accent__part(c, host__by_id(c, host_id), REPORT_DIALECT, r->row.uuid);
+    credential_forget(c, r->row.credential_id);
+    forget(c, r);
 }
 
 /* Whoever decided, and through which surface: the key of a host that is not (any more) let in never comes back to life. Its tombstone
@@ -522,11 +535,24 @@ static void host_decided(struct control *c, uint64_t host_id)
     reporter__put(c, r);
 }
 
+static usec_t last_sign_of(const struct reporter *r)
+{
+    return r->state.last_seen_at > r->row.last_registration_at ? r->state.last_seen_at : r->row.last_registration_at;
+}
+
+/* A machine has one reporter. Of two, the one that was heard last is the one that runs: the other was there before the machine was
+ * installed anew, and its name and key go, or the living one would be handed neither its record nor a key. */
 static void host_linked(struct control *c, uint64_t host_id, uint64_t other_id)
 {
-    struct reporter *r = reporter__by_host(c, other_id);
-    if (!r || reporter__by_host(c, host_id))
+    struct reporter *r = reporter__by_host(c, other_id), *old = reporter__by_host(c, host_id);
+    if (!r)
         return;
+    if (old && last_sign_of(r) <= last_sign_of(old)) {
+        reporter__part(c, r);
+        return;
+    }
+    if (old)
+        reporter__part(c, old);
     HASH_DELETE(hh_host, report__book(c)->by_host, r);
     r->row.host_id = host_id;
     HASH_ADD(hh_host, report__book(c)->by_host, row.host_id, sizeof(r->row.host_id), r);
@@ -536,6 +562,10 @@ static void host_linked(struct control *c, uint64_t host_id, uint64_t other_id)
         if (inventory__mark(other, (uint8_t)name_value(section_names, report_section_facts(s, false))))
             memset(&r->digests[s], 0xff, sizeof(r->digests[s]));
     forget_sets(r);
+    if (r->row.approval_required) { /* the link has let it in */
+        r->row.approval_required = false;
+        r->row.approved_at = control__wall(c);
+    }
     reporter__put(c, r);
     reporter__put_state(c, r);
 }

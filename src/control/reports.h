@@ -64,7 +64,7 @@ int reporter_revoke(struct control *c, const struct principal *p, uint64_t id, s
 /* A new key; the old one is unknown at once. -EBUSY reporter.inactive (switched off, or not let in). */
 int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, struct str reason, char ret_text[SECRET_TEXT_MAX],
                     struct err *err);
-/* As host_forget(). */
+/* As host_forget(); a host that was linked to others stays, without this name. */
 int reporter_forget(struct control *c, const struct principal *p, uint64_t id, struct err *err);
 
 /* -- report_register.c */

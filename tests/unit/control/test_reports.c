@@ -275,6 +275,93 @@ static void a_linked_host_is_never_forced_into_a_state(void **state)
     sim_free(m);
 }
 
+static struct str host_uuid(struct fixture *f, uint64_t reporter, char room[37])
+{
+    struct host_view h;
+    assert_true(host_view_of(f->c, (struct host_id){ view(f, reporter).host_id }, &h));
+    snprintf(room, 37, "%s", h.uuid);
+    return str_of(room);
+}
+
+static void forgetting_a_linked_agent_keeps_the_host(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass), again;
+    struct sim *m = sim_ready(f, "web-1");
+    struct host_view h;
+    char uuid[37], key[SECRET_TEXT_MAX];
+    assert_int_equal(host_link(f->c, &f->admin, STR("web-1"), host_uuid(f, a.reporter_id, uuid), &f->err), 0);
+    settle(f);
+    assert_int_equal(reporter_forget(f->c, &f->admin, a.reporter_id, &f->err), 0);
+    for (int i = 0; i < 2; i++) {
+        settle(f);
+        assert_int_equal(reporter_find(f->c, a.reporter_id, &(struct reporter_view){ 0 }, &f->err), -ENOENT);
+        assert_int_equal(pass_of(f, a.api_key, &pass), -EACCES);
+        assert_slug(f, "auth.bad_credential");
+        assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+        assert_int_equal(h.state, HOST_APPROVED);
+        assert_true(str_is(h.dialect, "native"));
+        restart(f);
+    }
+    /* Its agent is a newcomer, with a row of its own. */
+    (void)make_key(f, "k", false, key);
+    assert_int_equal(reg(f, key, "u1", NULL, &again), 0);
+    assert_false(again.is_active);
+    assert_int_not_equal(view(f, again.reporter_id).host_id, h.id.v);
+    sim_free(m);
+}
+
+static void an_agent_that_was_installed_anew_gets_its_key_after_the_link(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer old = let_in(f, "u1", &pass), a;
+    const uint64_t host = view(f, old.reporter_id).host_id;
+    char one[37], two[37], key[SECRET_TEXT_MAX];
+    struct pack p;
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, NULL, NULL)).result, 0);
+    clock_turn(&f->clock, 3600 * USEC_PER_SEC);
+    (void)make_key(f, "k", false, key);
+    assert_int_equal(reg(f, key, "u2", NULL, &a), 0);
+    assert_false(a.is_active);
+    assert_int_equal(host_link(f->c, &f->admin, host_uuid(f, old.reporter_id, one), host_uuid(f, a.reporter_id, two), &f->err), 0);
+    settle(f);
+    restart(f);
+    assert_int_equal(reg(f, key, "u2", NULL, &a), 0);
+    assert_true(a.is_active && a.api_key[0]);
+    assert_int_equal(view(f, a.reporter_id).host_id, host);
+    assert_false(view(f, a.reporter_id).row->approval_required);
+    assert_int_equal(pass_of(f, a.api_key, &pass), 0);
+    assert_int_equal(tell(f, &pass, pack(&p, "u2", true, NULL, NULL)).result, 0);
+    /* What was there before is nobody's any more. */
+    assert_int_equal(reporter_find(f->c, old.reporter_id, &(struct reporter_view){ 0 }, &f->err), -ENOENT);
+    assert_int_equal(pass_of(f, old.api_key, &pass), -EACCES);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_false(a.is_active);
+    assert_int_not_equal(view(f, a.reporter_id).host_id, host);
+}
+
+/* The other way round: the row that is linked away is the dead one. */
+static void linking_a_dead_agent_to_a_living_one_harms_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass, dead_pass;
+    struct register_answer dead = let_in(f, "u1", &dead_pass), a;
+    char one[37], two[37];
+    struct pack p;
+    clock_turn(&f->clock, 3600 * USEC_PER_SEC);
+    a = let_in(f, "u2", &pass);
+    assert_int_equal(host_link(f->c, &f->admin, host_uuid(f, a.reporter_id, one), host_uuid(f, dead.reporter_id, two), &f->err), 0);
+    for (int i = 0; i < 2; i++) {
+        settle(f);
+        assert_int_equal(tell(f, &pass, pack(&p, "u2", true, NULL, NULL)).result, 0);
+        assert_int_equal(pass_of(f, dead.api_key, &dead_pass), -EACCES);
+        assert_int_equal(reporter_find(f->c, dead.reporter_id, &(struct reporter_view){ 0 }, &f->err), -ENOENT);
+        restart(f);
+    }
+}
+
 /* The same keys as routes, too. */
 static struct report *and_routes(struct report *r)
 {
@@ -561,6 +648,9 @@ int main(void)
         T(a_claim_holds_over_restarts_and_gets_a_lost_key_again),
         T(whoever_decides_the_key_dies_with_the_decision),
         T(a_linked_host_is_never_forced_into_a_state),
+        T(forgetting_a_linked_agent_keeps_the_host),
+        T(an_agent_that_was_installed_anew_gets_its_key_after_the_link),
+        T(linking_a_dead_agent_to_a_living_one_harms_nobody),
         T(what_was_reported_comes_along_when_it_is_linked),
         T(of_two_reporters_rows_the_hosts_own_stay),
         T(a_key_decided_about_while_a_report_was_read_is_refused),
