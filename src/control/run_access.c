@@ -110,44 +110,62 @@ bool run__is_owner(const struct principal *p, uint64_t owner_id)
     return p->kind == PRINCIPAL_KEY || p->kind == PRINCIPAL_LOCAL || p->kind == PRINCIPAL_DEV;
 }
 
-static enum run_share share_of(const struct control *c, const struct run *r, uint64_t user_id)
+void run__reach_done(struct run_reach *reach)
 {
-    enum run_share best = RUN_SHARE_NONE;
+    vec_done(&reach->shares);
+    vec_done(&reach->lists);
+}
+
+void run__reach(const struct control *c, const struct principal *p, struct run_reach *ret)
+{
+    const struct person_email *e = email_of(c, p->user_id);
     const struct run_share_entry *s;
-    DL_FOREACH(run__book(c)->shares, s)
-    {
-        bool is_about =
-            s->row.run_id ? s->row.run_id == r->id : s->row.owner_id == r->row.owner_id && str_eq(s->row.project, r->row.project);
-        if (is_about && s->row.grantee_id == user_id && s->row.permission > best)
-            best = (enum run_share)s->row.permission;
-    }
-    return best;
-}
-
-static void ask_recipients(const struct control *c, const struct run *r, struct str email, struct run_standing *st)
-{
     const struct run_recipient *x;
-    DL_FOREACH(run__book(c)->recipients, x)
-    if (x->row.owner_id == r->row.owner_id && str_eq(x->row.project, r->row.project) && str_eq_nocase(x->row.email, email)) {
-        st->is_recipient = true;
-        st->is_recipient_enabled |= !x->row.is_disabled;
-    }
+    *ret = (struct run_reach){ 0 };
+    if (!p->user_id || p->role == ROLE_ADMIN)
+        return;
+    DL_FOREACH(run__book(c)->shares, s)
+    if (s->row.grantee_id == p->user_id)
+        *vec_add(&ret->shares) = s;
+    DL_FOREACH(e ? run__book(c)->recipients : NULL, x)
+    if (str_eq_nocase(x->row.email, e->row.email))
+        *vec_add(&ret->lists) = x;
 }
 
-enum run_right run__right(struct control *c, const struct principal *p, const struct run *r)
+static bool is_in(const struct run *r, uint64_t owner_id, struct str project)
+{
+    return owner_id == r->row.owner_id && str_eq(project, r->row.project);
+}
+
+enum run_right run__right_in(struct control *c, const struct principal *p, const struct run_reach *reach, const struct run *r)
 {
     struct run_standing st = {
         .is_owner = run__is_owner(p, r->row.owner_id),
         .is_admin = p->role == ROLE_ADMIN,
         .is_read_only = !run_may_write(c, p),
     };
-    if (!st.is_owner && !st.is_admin && p->user_id) {
-        const struct person_email *e = email_of(c, p->user_id);
-        st.share = share_of(c, r, p->user_id);
-        if (e)
-            ask_recipients(c, r, e->row.email, &st);
+    for (size_t i = 0; i < reach->shares.n; i++) {
+        const struct run_share_row *s = &reach->shares.v[i]->row;
+        bool is_about = s->run_id ? s->run_id == r->id : is_in(r, s->owner_id, s->project);
+        if (is_about && s->permission > st.share)
+            st.share = (enum run_share)s->permission;
+    }
+    for (size_t i = 0; i < reach->lists.n; i++) {
+        const struct run_recipient_row *x = &reach->lists.v[i]->row;
+        if (!is_in(r, x->owner_id, x->project))
+            continue;
+        st.is_recipient = true;
+        st.is_recipient_enabled |= !x->is_disabled;
     }
     return run_right_of(&st);
+}
+
+enum run_right run__right(struct control *c, const struct principal *p, const struct run *r)
+{
+    AUTO(run__reach_done) struct run_reach reach = { 0 };
+    if (!run__is_owner(p, r->row.owner_id))
+        run__reach(c, p, &reach);
+    return run__right_in(c, p, &reach, r);
 }
 
 struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb,
@@ -214,6 +232,15 @@ static struct run_share_entry *find_share(const struct control *c, uint64_t run_
     return NULL;
 }
 
+static uint32_t shares_of(const struct control *c, uint64_t owner_id)
+{
+    const struct run_share_entry *s;
+    uint32_t n = 0;
+    DL_FOREACH(run__book(c)->shares, s)
+    n += s->row.owner_id == owner_id;
+    return n;
+}
+
 static int share(struct control *c, const struct principal *p, struct str target, struct run_share_row *row,
                  struct str grantee_name, struct err *err)
 {
@@ -227,7 +254,7 @@ static int share(struct control *c, const struct principal *p, struct str target
     row->grantee_id = u->id;
     struct run_share_entry *s = find_share(c, row->run_id, row->owner_id, row->project, u->id);
     if (!s) {
-        if (b->n_shares >= RUN_SHARES_MAX)
+        if (b->n_shares >= RUN_SHARES_MAX || shares_of(c, row->owner_id) >= RUN_SHARES_PER_OWNER)
             return err_set(err, -EBUSY, "run.too_many", "too many shares");
         row->created_at = control__wall(c);
         row->created_by = str_of(p->name);
@@ -351,7 +378,7 @@ int run_recipient_add(struct control *c, const struct principal *p, struct str p
     struct run_recipient *x;
     struct details d = { 0 };
     uint64_t owner;
-    uint32_t n = 0;
+    uint32_t n = 0, n_own = 0;
     int r = project_of(c, p, project, "recipient.add", &owner, err);
     if (r == 0)
         r = check_recipient(email, kinds, err);
@@ -361,13 +388,14 @@ int run_recipient_add(struct control *c, const struct principal *p, struct str p
         return -EAGAIN;
     DL_FOREACH(b->recipients, x)
     {
+        n_own += x->row.owner_id == owner;
         if (x->row.owner_id != owner || !str_eq(x->row.project, project))
             continue;
         n++;
         if (str_eq_nocase(x->row.email, email))
             return err_set(err, -EEXIST, "recipient.exists", "this address is on the list already");
     }
-    if (n >= RECIPIENTS_OF_PROJECT || b->n_recipients >= RUN_RECIPIENTS_MAX)
+    if (n >= RECIPIENTS_OF_PROJECT || n_own >= RUN_RECIPIENTS_PER_OWNER || b->n_recipients >= RUN_RECIPIENTS_MAX)
         return err_set(err, -EBUSY, "run.too_many", "too many recipients");
     const struct run_recipient_row row = { .owner_id = owner,
                                            .project = project,

@@ -4,14 +4,14 @@
 
 #include "control/run_priv.h"
 
-void run__view(struct control *c, const struct principal *p, const struct run *r, struct run_view *ret)
+void run__view(struct control *c, enum run_right right, const struct run *r, struct run_view *ret)
 {
     *ret = (struct run_view){
         .id = r->id,
         .row = &r->row,
         .snapshot = r->snapshot ? &r->snapshot->row : NULL,
         .owner = run_person(c, r->row.owner_id),
-        .right = run__right(c, p, r),
+        .right = right,
     };
     run__serving(c, r, &ret->has_agents, &ret->is_agent_online);
     ret->is_rerun_allowed = ret->is_agent_online && ret->right >= RUN_RIGHT_EDIT && run_may_rerun((enum run_state)r->row.state) &&
@@ -133,7 +133,7 @@ int run_rerun(struct control *c, const struct principal *p, struct str batch_id,
         return -EAGAIN;
     struct run *r = may_use_agents(c, p, s) ? repeated(c, p, s, w) : NULL;
     if (r) {
-        run__view(c, p, r, ret);
+        run__view(c, run__right(c, p, r), r, ret);
         return 0;
     }
     if (may_rerun(c, p, s, w, err) < 0 || !(r = make_child(c, p, s, w, err)))
@@ -148,7 +148,7 @@ int run_rerun(struct control *c, const struct principal *p, struct str batch_id,
     run__audit(c, p, "run.rerun", batch_id, &d);
     tell(c, "run.rerun_requested", r, p);
     err_reset(err);
-    run__view(c, p, r, ret);
+    run__view(c, run__right(c, p, r), r, ret);
     return 0;
 }
 
@@ -199,6 +199,6 @@ int run_stop(struct control *c, const struct principal *p, struct str batch_id, 
         run__stop_now(c, r, p);
         run__audit(c, p, "run.stop", batch_id, details_str(&d, "state", str_of(name_of(run_state_names, (int)r->row.state))));
     }
-    run__view(c, p, r, ret);
+    run__view(c, run__right(c, p, r), r, ret);
     return 0;
 }

@@ -23,7 +23,9 @@ enum {
     RUN_AGENTS_MAX = 20000,
     RUN_AGENTS_PER_OWNER = 1000,
     RUN_SHARES_MAX = 20000,
+    RUN_SHARES_PER_OWNER = 1000, /* so that nobody takes all there are */
     RUN_RECIPIENTS_MAX = 20000,
+    RUN_RECIPIENTS_PER_OWNER = 1000,
     RUN_RECENT_EVENTS = 16384, /* ids remembered without asking the store */
     RUN_LOCKS_MAX = 4096,      /* names with a wrong password lately */
     RUN_REASON_MAX = 1024,
@@ -161,6 +163,15 @@ bool run__is_full(const struct control *c, size_t more);
 
 /* -- run_access.c */
 enum run_right run__right(struct control *c, const struct principal *p, const struct run *r);
+/* What of the shares and lists is about one person, for asking about many runs: found in one walk. Valid until one of them changes. */
+struct run_reach {
+    VEC(const struct run_share_entry *) shares;
+    VEC(const struct run_recipient *) lists;
+};
+void run__reach(const struct control *c, const struct principal *p, struct run_reach *ret);
+void run__reach_done(struct run_reach *reach);
+DEFINE_AUTO_VALUE(struct run_reach, run__reach_done)
+enum run_right run__right_in(struct control *c, const struct principal *p, const struct run_reach *reach, const struct run *r);
 bool run__is_owner(const struct principal *p, uint64_t owner_id);
 /* The run, if @p has at least @least of it; else NULL, audited, and run.unknown or run.denied. */
 struct run *run__for(struct control *c, const struct principal *p, struct str batch_id, enum run_right least, const char *verb,
@@ -207,7 +218,8 @@ struct str run__command_text(const struct run *r);
 
 /* -- run_actions.c */
 void run__stop_now(struct control *c, struct run *r, const struct principal *p);
-void run__view(struct control *c, const struct principal *p, const struct run *r, struct run_view *ret);
+/* As whoever has @right sees it. */
+void run__view(struct control *c, enum run_right right, const struct run *r, struct run_view *ret);
 /* -- run_events.c, run_tokens.c */
 void run__recent_free(struct control *c);
 void run__locks_free(struct control *c);

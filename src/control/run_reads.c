@@ -24,12 +24,15 @@ void run_list(struct control *c, const struct principal *p, const struct run_fil
               void (*fn)(void *ctx, const struct run_view *v), void *ctx)
 {
     struct run_book *b = run__book(c);
+    AUTO(run__reach_done) struct run_reach reach = { 0 };
     uint32_t n = 0;
+    run__reach(c, p, &reach);
     for (struct run *r = b->all ? b->all->prev : NULL; r && n < f->limit; r = r == b->all ? NULL : r->prev) {
-        if (!is_wanted(c, p, f, r, run__right(c, p, r)))
+        enum run_right right = run__right_in(c, p, &reach, r);
+        if (!is_wanted(c, p, f, r, right))
             continue;
         struct run_view v;
-        run__view(c, p, r, &v);
+        run__view(c, right, r, &v);
         fn(ctx, &v);
         n++;
     }
@@ -40,7 +43,7 @@ int run_get(struct control *c, const struct principal *p, struct str batch_id, s
     const struct run *r = run__for(c, p, batch_id, RUN_RIGHT_SEE, NULL, err);
     if (!r)
         return err->code;
-    run__view(c, p, r, ret);
+    run__view(c, run__right(c, p, r), r, ret);
     return 0;
 }
 

@@ -537,6 +537,34 @@ static void an_address_is_one_user_s_and_finds_him(void **state)
     assert_string_equal(name, "al@x.example");
 }
 
+/* One under, exact, one over; and another person has room all the same. */
+static void one_person_s_shares_and_lists_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), q = script(f, "eve", "reporter", NULL);
+    struct principal alice = person(f, "alice"), eve = person(f, "eve");
+    const struct str_list none = { 0 };
+    char batch[32], project[32], email[48];
+    uint64_t id;
+    for (int i = 0; i <= 1000; i++) {
+        snprintf(batch, sizeof(batch), "b%d", i);
+        snprintf(project, sizeof(project), "p%d", i / 200);
+        snprintf(email, sizeof(email), "u%d@x.example", i);
+        struct run_event e = event_of(batch, RUN_EVENT_BATCH_DONE);
+        e.project = str_of(project);
+        assert_int_equal(tell_event(f, &p, &e).result, 0);
+        assert_int_equal(run_share_run(f->c, &alice, str_of(batch), STR("eve"), RUN_SHARE_VIEWER, &f->err), i < 1000 ? 0 : -EBUSY);
+        assert_int_equal(run_recipient_add(f->c, &alice, str_of(project), str_of(email), &none, true, &id, &f->err),
+                         i < 1000 ? 0 : -EBUSY);
+    }
+    assert_string_equal(f->err.slug, "run.too_many");
+    assert_int_equal(run_share_run(f->c, &alice, STR("b0"), STR("eve"), RUN_SHARE_EDITOR, &f->err), 0); /* changed, not added */
+    assert_int_equal(listed(f, &eve, &(struct run_filter){ .limit = 500, .scope = STR("shared") }), 500);
+    struct run_event e = event_of("of-eve", RUN_EVENT_BATCH_DONE);
+    assert_int_equal(tell_event(f, &q, &e).result, 0);
+    assert_int_equal(run_share_run(f->c, &eve, STR("of-eve"), STR("alice"), RUN_SHARE_VIEWER, &f->err), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 int main(void)
 {
@@ -562,6 +590,7 @@ int main(void)
         T(tokens_are_made_by_people_and_checked),
         T(five_wrong_passwords_lock_a_name_for_ten_minutes),
         T(an_address_is_one_user_s_and_finds_him),
+        T(one_person_s_shares_and_lists_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
