@@ -53,18 +53,10 @@ void enroll_key__put(struct control *c, const struct key_entry *e)
 static int check(struct control *c, const struct enroll_key_wish *w, const struct record *rec, const struct key_entry *self,
                  struct err *err)
 {
-    bool has_name = report__given(rec, w, "name");
-    const struct key_entry *other = has_name ? by_name(c, w->name) : NULL;
-    if (has_name && (w->name.len == 0 || !report__fits(w->name, REPORT_NAME_MAX))) {
-        err_set(err, -EINVAL, "field.too_long", "has 1 to %d characters", REPORT_NAME_MAX);
-        err_path(err, "name");
-        return -EINVAL;
-    }
-    if (!report__fits(w->description, REPORT_DESCRIPTION_MAX)) {
-        err_set(err, -EINVAL, "field.too_long", "has at most %d characters", REPORT_DESCRIPTION_MAX);
-        err_path(err, "description");
-        return -EINVAL;
-    }
+    int r = report__check_texts(rec, w, w->name, w->description, err);
+    const struct key_entry *other = r == 0 && report__given(rec, w, "name") ? by_name(c, w->name) : NULL;
+    if (r < 0)
+        return r;
     if (w->policy_id && !policy__by_id(c, w->policy_id))
         return err_set(err, -ENOENT, "report_policy.unknown", "there is no policy %llu", (unsigned long long)w->policy_id);
     if (other && other != self)
@@ -92,19 +84,11 @@ static void take(struct enroll_key *k, const struct enroll_key_wish *w, const st
         k->max_registrations = w->max_registrations;
 }
 
-static int begin(struct control *c, const struct principal *p, struct str target, struct err *err)
-{
-    int r = authz(c, p, VERB_FOREIGN_KEY, target, err);
-    if (r < 0)
-        return r;
-    return control_refuses_writes(c, err) ? -EAGAIN : 0;
-}
-
 int enroll_key_create(struct control *c, const struct principal *p, const struct enroll_key_wish *w, char ret_text[SECRET_TEXT_MAX],
                       const struct enroll_key **ret, struct err *err)
 {
     const struct record *rec = &enroll_key_create_record;
-    int r = begin(c, p, w->name, err);
+    int r = report__begin(c, p, VERB_FOREIGN_KEY, w->name, err);
     if (r < 0)
         return r;
     r = check(c, w, rec, NULL, err);
@@ -143,7 +127,7 @@ int enroll_key_change(struct control *c, const struct principal *p, uint64_t id,
     const struct record *rec = &enroll_key_change_record;
     char target[24];
     snprintf(target, sizeof(target), "%llu", (unsigned long long)id);
-    int r = begin(c, p, str_of(target), err);
+    int r = report__begin(c, p, VERB_FOREIGN_KEY, str_of(target), err);
     if (r < 0)
         return r;
     struct key_entry *e = enroll_key__by_id(c, id);

@@ -5,11 +5,9 @@
 static int begin(struct control *c, const struct principal *p, uint64_t id, struct reporter **ret, char target[32], struct err *err)
 {
     snprintf(target, 32, "agent %llu", (unsigned long long)id);
-    int r = authz(c, p, VERB_FOREIGN_AGENT, str_of(target), err);
+    int r = report__begin(c, p, VERB_FOREIGN_AGENT, str_of(target), err);
     if (r < 0)
         return r;
-    if (control_refuses_writes(c, err))
-        return -EAGAIN;
     *ret = reporter__by_id(c, id);
     if (*ret)
         return 0;
@@ -259,11 +257,9 @@ int reporter_create(struct control *c, const struct principal *p, const struct r
     enum host_state state;
     bool is_new;
     uint64_t host_id;
-    int e = authz(c, p, VERB_FOREIGN_AGENT, w->uuid, err);
+    int e = report__begin(c, p, VERB_FOREIGN_AGENT, w->uuid, err);
     if (e < 0)
         return e;
-    if (control_refuses_writes(c, err))
-        return -EAGAIN;
     e = check(c, w, rec, &state, err);
     if (e == 0 && !report__fits(w->uuid, REPORT_UUID_MAX))
         e = field_bad(err, "agent_uuid", "is too long");

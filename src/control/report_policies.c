@@ -48,22 +48,39 @@ static void put(struct control *c, const struct policy_entry *e)
     store_put_object(c->store, OBJECT_REPORT_POLICY, e->p.id, 0, &report_policy_record, &e->p);
 }
 
-/* Texts count in characters. */
+/* -- what policies and enrolment keys have in common */
+int report__begin(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err)
+{
+    int r = authz(c, p, v, target, err);
+    if (r < 0)
+        return r;
+    return control_refuses_writes(c, err) ? -EAGAIN : 0;
+}
+
+static int too_long(struct err *err, const char *field, unsigned least, unsigned most)
+{
+    err_set(err, -EINVAL, "field.too_long", "has %u to %u characters", least, most);
+    err_path(err, field);
+    return -EINVAL;
+}
+
+int report__check_texts(const struct record *rec, const void *wish, struct str name, struct str description, struct err *err)
+{
+    if (report__given(rec, wish, "name") && (name.len == 0 || !report__fits(name, REPORT_NAME_MAX)))
+        return too_long(err, "name", 1, REPORT_NAME_MAX);
+    if (!report__fits(description, REPORT_DESCRIPTION_MAX))
+        return too_long(err, "description", 0, REPORT_DESCRIPTION_MAX);
+    return 0;
+}
+
+/* -- operators' words */
 static int check(struct control *c, const struct report_policy_wish *w, const struct record *rec, const struct policy_entry *self,
                  struct err *err)
 {
-    bool has_name = report__given(rec, w, "name");
-    const struct policy_entry *other = has_name ? by_name(c, w->name) : NULL;
-    if (has_name && (w->name.len == 0 || !report__fits(w->name, REPORT_NAME_MAX))) {
-        err_set(err, -EINVAL, "field.too_long", "has 1 to %d characters", REPORT_NAME_MAX);
-        err_path(err, "name");
-        return -EINVAL;
-    }
-    if (!report__fits(w->description, REPORT_DESCRIPTION_MAX)) {
-        err_set(err, -EINVAL, "field.too_long", "has at most %d characters", REPORT_DESCRIPTION_MAX);
-        err_path(err, "description");
-        return -EINVAL;
-    }
+    int r = report__check_texts(rec, w, w->name, w->description, err);
+    const struct policy_entry *other = r == 0 && report__given(rec, w, "name") ? by_name(c, w->name) : NULL;
+    if (r < 0)
+        return r;
     if (other && other != self)
         return err_set(err, -EEXIST, "name.taken", "another policy has this name");
     return 0;
@@ -93,19 +110,11 @@ static void take(struct report_policy *p, const struct report_policy_wish *w, co
         p->is_active = w->is_active;
 }
 
-static int begin(struct control *c, const struct principal *p, struct str target, struct err *err)
-{
-    int r = authz(c, p, VERB_REPORT_POLICY, target, err);
-    if (r < 0)
-        return r;
-    return control_refuses_writes(c, err) ? -EAGAIN : 0;
-}
-
 int report_policy_create(struct control *c, const struct principal *p, const struct report_policy_wish *w,
                          const struct report_policy **ret, struct err *err)
 {
     const struct record *rec = &report_policy_create_record;
-    int r = begin(c, p, w->name, err);
+    int r = report__begin(c, p, VERB_REPORT_POLICY, w->name, err);
     if (r < 0)
         return r;
     r = check(c, w, rec, NULL, err);
@@ -140,7 +149,7 @@ int report_policy_change(struct control *c, const struct principal *p, uint64_t 
     const struct record *rec = &report_policy_change_record;
     char target[24];
     snprintf(target, sizeof(target), "%llu", (unsigned long long)id);
-    int r = begin(c, p, str_of(target), err);
+    int r = report__begin(c, p, VERB_REPORT_POLICY, str_of(target), err);
     if (r < 0)
         return r;
     struct policy_entry *e = policy__by_id(c, id);

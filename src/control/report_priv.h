@@ -93,6 +93,10 @@ void reporter__loaded(struct control *c, struct reporter *r);
 void reporter__waiting_end(struct reporter *r, int result, const struct err *err);
 
 /* -- report_policies.c, enroll_keys.c */
+/* May @p, and may anybody now? 0; -EACCES, -EAGAIN. */
+int report__begin(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err);
+/* Name and description of a wish, in characters: 0 or -EINVAL field.too_long. */
+int report__check_texts(const struct record *rec, const void *wish, struct str name, struct str description, struct err *err);
 int policy__load(struct control *c, struct err *err);
 void policy__free_all(struct control *c);
 struct policy_entry *policy__by_id(const struct control *c, uint64_t id);
