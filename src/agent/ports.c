@@ -1,5 +1,5 @@
-/* agent/ports.c - scans and allocations in turns on one pool thread, and the leases. See ports.h. Loop thread, but for the two
- * functions that say otherwise.
+/* agent/ports.c - scans and allocations in turns on one pool thread; leases are in ports_leases.c. See ports.h. Loop thread, but for the
+ * two functions that say otherwise.
  *
  *   ask ──┐                       ┌── look() ──┐ pool thread: reads p->conf (never changes) and the job
  *         ├── next_turn() ── job ─┤            ├── on_looked() ── result, leases, answer ── next_turn()
@@ -13,9 +13,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/limits.h"
-#include "base/uuid.h"
 
-enum { ASKS_MAX = 64, LEASES_MAX = 256, LEASED_PORTS_MAX = 4096, HELD_PORTS_MAX = 512, COUNT_DEFAULT = 100, TTL_MAX_S = 24 * 3600 };
+enum { ASKS_MAX = 64 };
 
 struct ask {
     struct ask *next;
@@ -24,13 +23,6 @@ struct ask {
     char refusal[64];      /* a refusal that needs no look */
     void (*done)(void *ctx, const struct ports_answer *a);
     void *ctx;
-};
-
-struct lease {
-    struct port_lease pub; /* .ports is ours to free */
-    char owner[LIMIT_NAME + 1];
-    usec_t until;          /* monotonic */
-    int *fds;              /* held; as many as ports */
 };
 
 /* What the pool thread works on. */
@@ -49,132 +41,7 @@ struct job {
     struct err err;
 };
 
-struct ports {
-    struct ports_conf conf; /* strings are ours */
-    struct ports_result result;
-    struct err trouble;
-    struct job *job;        /* under way */
-    bool is_scan_due, was_ask, is_freed;
-    struct ask *asks, **tail, *refused;
-    size_t n_asks;
-    struct timer *next_scan, *expiry, *refusals;
-    VEC(struct lease) leases;
-    size_t n_held;
-};
-
 static void next_turn(struct ports *p);
-
-/* -- leases */
-
-static usec_t mono(const struct ports *p)
-{
-    return clock_mono(p->conf.clock);
-}
-
-static void lease_drop_port(struct ports *p, struct lease *l, uint32_t i)
-{
-    uint16_t *ports = (uint16_t *)(uintptr_t)l->pub.ports;
-
-    if (l->fds) {
-        fd_close(&l->fds[i]);
-        memmove(l->fds + i, l->fds + i + 1, (l->pub.n - i - 1) * sizeof(*l->fds));
-        p->n_held--;
-    }
-    memmove(ports + i, ports + i + 1, (l->pub.n - i - 1) * sizeof(*ports));
-    l->pub.n--;
-    p->result.scan.reserved--;
-}
-
-static void lease_end(struct ports *p, size_t at)
-{
-    struct lease *l = &p->leases.v[at];
-
-    while (l->pub.n)
-        lease_drop_port(p, l, l->pub.n - 1);
-    free((void *)(uintptr_t)l->pub.ports);
-    free(l->fds);
-    vec_del(&p->leases, at);
-}
-
-static void leases_expire(struct ports *p)
-{
-    usec_t now = mono(p), next = USEC_NEVER;
-
-    for (size_t i = p->leases.n; i > 0; i--) {
-        if (p->leases.v[i - 1].until <= now)
-            lease_end(p, i - 1);
-        else if (p->leases.v[i - 1].until < next)
-            next = p->leases.v[i - 1].until;
-    }
-    if (next == USEC_NEVER)
-        timer_stop(p->expiry);
-    else
-        timer_start(p->expiry, next - now + USEC_PER_MS, 0);
-}
-
-static void on_expiry(void *ctx)
-{
-    leases_expire(ctx);
-}
-
-/* Somebody has bound a leased port: it is theirs, and no longer promised. */
-static void leases_met(struct ports *p, const uint8_t *used)
-{
-    for (size_t i = p->leases.n; i > 0; i--) {
-        struct lease *l = &p->leases.v[i - 1];
-
-        for (uint32_t k = l->fds ? 0 : l->pub.n; k > 0; k--)
-            if (ports__bit(used, l->pub.ports[k - 1] - p->conf.first))
-                lease_drop_port(p, l, k - 1);
-        if (l->pub.n == 0)
-            lease_end(p, i - 1);
-    }
-}
-
-/* The names of leases and their owners stay where they are when the vector grows; port_lease.owner points into its lease. */
-static const struct lease *lease_make(struct ports *p, const struct job *j)
-{
-    struct lease *l = vec_add(&p->leases);
-    struct uuid id = uuid_v7(clock_wall(p->conf.clock));
-    usec_t ttl = j->ask->wish.ttl_seconds * USEC_PER_SEC;
-
-    uuid_format(&id, l->pub.id);
-    (void)str_copy(str_of(j->ask->owner), l->owner, sizeof(l->owner));
-    l->pub.ports = xmemdup(j->found, j->n_found * sizeof(j->found[0]));
-    l->pub.n = j->n_found;
-    l->pub.expires_at = clock_wall(p->conf.clock) + ttl;
-    l->until = mono(p) + ttl;
-    if (j->ask->wish.hold) {
-        l->pub.is_held = true;
-        l->fds = xmemdup(j->fds, j->n_found * sizeof(j->fds[0]));
-        p->n_held += j->n_found;
-    }
-    p->result.scan.reserved += j->n_found;
-    return l;
-}
-
-void ports_leases(struct ports *p, void (*fn)(void *ctx, const struct port_lease *l), void *ctx)
-{
-    leases_expire(p);
-    for (size_t i = 0; i < p->leases.n; i++) {
-        struct port_lease l = p->leases.v[i].pub;
-
-        l.owner = p->leases.v[i].owner;
-        fn(ctx, &l);
-    }
-}
-
-int ports_release(struct ports *p, struct str lease)
-{
-    leases_expire(p);
-    for (size_t i = 0; i < p->leases.n; i++)
-        if (str_is(lease, p->leases.v[i].pub.id)) {
-            lease_end(p, i);
-            leases_expire(p);
-            return 0;
-        }
-    return -ENOENT;
-}
 
 /* -- a scan. Pool thread. */
 
@@ -263,9 +130,9 @@ static void answer(struct ports *p, struct job *j)
 {
     struct ports_answer a = { .n = j->n_found };
     const struct ports_wish *w = &j->ask->wish;
-    bool is_full = p->leases.n >= LEASES_MAX || p->result.scan.reserved + w->count > LEASED_PORTS_MAX ||
-                   (w->hold && p->n_held + w->count > HELD_PORTS_MAX);
     char text[ERR_TEXT_MAX] = "", id[sizeof(p->leases.v->pub.id)];
+    const struct lease *l;
+    struct err err = { 0 };
 
     if (j->r < 0) {
         a.error.slug = STR("ports.failed");
@@ -273,9 +140,18 @@ static void answer(struct ports *p, struct job *j)
     } else if (j->n_found < w->count) {
         a.error.slug = STR("ports.too_few");
         (void)snprintf(text, sizeof(text), "%u free ports found, %u asked for", j->n_found, w->count);
-    } else if (w->ttl_seconds && is_full) {
-        a.error.slug = STR("ports.failed");
-        (void)snprintf(text, sizeof(text), "too many ports are reserved already");
+    } else if (w->ttl_seconds) {
+        const struct port_lease wanted = { .owner = j->ask->owner, .ports = j->found, .n = j->n_found, .is_held = w->hold };
+
+        l = leases__make(p, &wanted, w->ttl_seconds * USEC_PER_SEC, j->fds, &err);
+        if (l) {
+            memcpy(id, l->pub.id, sizeof(id));
+            a.lease = str_of(id);
+            a.expires_at = l->pub.expires_at;
+        } else {
+            a.error.slug = STR("ports.failed");
+            (void)snprintf(text, sizeof(text), "%s", err.text);
+        }
     }
     if (a.error.slug.len) {
         for (uint32_t i = 0; w->hold && i < j->n_found; i++)
@@ -284,14 +160,6 @@ static void answer(struct ports *p, struct job *j)
         a.n = 0;
     } else {
         memcpy(a.ports, j->found, a.n * sizeof(a.ports[0]));
-        if (w->ttl_seconds) {
-            const struct lease *l = lease_make(p, j);
-
-            memcpy(id, l->pub.id, sizeof(id));
-            a.lease = str_of(id);
-            a.expires_at = l->pub.expires_at;
-            leases_expire(p);
-        }
     }
     j->is_told = true;
     j->ask->done(j->ask->ctx, &a);
@@ -318,6 +186,7 @@ static void ports_destroy(struct ports *p)
     free((void *)(uintptr_t)p->conf.sources);
     free((void *)(uintptr_t)p->conf.root);
     free((void *)(uintptr_t)p->conf.ss);
+    free((void *)(uintptr_t)p->conf.lease_file);
     free(p);
 }
 
@@ -335,7 +204,7 @@ static void take_result(struct ports *p, const struct job *j)
     s->duration_us = (uint32_t)j->took;
     s->at = clock_wall(p->conf.clock);
     memcpy(p->result.used, j->used, sizeof(j->used));
-    leases_met(p, j->bitmap);
+    leases__met(p, j->bitmap);
 }
 
 static void on_looked(void *ctx)
@@ -348,7 +217,7 @@ static void on_looked(void *ctx)
             fd_close(&j->fds[i]);
     } else if (j->ask) {
         if (j->met && j->r >= 0)
-            leases_met(p, j->met);
+            leases__met(p, j->met);
         answer(p, j);
     } else {
         take_result(p, j);
@@ -374,7 +243,7 @@ static void begin(struct ports *p, struct ask *a)
     j->ask = a;
     j->bitmap = xcalloc(n, 1);
     p->was_ask = a != NULL;
-    leases_expire(p);
+    leases__expire(p);
     if (!a) {
         p->is_scan_due = false;
         timer_stop(p->next_scan);
@@ -449,8 +318,8 @@ static bool is_refused(const struct ports *p, const struct ports_wish *w, struct
 {
     if (w->count < 1 || w->count > p->conf.max_count)
         (void)snprintf(a->refusal, sizeof(a->refusal), "count must be between 1 and %u", p->conf.max_count);
-    else if (w->ttl_seconds > TTL_MAX_S)
-        (void)snprintf(a->refusal, sizeof(a->refusal), "ttl_seconds is at most %d", TTL_MAX_S);
+    else if (w->ttl_seconds > PORTS_TTL_MAX_S)
+        (void)snprintf(a->refusal, sizeof(a->refusal), "ttl_seconds is at most %d", PORTS_TTL_MAX_S);
     else if (w->hold && !w->ttl_seconds)
         (void)snprintf(a->refusal, sizeof(a->refusal), "hold needs ttl_seconds");
     else if (p->n_asks >= ASKS_MAX)
@@ -508,6 +377,7 @@ int ports_new(const struct ports_conf *conf, struct ports **ret, struct err *err
     p->conf = *conf;
     p->conf.root = xstrdup(conf->root ? conf->root : "");
     p->conf.ss = conf->ss ? xstrdup(conf->ss) : NULL;
+    p->conf.lease_file = conf->lease_file ? xstrdup(conf->lease_file) : NULL;
     if (!conf->clock)
         p->conf.clock = &clock_real;
     p->conf.sources = sources = xcalloc(conf->n_sources + 1, sizeof(*sources));
@@ -515,11 +385,12 @@ int ports_new(const struct ports_conf *conf, struct ports **ret, struct err *err
         sources[i] = (struct port_source){ xstrdup(conf->sources[i].name), xstrdup(conf->sources[i].pattern) };
     p->tail = &p->asks;
     p->next_scan = timer_new(conf->loop, on_next_scan, p);
-    p->expiry = timer_new(conf->loop, on_expiry, p);
+    p->expiry = timer_new(conf->loop, leases__on_expiry, p);
     p->refusals = timer_new(conf->loop, on_refusals, p);
     ports__sources(&p->conf, p->result.source, &p->result.n_sources);
     p->result.scan.first = conf->first;
     p->result.scan.last = conf->last;
+    leases__load(p);
     if (conf->every)
         ports_scan_now(p);
     *ret = p;
@@ -553,9 +424,7 @@ void ports_free(struct ports *p)
         say_stopped(p->job->ask);
     say_stopped_all(TAKE(p->asks));
     say_stopped_all(TAKE(p->refused));
-    while (p->leases.n)
-        lease_end(p, p->leases.n - 1);
-    vec_done(&p->leases);
+    leases__end_all(p);
     timer_free(p->next_scan);
     timer_free(p->refusals);
     timer_free(p->expiry);

@@ -26,6 +26,7 @@ struct ports_conf {
     uint32_t max_count;          /* of one allocation: 100, at most PORTS_MAX */
     const struct port_source { const char *name, *pattern; } *sources; /* more than the six fixed ones; a fixed name gets one more pattern */
     size_t n_sources;
+    const char *lease_file;      /* leases are kept there and survive us; NULL: they end with us */
     const char *ss;              /* NULL: owners by sock_diag and /proc; else this program's `-tulnp` says them */
     const struct clock *clock;   /* NULL: the machine's */
     void (*scanned)(void *ctx);  /* a scan has ended, well or not; may be NULL */
@@ -40,7 +41,7 @@ struct ports_result {
 };
 /* Copies @conf. The first scan begins at once unless @every is 0. 0; -EINVAL "ports.range", "ports.count", "ports.sources". */
 int ports_new(const struct ports_conf *conf, struct ports **ret, struct err *err);
-/* Who waits for an answer is refused (ports.failed) before this returns; leases end. What the pool thread is at ends by itself: the loop has
+/* Who waits for an answer is refused (ports.failed) before this returns; leases without a file end. What the pool thread is at ends by itself: the loop has
  * to run, or be freed, afterwards. Safe inside the callbacks. */
 void ports_free(struct ports *p);
 /* Why the last scan failed; NULL: it did not. */
@@ -50,7 +51,8 @@ const struct ports_result *ports_result(const struct ports *p);
 /* Asks for a scan now (one at a time; a running one counts). */
 void ports_scan_now(struct ports *p);
 /* The first @w->count ports that are free now and not leased, ascending; @done later, with the answer lent. Scans and allocations run
- * in turns on one pool thread. With @w->ttl_seconds they are leased, and with @w->hold also kept bound (not listening) until then. */
+ * in turns on one pool thread. With @w->ttl_seconds they are leased, which is on disk before @done (else ports.failed), and with @w->hold
+ * also kept bound (not listening) until then. */
 void ports_allocate(struct ports *p, const struct ports_wish *w, void (*done)(void *ctx, const struct ports_answer *a), void *ctx);
 /* Leases: those alive (expired ones and those somebody binds are dropped), and giving one back (0, -ENOENT). */
 struct port_lease {

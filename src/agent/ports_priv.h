@@ -1,9 +1,33 @@
-/* agent/ports_priv.h - private between the ports_*.c files: one look at a range, on whatever thread. */
+/* agent/ports_priv.h - private between the ports*.c files: one look at a range, on whatever thread; what is kept between looks, and the
+ * leases, on the loop's. */
 #ifndef MUSTER_AGENT_PORTS_PRIV_H
 #define MUSTER_AGENT_PORTS_PRIV_H
 
 #include "agent/ports.h"
+#include "base/limits.h"
 #include "base/vec.h"
+
+enum { PORTS_TTL_MAX_S = 24 * 3600 };
+
+struct lease {
+    struct port_lease pub; /* .ports is ours to free */
+    char owner[LIMIT_NAME + 1];
+    usec_t until;          /* monotonic */
+    int *fds;              /* held; as many as ports */
+};
+
+struct ports {
+    struct ports_conf conf; /* strings are ours */
+    struct ports_result result;
+    struct err trouble;
+    struct job *job;        /* under way */
+    bool is_scan_due, was_ask, is_freed;
+    struct ask *asks, **tail, *refused;
+    size_t n_asks;
+    struct timer *next_scan, *expiry, *refusals;
+    VEC(struct lease) leases;
+    size_t n_held;
+};
 
 /* One bit a port of a range. */
 static inline size_t ports__bytes(uint16_t first, uint16_t last)
@@ -40,6 +64,19 @@ struct diag {
 };
 /* 0 or -errno. @d's vector is the caller's to release, also after a failure. */
 int diag__run(const char *root, struct diag *d);
+
+/* -- ports_leases.c. Loop thread. */
+/* A new lease of @wanted's owner, ports and hold for @ttl, on disk when this returns. It is lent until leases change; NULL and @err:
+ * there is no room, or it cannot be written. Held: @fds are taken over, with success only. */
+const struct lease *leases__make(struct ports *p, const struct port_lease *wanted, usec_t ttl, const int *fds, struct err *err);
+/* What the file has and still counts. */
+void leases__load(struct ports *p);
+void leases__expire(struct ports *p);
+void leases__on_expiry(void *ports); /* of p->expiry */
+/* Ports of @used (a bitmap of the range) have somebody's socket now. */
+void leases__met(struct ports *p, const uint8_t *used);
+/* In memory; the file stays. */
+void leases__end_all(struct ports *p);
 
 /* -- ports_owners.c */
 enum { PORT_CLASS_OTHER = 4, PORT_CLASS_UNKNOWN = 5 };

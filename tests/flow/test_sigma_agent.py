@@ -32,6 +32,11 @@ class Agent:
         self.proc = Proc([*wrap, *(argv or [BUILD / "muster-agent", "sigma"]), *self.args], dir / f"{re.sub('[^a-z0-9]', '_', name)}.log", env=self.env)
 
     log = property(lambda s: s.proc.log)
+    ends_with = 0
+
+    def kill9(self):
+        self.proc.kill9()
+        self.ends_with = -9
 
     def url(self, path):
         return f"http://127.0.0.1:{self.metrics_port}{path}"
@@ -75,7 +80,7 @@ def agent(tmp):
     make.tmp = tmp
     yield make
     for a in made:
-        assert a.proc.term() == 0, a.log[-3000:]
+        assert a.proc.term() == a.ends_with, a.log[-3000:]
 
 
 def tree(tmp, addresses=("10.1.2.3",), name="root"):
@@ -434,6 +439,26 @@ def test_the_token_is_for_ports_only(mock, agent):
     assert a.allocate(1).status_code == 401
     assert a.allocate(1, {"Authorization": "Bearer t0ken"}).status_code == 200
     assert b"t0ken" not in pathlib.Path(f"/proc/{a.proc.p.pid}/cmdline").read_bytes()
+
+
+def test_leases_survive_a_kill(mock, agent):
+    m = mock()
+    base = quiet_range(10)
+    args = ["--port-scan", "--port-scan-range", f"{base}-{base + 9}", "--state-dir", agent.tmp / "sigma-state"]
+    a = agent(m.url, *args)
+    until(lambda: a.value("sigma_ports_total") == 10, what="a scan")
+    one = a.allocate(2, ttl_seconds=600, owner="me").json()
+    a.kill9()
+    b = agent(m.url, *args, name="again")
+    until(lambda: b.value("sigma_ports_reserved") == 2, what="the lease")
+    kept = requests.get(b.url("/ports/leases"), timeout=10).json()["leases"]
+    assert [(x["id"], x["owner"], x["ports"], x["expires_at"]) for x in kept] == [(one["lease"], "me", [base, base + 1], one["expires_at"])]
+    assert b.allocate(1).json() == {"ports": [base + 2]}
+    assert requests.delete(b.url(f"/ports/leases/{one['lease']}"), timeout=10).json() == {"released": True}
+    b.kill9()
+    c = agent(m.url, *args, name="third")
+    until(lambda: c.value("sigma_ports_total") == 10, what="a scan")
+    assert requests.get(c.url("/ports/leases"), timeout=10).json() == {"leases": []}
 
 
 def test_metrics_and_heartbeats_go_on_while_20001_ports_are_scanned(mock, agent):

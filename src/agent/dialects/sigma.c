@@ -339,12 +339,20 @@ static void on_scanned(void *ctx)
 
 static int start_scan(struct sigma *s, struct err *err)
 {
+    AUTO_FREE char *leases = NULL;
     AUTO_FREE struct port_source *sources = xcalloc(s->opt.sources.n + 1, sizeof(*sources));
     struct ports_conf conf = { .loop = s->loop, .root = "", .first = s->opt.first, .last = s->opt.last,
                                .every = s->opt.port_scan_interval_s * USEC_PER_SEC, .method = (enum port_method)s->opt.scan_method,
                                .max_count = s->opt.max_allocate, .sources = sources, .n_sources = s->opt.sources.n,
                                .ss = s->opt.scan_owners ? "ss" : NULL, .scanned = on_scanned, .ctx = s };
 
+    if (s->opt.state_dir && *s->opt.state_dir) {
+        int r = fd_mkdirs(s->opt.state_dir, 0700);
+
+        if (r < 0)
+            return err_set(err, r, "config.state_dir", "--state-dir: %s: %s", s->opt.state_dir, strerror(-r));
+        conf.lease_file = leases = xasprintf("%s/port-leases.json", s->opt.state_dir);
+    }
     for (size_t i = 0; i < s->opt.sources.n; i++)
         sources[i] = (struct port_source){ s->opt.sources.v[i].key, s->opt.sources.v[i].value };
     return ports_new(&conf, &s->ports, err);

@@ -16,7 +16,7 @@ usec_t sigma_next_beat(usec_t due, usec_t every, usec_t now, usec_t not_before);
 /* -- sigma_options.c */
 struct sigma_options {
     char *api_url, *api_key, *ca_file, *hostname, *alias, *port_scan_range, *public_ip, *public_ip_url, *metrics_bind, *metrics_token,
-        *log, *root;
+        *log, *root, *state_dir;
     uint32_t interval_s, ssh_port, metrics_port, port_scan_interval_s, max_allocate;
     bool port_scan, keep_172, port_requests, man;
     int scan_method, scan_owners;

@@ -60,6 +60,8 @@ static const struct conf_row rows[] = {
       .help = "One more class of processes: those with PATTERN in their name. May be repeated.", .group = "Ports" },
     { .name = "max-allocate", .type = CONF_U32, .offset = AT(max_allocate), .env = "AGENT_MAX_ALLOCATE", .value = "100", .min = 1,
       .max = PORTS_MAX, .arg = "N", .help = "Most ports one allocation may ask for.", .group = "Ports" },
+    { .name = "state-dir", .type = CONF_STR, .offset = AT(state_dir), .env = "AGENT_STATE_DIR", .env_alt = "STATE_DIRECTORY", .arg = "DIR",
+      .help = "Leases of ports are kept there over restarts; unset: they end with the agent.", .group = "Ports" },
     { .name = "log", .type = CONF_STR, .offset = AT(log), .env = "AGENT_LOG", .env_alt = "RUST_LOG", .value = "info", .arg = "LEVEL",
       .help = "error, warn, info, debug or trace.", .group = "Log" },
     { .name = "auth-backoff", .type = CONF_DURATION, .offset = AT(auth_backoff), .value = "5m", .flags = CONF_HIDDEN,

@@ -109,8 +109,10 @@ static int port_scan_start(const struct role_env *env, void **ret_self, struct e
     struct ports_conf conf = { .loop = env->loop, .root = env->root, .first = s->scan_first, .last = s->scan_last, .every = s->scan_every,
                                .method = (enum port_method)s->scan_method, .max_count = s->scan_max_count, .scanned = on_scanned,
                                .ctx = p };
+    AUTO_FREE char *leases = xasprintf("%s/port-leases.json", env->state_dir);
     int r = 0;
 
+    conf.lease_file = leases;
     p->env = env;
     if (s->scan_first)
         r = ports_new(&conf, &p->ports, err);

@@ -450,6 +450,116 @@ static void held_ports_are_let_go_when_the_question_fails_or_all_ends(void **sta
     close(fd);
 }
 
+/* Opens anew as a process that was killed would: what was in memory is gone. */
+static void again(struct ports_conf conf)
+{
+    ports_free(TAKE(T.p));
+    open_ports(conf);
+}
+
+static void leases_with_a_file_survive_the_agent(void **state)
+{
+    char dir[] = "/tmp/muster-ports-XXXXXX", file[64], first[64], held[64];
+    struct ports_conf conf = usual(), moved;
+    usec_t end;
+
+    (void)state;
+    need_alone();
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof(file), "%s/leases.json", dir);
+    conf.lease_file = file;
+    open_ports(conf);
+    ask((struct ports_wish){ .count = 2, .ttl_seconds = 60, .owner = STR("o\"ne\n") });
+    (void)snprintf(first, sizeof(first), "%s", T.lease);
+    end = T.got.expires_at;
+    ask((struct ports_wish){ .count = 1, .ttl_seconds = 10 });
+    ask((struct ports_wish){ .count = 2, .ttl_seconds = 600, .hold = true });
+    (void)snprintf(held, sizeof(held), "%s", T.lease);
+    again(conf);
+    assert_int_equal(n_leases(), 3);
+    assert_int_equal(ports_result(T.p)->scan.reserved, 5);
+    assert_true(T.last_lease.is_held && taken(FIRST + 3) == -1); /* bound anew */
+    ask((struct ports_wish){ .count = 1 });
+    assert_int_equal(T.got.ports[0], FIRST + 5);
+    /* what ran out while nobody was there is dropped, the rest ends when it was promised to */
+    ports_free(TAKE(T.p));
+    clock_turn(&T.clock, 10 * USEC_PER_SEC);
+    open_ports(conf);
+    assert_int_equal(n_leases(), 2);
+    clock_turn(&T.clock, end - clock_wall(&T.clock) - 1);
+    assert_int_equal(n_leases(), 2);
+    clock_turn(&T.clock, 1);
+    assert_int_equal(n_leases(), 1);
+    assert_int_equal(ports_release(T.p, str_of(first)), -ENOENT);
+    /* given back is given back; another range has no use for ports outside it */
+    assert_int_equal(ports_release(T.p, str_of(held)), 0);
+    again(conf);
+    assert_int_equal(n_leases(), 0);
+    ask((struct ports_wish){ .count = 6, .ttl_seconds = 60, .owner = STR("x") });
+    moved = conf;
+    moved.first = FIRST + 4;
+    again(moved);
+    assert_int_equal(n_leases(), 1);
+    assert_int_equal(T.last_lease.n, 2);
+    assert_int_equal(T.last_ports[0], FIRST + 4);
+    assert_string_equal(T.last_owner, "x");
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void a_lease_that_cannot_be_written_is_none(void **state)
+{
+    struct ports_conf conf = usual();
+    int fd;
+
+    (void)state;
+    need_alone();
+    conf.lease_file = "/proc/nowhere/leases.json";
+    open_ports(conf);
+    ask((struct ports_wish){ .count = 2, .ttl_seconds = 60, .hold = true });
+    assert_string_equal(T.slug, "ports.failed");
+    assert_int_equal(n_leases(), 0);
+    assert_int_equal(ports_result(T.p)->scan.reserved, 0);
+    fd = taken(FIRST);
+    assert_true(fd >= 0);
+    close(fd);
+    ask((struct ports_wish){ .count = 2 });
+    assert_string_equal(T.slug, "");
+}
+
+static void a_file_of_leases_that_makes_no_sense_is_none(void **state)
+{
+    static const char *const texts[] = {
+        "", "{", "[]", "{\"leases\":7}", "{\"leases\":[7,{},{\"id\":1}]}",
+        "{\"leases\":[{\"id\":\"0190b3c4-0000-7000-8000-000000000000\",\"ports\":[0,-1,99999,\"21000\",1e9],"
+        "\"expires_at\":\"2100-01-01T00:00:00Z\"}]}",
+        "{\"leases\":[{\"id\":\"short\",\"ports\":[21000],\"expires_at\":\"2100-01-01T00:00:00Z\"}]}",
+        "{\"leases\":[{\"id\":\"0190b3c4-0000-7000-8000-000000000000\",\"ports\":[21000],\"expires_at\":\"soon\"}]}",
+    };
+    char dir[] = "/tmp/muster-ports-XXXXXX", file[64];
+    struct ports_conf conf = usual();
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof(file), "%s/leases.json", dir);
+    conf.lease_file = file;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        assert_int_equal(fd_replace_file(file, str_of(texts[i]), 0600, NULL), 0);
+        again(conf);
+        assert_int_equal(n_leases(), 0);
+    }
+    /* a clock that was set back makes no lease longer than one may be */
+    assert_int_equal(fd_replace_file(file,
+                                     STR("{\"leases\":[{\"id\":\"0190b3c4-0000-7000-8000-000000000000\",\"ports\":[21000,21000],"
+                                         "\"expires_at\":\"2100-01-01T00:00:00Z\"}]}"), 0600, NULL), 0);
+    again(conf);
+    assert_int_equal(n_leases(), 1);
+    assert_int_equal(T.last_lease.n, 1);
+    assert_int_equal(T.last_lease.expires_at, clock_wall(&T.clock) + USEC_PER_DAY);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void so_many_leases_and_no_more(void **state)
 {
     (void)state;
@@ -492,6 +602,9 @@ int main(void)
         T_(a_leased_port_somebody_binds_is_no_longer_leased),
         T_(held_ports_cannot_be_bound_until_the_lease_ends),
         T_(held_ports_are_let_go_when_the_question_fails_or_all_ends),
+        T_(leases_with_a_file_survive_the_agent),
+        T_(a_lease_that_cannot_be_written_is_none),
+        T_(a_file_of_leases_that_makes_no_sense_is_none),
         T_(so_many_leases_and_no_more),
     };
 
