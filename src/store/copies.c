@@ -1,8 +1,10 @@
 /* store/copies.c - whole databases: backup (online), restore and check (offline). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "store/schema.h"
 #include "store/store_priv.h"
 
@@ -59,17 +61,64 @@ int store_check(const char *path, struct err *err)
     return check_file(path, err);
 }
 
-int store_restore(const char *file, const char *path, struct err *err)
+/* A restored fleet is set back in time, but its agents are not: they remember the tasks that were made after the
+ * backup, and would refuse new ones that bear the same numbers, or take their results for those of the old. So the
+ * numbers go on far above anything that can have been given out since. */
+static int skip_task_ids(const char *path, struct err *err)
+{
+    AUTO(db_close) struct db *db = NULL;
+    int64_t max = 0, high = 0;
+    int e = driver_sqlite.open(&driver_sqlite, path, DB_WRITE, &db, err);
+
+    if (e < 0)
+        return e;
+    e = db_begin(db);
+    if (e == 0)
+        e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM task", NULL, 0, &max);
+    if (e >= 0)
+        e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM high WHERE noun = 'task'", NULL, 0, &high);
+    if (e >= 0)
+        e = db_run(db,
+                   "INSERT INTO high (noun, id) VALUES ('task', ?) ON CONFLICT (noun) DO UPDATE SET id = "
+                   "excluded.id",
+                   VALS(V_INT((max > high ? max : high) + STORE_RESTORE_SKIP)));
+    if (e >= 0)
+        e = db_commit(db);
+    return e < 0 ? store__err(err, e, "restore", path, db) : 0;
+}
+
+/* The copy gets its name when it is complete: half a restore must not look like a whole one. */
+static int restore_as(const char *file, const char *path, const char *part, struct err *err)
 {
     AUTO(db_copy_free) struct db_copy *c = NULL;
     uint64_t done, total;
-    int e = check_file(file, err);
+    int e = db_copy_open(file, part, &c, err);
 
-    if (e == 0)
-        e = db_copy_open(file, path, &c, err);
     if (e < 0)
         return e;
     while ((e = db_copy_step(c, 1024, &done, &total)) == 1)
         ;
-    return e < 0 ? store__err(err, e, "restore", path, NULL) : 0;
+    if (e < 0)
+        return store__err(err, e, "restore", path, NULL);
+    e = skip_task_ids(part, err);
+    if (e == 0 && renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+        e = err_set(err, -errno, "store.io", "cannot make %s: %m", path);
+    if (e == 0 && fd_sync_parent(path) < 0)
+        e = err_set(err, -errno, "store.io", "cannot sync the directory of %s: %m", path);
+    if (e < 0)
+        unlink(part);
+    return e;
+}
+
+int store_restore(const char *file, const char *path, struct err *err)
+{
+    AUTO_FREE char *part = xasprintf("%s.restored~", path);
+    int e = check_file(file, err);
+
+    if (e < 0)
+        return e;
+    if (access(path, F_OK) == 0)
+        return err_set(err, -EEXIST, "store.exists", "%s exists already; choose a new file", path);
+    unlink(part);
+    return restore_as(file, path, part, err);
 }

@@ -318,7 +318,9 @@ void store_retain(struct store *s, const struct retention *r, usec_t now, store_
  * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */
 void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                   store_done_fn done, void *ctx);
-/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. 0 or -errno and @err. */
+/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. Tasks are then numbered from
+ * STORE_RESTORE_SKIP higher: agents remember the numbers given out after the backup. 0 or -errno and @err. */
+#define STORE_RESTORE_SKIP (INT64_C(1) << 32)
 int store_restore(const char *file, const char *path, struct err *err);
 /* Offline: PRAGMA integrity_check and friends, for doctor. */
 int store_check(const char *path, struct err *err);

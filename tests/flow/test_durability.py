@@ -165,6 +165,8 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
                        text=True, timeout=120)
     assert r.returncode == 0 and f.stat().st_size > 0, r.stdout
     assert f.stat().st_mode & 0o077 == 0
+    for i in range(3):
+        s.cli("run", a.host["name"], "--", "echo", "after the backup", i, check=0)
     s.stop()
     os.rename(s.state, tmp / "old-state")
     r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -178,6 +180,8 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
     assert host["id"] == a.host["id"] and host["labels"] == {"role": "db"}
     j = s.get("/api/v1/jobs")["jobs"][0]
     assert s.cli("job", j["id"], "--logs").stdout.endswith("kept\n")
+    # The agent remembers the tasks the server forgot: new ones must not be taken for them.
+    assert s.cli("run", a.host["name"], "--", "echo", "goes on", check=0).stdout == "goes on\n"
 
 
 def test_last_seen_survives_a_server_restart(pair):

@@ -141,6 +141,28 @@ static void closing_ends_a_backup_and_removes_the_half(void **state)
         assert_int_equal(access(copy, F_OK), -1);
 }
 
+static void after_a_restore_no_task_gets_a_number_the_agents_may_know(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE char *copy = xasprintf("%s/copy.db", f->dir);
+    AUTO_FREE char *part = xasprintf("%s.restored~", copy);
+    struct store_next before, after;
+    struct err err = { 0 };
+    assert_int_equal(store_load_next(f->s, &before, NULL), 0);
+    put_events(f, 1, 1);
+    fixture_commit(f);
+    fixture_close(f);
+    assert_int_equal(fd_replace_file(part, STR("of a restore that was cut off"), 0600, NULL), 0);
+    assert_int_equal(store_restore(f->path, copy, &err), 0);
+    assert_int_equal(access(part, F_OK), -1);
+    snprintf(f->path, sizeof(f->path), "%s", copy);
+    fixture_open(f);
+    assert_int_equal(store_load_next(f->s, &after, NULL), 0);
+    assert_int_equal(after.task, before.task + (uint64_t)STORE_RESTORE_SKIP);
+    assert_int_equal(after.job, before.job);
+    assert_int_equal(n_events(f), 1);
+}
+
 static void a_damaged_or_foreign_file_is_not_restored(void **state)
 {
     struct fixture *f = *state;
@@ -179,6 +201,7 @@ int main(void)
         T(a_backup_taken_under_load_is_one_moment),        T(an_existing_file_is_never_overwritten),
         T(a_backup_into_nowhere_fails_and_leaves_nothing), T(only_one_backup_at_a_time),
         T(closing_ends_a_backup_and_removes_the_half),     T(a_damaged_or_foreign_file_is_not_restored),
+        T(after_a_restore_no_task_gets_a_number_the_agents_may_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
