@@ -224,7 +224,7 @@ static int check(struct control *c, const struct reporter_wish *w, const struct 
     return check_policy(c, w->policy_id, err);
 }
 
-static int take(struct control *c, struct reporter *r, const struct reporter_wish *w, const struct record *rec, struct err *err)
+static void take(struct control *c, struct reporter *r, const struct reporter_wish *w, const struct record *rec)
 {
     struct {
         const char *field;
@@ -235,8 +235,6 @@ static int take(struct control *c, struct reporter *r, const struct reporter_wis
         { "agent_version", &r->row.version, w->version }, { "platform", &r->row.platform, w->platform },
         { "platform_release", &r->row.release, w->release },
     };
-    if (field_is_null(rec, w, "is_active") || field_is_null(rec, w, "approval_required"))
-        return err_set(err, -EBUSY, "reporter.null", "this field cannot be null");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         if (report__given(rec, w, texts[i].field))
             report__set(texts[i].dst, texts[i].value);
@@ -248,7 +246,6 @@ static int take(struct control *c, struct reporter *r, const struct reporter_wis
         reporter__set_policy(c, r, w->policy_id);
     if (report__given(rec, w, "is_active"))
         r->row.is_active = w->is_active;
-    return 0;
 }
 
 int reporter_create(struct control *c, const struct principal *p, const struct reporter_wish *w, uint64_t *ret_id, struct err *err)
@@ -283,7 +280,7 @@ int reporter_create(struct control *c, const struct principal *p, const struct r
     r->row.approval_required = state != HOST_APPROVED;
     if (state == HOST_APPROVED)
         r->row.approved_at = control__wall(c);
-    (void)take(c, r, w, rec, err);
+    take(c, r, w, rec);
     if (state == HOST_REJECTED || state == HOST_REVOKED)
         (void)force_state(c, p, r, state);
     if (report__given(rec, w, "approval_required"))
@@ -304,12 +301,13 @@ int reporter_change(struct control *c, const struct principal *p, uint64_t id, c
     if (e < 0)
         return e;
     e = check(c, w, rec, &state, err);
-    if (e == 0)
-        e = take(c, r, w, rec, err);
+    if (e == 0 && (field_is_null(rec, w, "is_active") || field_is_null(rec, w, "approval_required")))
+        e = err_set(err, -EBUSY, "reporter.null", "this field cannot be null");
     if (e == 0 && state)
         e = set_state(c, p, r, state, STR_NONE, err);
-    if (e < 0)
+    if (e < 0) /* nothing of it was taken */
         return audit__refused(c, p, VERB_FOREIGN_AGENT, str_of(target), e, err);
+    take(c, r, w, rec);
     if (report__given(rec, w, "approval_required"))
         r->row.approval_required = w->approval_required;
     reporter__put(c, r);

@@ -252,6 +252,14 @@ static void whoever_decides_the_key_dies_with_the_decision(void **state)
     (void)p;
 }
 
+/* As if the field had been in the body. */
+static void wish_for(struct reporter_wish *w, const char *field)
+{
+    for (size_t i = 0; i < reporter_change_record.n_fields; i++)
+        if (strcmp(reporter_change_record.fields[i].name, field) == 0)
+            w->seen.present |= 1ULL << i;
+}
+
 /* A host with a certificate of its own keeps the fleet's table of states: nobody revives it, and it is cut when it is shut out. */
 static void a_linked_host_is_never_forced_into_a_state(void **state)
 {
@@ -267,6 +275,12 @@ static void a_linked_host_is_never_forced_into_a_state(void **state)
     settle(f);
     assert_int_equal(reporter_reject(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), -EBUSY);
     assert_slug(f, "host.linked");
+    struct reporter_wish w = { .site_name = STR("b"), .state = STR("rejected") };
+    wish_for(&w, "site_name");
+    wish_for(&w, "enrollment_state");
+    assert_int_equal(reporter_change(f->c, &f->admin, a.reporter_id, &w, &f->err), -EBUSY);
+    assert_slug(f, "host.linked");
+    assert_int_equal(view(f, a.reporter_id).row->site_name.len, 0); /* nothing of it */
     assert_int_equal(reporter_revoke(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), 0);
     assert_int_equal(reporter_approve(f->c, &f->admin, a.reporter_id, 0, STR_NONE, &f->err), -EBUSY);
     assert_slug(f, "host.linked");
