@@ -233,7 +233,7 @@ struct api_token_body {
 static const struct field api_token_body_fields[] = {
     F_STR(struct api_token_body, name, "name", LIMIT_NAME, .flags = FIELD_REQUIRED,
           .help = "What it is for."),
-    F_ENUM(struct api_token_body, role, "role", user_roles, .help = "Default: your own."),
+    F_ENUM(struct api_token_body, role, "role", user_roles, .help = "Default: its user's, and not more than yours."),
     F_DURATION(struct api_token_body, ttl, "ttl", .help = "How long it is good; 0: for ever."),
     F_STR(struct api_token_body, user, "user", LIMIT_NAME, .help = "Whose it is; default: yours."),
 };
@@ -242,7 +242,7 @@ static const struct record api_token_body_record = RECORD(api_token_body, api_to
 static void on_api_token_create(struct call *c)
 {
     const struct api_token_body *b = c->body;
-    enum role_level role = b->role ? (enum role_level)b->role : c->who.role;
+    enum role_level role = (enum role_level)b->role;
     struct api_token_row row = { 0 };
     struct jw *w = call_json(c);
     struct err err = { 0 };

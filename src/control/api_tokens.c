@@ -129,7 +129,7 @@ struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str
 
 /* Whose is it to be: one's own, or (admins) anybody's. A token has no more than its user has. */
 static int aim(struct control *c, const struct principal *p, struct str user, enum role_level role,
-               struct user **ret, struct err *err)
+               struct user **ret, enum role_level *ret_role, struct err *err)
 {
     bool is_own = user.len == 0 || str_is(user, p->name);
     int r = authz(c, p, is_own ? VERB_API_TOKEN : VERB_API_TOKEN_ANY, user, err);
@@ -140,12 +140,12 @@ static int aim(struct control *c, const struct principal *p, struct str user, en
     *ret = is_own ? (p->user_id ? user__by_id(c, p->user_id) : NULL) : user__by_name(c, user);
     if (!is_own && !*ret)
         return err_set(err, -ENOENT, "user.unknown", "there is no user %.*s", STR_FMT(str_sub(user, 0, 64)));
-    if (role < ROLE_VIEWER || role > ROLE_ADMIN)
+    enum role_level most = *ret && (*ret)->role < p->role ? (*ret)->role : p->role;
+    *ret_role = role == ROLE_NONE ? most : role;
+    if (*ret_role < ROLE_VIEWER || *ret_role > ROLE_ADMIN)
         return err_set(err, -EINVAL, "field.enum", "a role is viewer, operator or admin");
-    enum role_level most = *ret ? (*ret)->role : p->role;
-    if (role > most || role > p->role)
-        return err_set(err, -EACCES, "auth.denied", "a token cannot do more than its owner (%s)",
-                       name_of(role_level_names, (int)(most < p->role ? most : p->role)));
+    if (*ret_role > most)
+        return err_set(err, -EACCES, "auth.denied", "a token cannot do more than its owner (%s)", name_of(role_level_names, (int)most));
     return 0;
 }
 
@@ -157,7 +157,7 @@ int api_token_create(struct control *c, const struct principal *p, struct str na
     struct details d = { 0 };
     bool is_own = user.len == 0 || str_is(user, p->name);
     enum verb v = is_own ? VERB_API_TOKEN : VERB_API_TOKEN_ANY;
-    int r = aim(c, p, user, role, &u, err);
+    int r = aim(c, p, user, role, &u, &role, err);
     if (r < 0)
         return err_is(err) && r != -EAGAIN && r != -EBUSY ? audit__refused(c, p, v, STR("create"), r, err)
                                                           : r;

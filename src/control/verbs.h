@@ -202,6 +202,7 @@ void user_change(struct control *c, const struct principal *p, struct str name, 
                  void *ctx);
 void user_list(struct control *c, void (*fn)(void *ctx, const struct user_row *u), void *ctx); /* password_hash empty */
 int user_find(struct control *c, struct str name, struct user_row *ret);
+/* @role ROLE_NONE: as much as @user has, and no more than @p; more than either is -EACCES auth.denied. */
 int api_token_create(struct control *c, const struct principal *p, struct str name, enum role_level role, usec_t ttl,
                      struct str user, char ret_text[36], struct api_token_row *ret, struct err *err);
 int api_token_revoke(struct control *c, const struct principal *p, uint64_t id, struct api_token_row *ret, struct err *err);

@@ -122,6 +122,20 @@ static void bad_credentials_are_written_down_but_not_a_thousand_times(void **sta
     assert_int_equal(control_stats(f->c)->logins_failed, 1000);
 }
 
+static void a_token_of_no_role_has_its_users_but_never_more_than_its_maker(void **state)
+{
+    struct fixture *f = *state;
+    struct api_token_row row;
+    char text[36];
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_NONE, 0, STR("vic"), text, &row, &f->err), 0);
+    assert_true(str_is(row.scope, "viewer"));
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_NONE, 0, STR_NONE, text, &row, &f->err), 0);
+    assert_true(str_is(row.scope, "admin"));
+    assert_int_equal(api_token_create(f->c, &f->viewer, STR("x"), ROLE_NONE, 0, STR_NONE, text, &row, &f->err), 0);
+    assert_true(str_is(row.scope, "viewer"));
+}
+
 static void a_token_does_no_more_than_its_user(void **state)
 {
     struct fixture *f = *state;
@@ -237,6 +251,7 @@ int main(void)
         T(what_is_presented_and_bad_is_refused_and_what_is_absent_is_asked_for),
         T(bad_credentials_are_written_down_but_not_a_thousand_times),
         T(a_token_does_no_more_than_its_user),
+        T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
         T(ones_own_password_needs_the_old_one),
