@@ -98,7 +98,10 @@ static void say(struct dial *d, int code)
 {
     const char *slug = code == -ECONNREFUSED ? "net.refused" : code == -ETIMEDOUT ? "net.timeout" : "net.unreachable";
 
-    err_set(&d->err, code, slug, "cannot connect to %s port %u: %m", d->host, d->port);
+    if (d->addrs[0].ss_family == AF_UNIX)
+        err_set(&d->err, code, slug, "cannot connect to the socket %s: %m", d->host);
+    else
+        err_set(&d->err, code, slug, "cannot connect to %s port %u: %m", d->host, d->port);
 }
 
 static void try_next(struct dial *d);

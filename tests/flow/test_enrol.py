@@ -44,7 +44,7 @@ def test_a_wrong_pin_is_named_and_the_token_is_not_sent(fleet):
     s = fleet.server()
     code = s.token().split("@")[0]
     a = fleet.agent(s, token=f"{code}@sha256:{'0' * 64}")
-    until(lambda: "pin" in a.log.lower(), what="the agent to name the pin")
+    until(lambda: "tls.pin" in a.log and "--token CODE@sha256:HEX" in a.log, what="the agent to name the pin, and the option it is part of")
     assert pending(s) == [] and s.agents() == []
     assert [t["used"] for t in s.get("/api/v1/tokens")["tokens"]] == [0]
     assert code not in a.log and code not in s.log

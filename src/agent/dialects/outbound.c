@@ -94,6 +94,10 @@ static struct err plain_words(const struct err *why)
 {
     struct err err = *why;
 
+    if (strcmp(err.slug, "tls.untrusted") == 0) {
+        size_t at = strlen(err.text);
+        (void)snprintf(err.text + at, sizeof(err.text) - at, "; the server's CA belongs in --ca-file FILE");
+    }
     if (strncmp(err.slug, "tls.", 4) == 0)
         (void)str_copy(STR("net.tls"), err.slug, sizeof(err.slug));
     if (strcmp(err.slug, "net.reset") == 0)
