@@ -118,6 +118,12 @@ void api_set_listen(struct api *a, const char *grpc, const char *ws, const char 
     (void)snprintf(a->listen_http, sizeof(a->listen_http), "%s", http);
 }
 
+void api_add_listen(struct api *a, const char *http)
+{
+    if (a->n_listen_more < API_LISTEN_MORE)
+        (void)snprintf(a->listen_more[a->n_listen_more++], sizeof(a->listen_more[0]), "%s", http);
+}
+
 void api_set_not_ready(struct api *a, const char *reason)
 {
     a->not_ready = reason;

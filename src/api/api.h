@@ -61,6 +61,9 @@ const struct ws_server_ops *api_ws_ops(struct api *a);
 
 /* Where the listeners are, for /status: "127.0.0.1:8120"; copied. */
 void api_set_listen(struct api *a, const char *grpc, const char *ws, const char *http);
+/* One more that speaks HTTP; beyond API_LISTEN_MORE of them are not shown. */
+enum { API_LISTEN_MORE = 16 };
+void api_add_listen(struct api *a, const char *http);
 /* Why the server is not ready although the database is: "starting", "stopping"; NULL: nothing is in the way.
  * Static text. */
 void api_set_not_ready(struct api *a, const char *reason);

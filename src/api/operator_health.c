@@ -175,11 +175,13 @@ static const struct field status_store_fields[] = {
 static const struct record status_store_record = RECORD(status_store_out, status_store_fields);
 struct status_listen_out {
     struct str grpc, ws, http;
+    struct str_list more;
 };
 static const struct field status_listen_fields[] = {
     F_STR(struct status_listen_out, grpc, "grpc", 80),
     F_STR(struct status_listen_out, ws, "ws", 80),
     F_STR(struct status_listen_out, http, "http", 80),
+    F_STR_LIST(struct status_listen_out, more, "more_http", API_LISTEN_MORE, 80, .flags = FIELD_OMIT, .help = "Those of --http-listen."),
 };
 static const struct record status_listen_record = RECORD(status_listen_out, status_listen_fields);
 struct status_out {
@@ -213,7 +215,10 @@ static void on_status(struct call *c)
     struct fleet_counts n = { 0 };
     struct err err = { 0 };
     struct api *a = c->api;
+    struct str more[API_LISTEN_MORE];
 
+    for (size_t i = 0; i < a->n_listen_more; i++)
+        more[i] = str_of(a->listen_more[i]);
     fleet_count(c->control, &n);
     read_store_stats(c->control, &st);
     struct status_out o = {
@@ -224,7 +229,7 @@ static void on_status(struct call *c)
         .hosts = { n.total, n.ready, n.busy, n.stale, n.disconnected, n.pending },
         .jobs = { n.open_jobs },
         .heartbeat_seconds = (double)a->conf.heartbeat / 1e6,
-        .listen = { str_of(a->listen_grpc), str_of(a->listen_ws), str_of(a->listen_http) },
+        .listen = { str_of(a->listen_grpc), str_of(a->listen_ws), str_of(a->listen_http), { more, a->n_listen_more } },
         .dev = a->conf.is_dev,
     };
     o.store.healthy = read_health(c->control, &err) == 0;
@@ -232,6 +237,25 @@ static void on_status(struct call *c)
     o.store.db_bytes = st.db_bytes;
     record_write(&status_record, &o, call_json(c));
     reply_now(c, 200); /* says how the disk is, so it does not wait for it */
+}
+
+struct ca_out {
+    struct str fleet, pin, ca_pem;
+};
+static const struct field ca_fields[] = {
+    F_STR(struct ca_out, fleet, "fleet", 128, .help = "Trust domain of its certificates."),
+    F_STR(struct ca_out, pin, "pin", 80, .help = "sha256:hex of its key."),
+    F_STR(struct ca_out, ca_pem, "ca_pem", 8192, .help = "The certificate, for whoever checks this server's."),
+};
+static const struct record ca_record = RECORD(ca_out, ca_fields);
+
+static void on_ca(struct call *c)
+{
+    const struct control_identity *id = control_identity(c->control);
+    const struct ca_out o = { str_of(id->fleet), str_of(id->pin_text), str_of(id->ca_pem) };
+
+    record_write(&ca_record, &o, call_json(c));
+    reply_now(c, 200);
 }
 
 const struct route api_health_routes[] = {
@@ -245,5 +269,7 @@ const struct route api_health_routes[] = {
       .summary = "A short summary." },
     { HTTP_GET, "/api/v1/status", AUTH_OPERATOR, VERB_READ, .handler = on_status, .response = &status_record,
       .summary = "The server and its fleet at a glance." },
+    { HTTP_GET, "/api/v1/ca", AUTH_OPERATOR, VERB_READ, .handler = on_ca, .response = &ca_record,
+      .summary = "The fleet's CA certificate, to hand out." },
 };
 const size_t api_health_routes_n = ARRAY_SIZE(api_health_routes);

@@ -33,7 +33,8 @@ struct api {
     usec_t started_mono;
     const char *not_ready; /* static text or NULL */
     bool is_draining;
-    char listen_grpc[80], listen_ws[80], listen_http[80];
+    char listen_grpc[80], listen_ws[80], listen_http[80], listen_more[API_LISTEN_MORE][80];
+    size_t n_listen_more;
     uint32_t n_logins; /* hashings under way */
     struct {
         uint64_t http_by_class[6], rate_limited, parked_timeouts, ws_total, grpc_enroll[17], grpc_link[17],

@@ -102,7 +102,7 @@ static inline enum output_format cli_format(const struct cli *cli)
 }
 
 /* -- the rows, by file */
-extern const struct cmd cmd_status;
+extern const struct cmd cmd_status, cmd_ca;
 extern const struct cmd cmd_hosts, cmd_host, cmd_label, cmd_rename, cmd_link, cmd_forget;
 extern const struct cmd cmd_inventory;
 extern const struct cmd cmd_token_create, cmd_token_list, cmd_token_revoke;

@@ -1,4 +1,4 @@
-/* cli/cmd_status.c - the fleet in eight lines; and a copy of the database. */
+/* cli/cmd_status.c - the fleet in eight lines; its CA; and a copy of the database. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -60,6 +60,13 @@ static void write_status(const struct cli *cli, const struct node *root, struct 
     if (listen && listen->type == NODE_MAP) {
         line(out, "listens");
         for (const struct node *n = listen->child; n; n = n->next) {
+            if (n->type == NODE_LIST) { /* more_http: those of --http-listen */
+                for (const struct node *m = n->child; m; m = m->next) {
+                    buf_cstr(out, ", http ");
+                    safe(out, m->type == NODE_STR ? m->s : STR("?"));
+                }
+                continue;
+            }
             buf_cstr(out, n == listen->child ? "" : ", ");
             safe(out, n->key);
             buf_char(out, ' ');
@@ -97,6 +104,43 @@ const struct cmd cmd_status = {
     .usage = "",
     .summary = "show how the server and the fleet are",
     .run = status_run,
+};
+
+/* -- ca */
+
+static int ca_run(struct cli *cli, const void *options, const struct args *args)
+{
+    AUTO(arena_free) struct arena *a = arena_new(1 << 20);
+    AUTO(buf_done) struct buf out = BUF(64 << 10);
+    const struct node *root;
+    (void)options;
+    (void)args;
+    int rc = show_or_parse(cli, "GET", "/api/v1/ca", STR_NONE, a, &root);
+    if (!root)
+        return rc;
+    struct str pem = node_text(root, "ca_pem");
+    if (!str_starts(pem, STR("-----BEGIN CERTIFICATE-----")))
+        return cli_fail(cli, RC_FAILED, "server.reply", "the server's CA makes no sense");
+    if (cli_format(cli) != OUT_NAME) {
+        buf_cstr(&out, "# CA of ");
+        safe(&out, node_text(root, "fleet"));
+        buf_cstr(&out, ", pin ");
+    }
+    safe(&out, node_text(root, "pin"));
+    buf_char(&out, '\n');
+    if (cli_format(cli) != OUT_NAME)
+        (void)buf_str(&out, pem);
+    return show_text(cli, &out);
+}
+
+const struct cmd cmd_ca = {
+    .name = "ca",
+    .group = "Servers",
+    .usage = "",
+    .summary = "print the fleet's CA certificate (PEM), to hand out",
+    .details = "For browsers, curl --cacert and foreign agents that reach the server by a name of its certificate (musterd --tls-name adds "
+               "some). The line before it, which readers of PEM skip, has the pin; -o name prints the pin alone.",
+    .run = ca_run,
 };
 
 /* -- backup */

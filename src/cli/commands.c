@@ -71,6 +71,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_context_list,
     &cmd_context_use,
     &cmd_context_remove,
+    &cmd_ca,
     &cmd_backup,
     &cmd_completion,
     &cmd_help,

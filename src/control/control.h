@@ -24,6 +24,7 @@
 struct control;
 
 /* Zero in a duration, limit or rate means its default (in brackets). */
+enum { CONTROL_NAMES_MAX = 32 };
 struct control_conf {
     const struct clock *clock;
     struct store *store;              /* open; owned by the caller */
@@ -40,6 +41,8 @@ struct control_conf {
     struct admission_conf admission;  /* control/admission.h has the defaults */
     struct retention retention;
     bool is_dev;
+    const char *const *names;         /* the server's certificate has these names and addresses too; read by control_open() only */
+    size_t n_names;                   /* at most CONTROL_NAMES_MAX */
     /* Off-loop work (password hashing): @work on a pool thread, then @done on the loop. */
     void (*offload)(void *ctx, void (*work)(void *arg), void (*done)(void *arg), void *arg);
     void *offload_ctx;

@@ -2,7 +2,7 @@
  * is 0600). Loop thread.
  *
  * The CA is P-256 for ten years. The server's leaf is made anew at a start when less than a third of its year
- * is left: the pin is the CA's, so no agent notices. */
+ * is left, or when it is to have other names: the pin is the CA's, so no agent notices. */
 #include <unistd.h>
 
 #include "base/pki.h"
@@ -72,22 +72,41 @@ static bool leaf_is_good(const struct control *c, const char *uri)
            cert.not_after - now >= life / 3;
 }
 
+/* What it is called: NULL-terminated in @dns, one a line in @text. */
+static void names_of(const struct control *c, const char *host, const char *dns[4 + CONTROL_NAMES_MAX + 1], struct buf *text)
+{
+    size_t n = 0;
+    dns[n++] = "localhost";
+    dns[n++] = "127.0.0.1";
+    dns[n++] = "::1";
+    if (host[0] && strcmp(host, "localhost") != 0)
+        dns[n++] = host;
+    for (size_t i = 0; i < c->conf.n_names && i < CONTROL_NAMES_MAX; i++)
+        dns[n++] = c->conf.names[i];
+    dns[n] = NULL;
+    for (size_t i = 0; i < n; i++)
+        (void)buf_printf(text, "%s\n", dns[i]);
+}
+
 static int make_leaf(struct control *c, struct err *err)
 {
     char host[256] = "localhost";
-    AUTO_FREE char *uri = xasprintf("spiffe://%s/server", c->fleet);
+    const char *dns[4 + CONTROL_NAMES_MAX + 1];
+    AUTO_FREE char *uri = xasprintf("spiffe://%s/server", c->fleet), *names = NULL;
+    AUTO(buf_done) struct buf wanted = BUF(META_MAX);
     int r = meta_get(c, "server_key", &c->server_key_pem, err);
     if (r >= 0)
         r = meta_get(c, "server_cert", &c->server_cert_pem, err);
+    if (r >= 0)
+        r = meta_get(c, "server_names", &names, err);
     if (r < 0)
         return r;
-    if (leaf_is_good(c, uri))
-        return 0;
-
     if (gethostname(host, sizeof(host) - 1) < 0)
         host[0] = '\0';
-    const char *dns[] = { "localhost", "127.0.0.1", "::1", host[0] && strcmp(host, "localhost") ? host : NULL,
-                          NULL };
+    names_of(c, host, dns, &wanted);
+    if (leaf_is_good(c, uri) && names && str_is(buf_as_str(&wanted), names))
+        return 0;
+
     const struct pki_issue is = {
         .ca_cert_pem = c->ca_pem,
         .ca_key_pem = c->ca_key_pem,
@@ -106,6 +125,7 @@ static int make_leaf(struct control *c, struct err *err)
         return -EIO;
     store_put_meta(c->store, "server_key", str_of(c->server_key_pem));
     store_put_meta(c->store, "server_cert", str_of(c->server_cert_pem));
+    store_put_meta(c->store, "server_names", buf_as_str(&wanted));
     return 0;
 }
 

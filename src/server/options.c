@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/yaml.h"
+#include "control/control.h"
 
 static const struct name level_names[] = { { LOG_ERROR, "error" },
                                            { LOG_WARN, "warn" },
@@ -43,6 +44,9 @@ static const struct conf_row rows[] = {
       .group = "General", .help = "Certificate chain for HTTPS and WebSocket instead of the fleet's own." },
     { "tls-key", 0, CONF_STR, AT(tls_key), "MUSTER_TLS_KEY", .arg = "FILE", .flags = CONF_RELOAD,
       .group = "General", .help = "Its private key." },
+    { "tls-name", 0, CONF_LIST, AT(tls_names), "MUSTER_TLS_NAMES", .arg = "NAME", .group = "General",
+      .help = "One more name or address the server is reached by, for the fleet's own certificate; may be repeated. It always has "
+              "localhost and this machine's host name. A change makes a new certificate at the next start, of the same CA." },
     { "trusted-proxy", 0, CONF_LIST, AT(trusted_proxies), "MUSTER_TRUSTED_PROXIES", .arg = "ADDR",
       .flags = CONF_RELOAD, .group = "General",
       .help = "Address of a proxy whose X-Forwarded-For is believed; may be repeated." },
@@ -214,6 +218,34 @@ static int take_flags(struct conf *c, int argc, char **argv, const char **words,
     return outcome;
 }
 
+/* What can stand in a certificate: a host name (a first label "*" is a wildcard) or an address. */
+static bool is_tls_name(const char *name)
+{
+    struct in6_addr any;
+    size_t n = strlen(name);
+
+    if (inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1)
+        return true;
+    if (strncmp(name, "*.", 2) == 0)
+        name += 2;
+    for (const char *p = name; *p; p++)
+        if (!((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') && !(*p >= '0' && *p <= '9') && *p != '-' &&
+            (*p != '.' || p == name || p[1] == '.' || !p[1]))
+            return false;
+    return *name && n <= 253;
+}
+
+static int check_tls_names(const struct options *o, struct err *err)
+{
+    if (o->tls_names.n > CONTROL_NAMES_MAX)
+        return err_set(err, -EINVAL, "config.bad_value", "tls-name: more than %d names", CONTROL_NAMES_MAX);
+    for (size_t i = 0; i < o->tls_names.n; i++)
+        if (!is_tls_name(o->tls_names.v[i].value))
+            return err_set(err, -EINVAL, "config.bad_value", "tls-name: \"%s\" is neither a host name nor an address",
+                           o->tls_names.v[i].value);
+    return 0;
+}
+
 int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max,
                  size_t *ret_n, struct err *err)
 {
@@ -232,6 +264,8 @@ int options_load(struct conf *c, struct options *o, int argc, char **argv, const
         return r;
     if ((o->tls_cert != NULL) != (o->tls_key != NULL))
         return err_set(err, -EINVAL, "config.bad_value", "tls-cert and tls-key go together");
+    if ((r = check_tls_names(o, err)) < 0)
+        return r;
     struct listen_at at;
     for (size_t i = 0; i < o->http_listen.n; i++)
         if ((r = options_http_listen(o, i, &at, err)) < 0)

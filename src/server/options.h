@@ -10,6 +10,7 @@ struct options {
     bool dev;
     char *config, *state_dir, *listen;
     char *tls_cert, *tls_key;
+    struct conf_map tls_names;
     struct conf_map trusted_proxies;
     int log_level, log_format, log_rotation;
     char *log_file;

@@ -24,7 +24,7 @@ enum {
     DRAIN_US = 4 * 1000 * 1000, /* for agents and requests to leave; the database gets five more */
     HANG_UP_US = 1000 * 1000,   /* of that, for connections to be closed by the other side */
     PEM_MAX = 1 << 20,
-    HTTP_LISTEN_MAX = 16,
+    HTTP_LISTEN_MAX = API_LISTEN_MORE,
 };
 
 struct server {
@@ -48,6 +48,7 @@ struct server {
     struct health health;
     struct timer *tick;
     const char **proxies;
+    const char *names[CONTROL_NAMES_MAX]; /* of --tls-name */
     char *key_header; /* --grapheon-key-header in lower case */
     usec_t started, drain_until; /* monotonic */
     bool is_draining, is_hanging_up;
@@ -81,6 +82,8 @@ static void control_conf_of(const struct server *s, const struct options *o, str
 {
     struct server *self = (struct server *)(uintptr_t)s;
 
+    for (size_t i = 0; i < o->tls_names.n && i < CONTROL_NAMES_MAX; i++)
+        self->names[i] = o->tls_names.v[i].value;
     *ret = (struct control_conf){
         .clock = &clock_real,
         .store = s->store,
@@ -103,6 +106,8 @@ static void control_conf_of(const struct server *s, const struct options *o, str
         },
         .retention = { .keep = o->keep, .keep_audit = o->keep_audit, .quota_bytes = o->quota },
         .is_dev = o->dev,
+        .names = s->names,
+        .n_names = o->tls_names.n,
         .offload = offload,
         .offload_ctx = self,
     };
@@ -286,11 +291,9 @@ static int wire(struct server *s, struct err *err)
 }
 
 /* "127.0.0.1:8120", "[::1]:8120". */
-static void at_text(const struct server *s, const struct listener *li, char dst[80])
+static void at_text(const char *addr, const struct listener *li, char dst[80])
 {
-    bool is_v6 = strchr(s->at.addr, ':') != NULL;
-
-    (void)snprintf(dst, 80, is_v6 ? "[%s]:%u" : "%s:%u", s->at.addr, listener_port(li));
+    (void)snprintf(dst, 80, strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, listener_port(li));
 }
 
 /* -- events of the running server */
@@ -437,12 +440,17 @@ static void announce(struct server *s)
 {
     const struct control_identity *id = control_identity(s->control);
     struct fleet_counts n = { 0 };
-    char grpc[80], ws[80], http[80], url[96];
+    struct listen_at at;
+    char grpc[80], ws[80], http[80], more[80], url[96];
 
-    at_text(s, s->grpc, grpc);
-    at_text(s, s->ws, ws);
-    at_text(s, s->http, http);
+    at_text(s->at.addr, s->grpc, grpc);
+    at_text(s->at.addr, s->ws, ws);
+    at_text(s->at.addr, s->http, http);
     api_set_listen(s->api, grpc, ws, http);
+    for (size_t i = 0; i < s->n_more_http && options_http_listen(s->options, i, &at, NULL) == 0; i++) {
+        at_text(at.addr, s->more_http[i], more);
+        api_add_listen(s->api, more);
+    }
     api_set_not_ready(s->api, NULL);
     fleet_count(s->control, &n);
     (void)snprintf(url, sizeof(url), "%s://%s", s->at.is_loopback ? "http" : "https", http);

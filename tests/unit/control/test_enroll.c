@@ -324,6 +324,27 @@ static void the_fleet_keeps_its_identity_over_restarts(void **state)
     free(leaf);
 }
 
+static void other_names_make_another_leaf_of_the_same_ca(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = { "fleet.example", "10.9.8.7" };
+    char pin[80], *leaf = xstrdup(control_identity(f->c)->server_cert_pem);
+    snprintf(pin, sizeof(pin), "%s", control_identity(f->c)->pin_text);
+    f->conf.names = names;
+    f->conf.n_names = ARRAY_SIZE(names);
+    restart(f);
+    assert_string_not_equal(control_identity(f->c)->server_cert_pem, leaf);
+    assert_string_equal(control_identity(f->c)->pin_text, pin);
+    free(leaf);
+    leaf = xstrdup(control_identity(f->c)->server_cert_pem);
+    restart(f); /* the same names: the same leaf */
+    assert_string_equal(control_identity(f->c)->server_cert_pem, leaf);
+    f->conf.n_names = 1;
+    restart(f);
+    assert_string_not_equal(control_identity(f->c)->server_cert_pem, leaf);
+    free(leaf);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -343,6 +364,7 @@ int main(void)
         T(a_request_nobody_decides_expires_exactly_then),
         T(a_renewal_over_the_link_is_for_the_same_key_only),
         T(the_fleet_keeps_its_identity_over_restarts),
+        T(other_names_make_another_leaf_of_the_same_ca),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

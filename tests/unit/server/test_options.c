@@ -191,12 +191,36 @@ static void certificate_and_key_go_together(void **state)
     conf_done(&x.c);
 }
 
+static void a_name_for_the_certificate_is_a_host_name_or_an_address(void **state)
+{
+    static const char *const good[] = { "fleet.example.org", "*.example", "10.0.0.1", "2001:db8::1", "vm-1" };
+    static const char *const bad[] = { "*", "a..b", ".a", "a.", "a b", "a:b", "https://a", "*.*.a", "a_b" };
+    struct run x;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        LOAD(&x, "--tls-name", good[i], "--tls-name", "other");
+        if (x.r != CONF_OK)
+            fail_msg("%s: %s", good[i], x.err.text);
+        assert_int_equal(x.o.tls_names.n, 2);
+        assert_string_equal(x.o.tls_names.v[0].value, good[i]);
+        conf_done(&x.c);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        LOAD(&x, "--tls-name", bad[i]);
+        if (x.r != -EINVAL)
+            fail_msg("\"%s\" was taken", bad[i]);
+        conf_done(&x.c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_differ_by_mode),
         cmocka_unit_test(words_and_flags_may_stand_in_any_order),
         cmocka_unit_test(a_listen_address_is_taken_whole_or_refused),
+        cmocka_unit_test(a_name_for_the_certificate_is_a_host_name_or_an_address),
         cmocka_unit_test(development_mode_stays_on_this_machine),
         cmocka_unit_test(a_file_is_read_and_its_mistakes_are_named),
         cmocka_unit_test(the_guides_variables_are_taken),
