@@ -181,7 +181,8 @@ int api_error(int status, struct str body, struct err *err)
         safe_copy(node_text(error, "code"), slug, sizeof(slug));
         safe_copy(node_text(error, "message"), text, sizeof(text));
     }
-    if (!slug[0])
+    bool is_musterd = slug[0] != '\0';
+    if (!is_musterd)
         snprintf(slug, sizeof(slug), "http.%d", status);
     if (!text[0])
         snprintf(text, sizeof(text), "the server answered %d without saying why", status);
@@ -191,7 +192,8 @@ int api_error(int status, struct str body, struct err *err)
     /* host.offline travels as 409 but is about reaching, not about a clash */
     if (strcmp(slug, "host.offline") == 0)
         return RC_UNREACHABLE;
-    return rc_of_status(status);
+    /* Who does not speak our errors does not judge our command line either. */
+    return rc_of_status(status) == RC_USAGE && !is_musterd ? RC_FAILED : rc_of_status(status);
 }
 
 int api_transport_rc(const struct err *err)

@@ -93,8 +93,8 @@ int cli_fail(struct cli *cli, int rc, const char *slug, const char *fmt, ...)
 int cli_usage(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* "muster: sentence" on standard error. */
 void cli_note(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* What to do next about @slug, or NULL. */
-const char *cli_hint(const char *slug);
+/* What to do next about @e, or NULL: a constant, or written to @room. */
+const char *cli_hint(const struct err *e, char *room, size_t size);
 
 static inline enum output_format cli_format(const struct cli *cli)
 {

@@ -11,15 +11,17 @@
 struct hosts_opts {
     struct global_opts g;
     struct conf_map labels;
-    char *status, *selector;
+    char *selector;
+    int status;
 };
+static const struct name status_names[] = { { 0, "any" }, { 1, "ready" }, { 2, "busy" }, { 3, "stale" }, { 4, "disconnected" }, NAMES_END };
 static const struct conf_row hosts_rows[] = {
     { "label", 'l', CONF_LIST, offsetof(struct hosts_opts, labels), .arg = "K=V",
       .help = "only hosts with this label; several must all hold" },
     { "target", 't', CONF_STR, offsetof(struct hosts_opts, selector), .arg = "SELECTOR",
       .help = "only hosts that match: role=web,env!=test,name=web-*" },
-    { "status", 's', CONF_STR, offsetof(struct hosts_opts, status), .arg = "WORD",
-      .help = "only ready, busy, stale or disconnected ones" },
+    { "status", 's', CONF_ENUM, offsetof(struct hosts_opts, status), .value = "any", .names = status_names, .arg = "WORD",
+      .help = "only those that are so" },
 };
 
 static int hosts_run(struct cli *cli, const void *options, const struct args *args)
@@ -29,7 +31,8 @@ static int hosts_run(struct cli *cli, const void *options, const struct args *ar
     AUTO(buf_done) struct buf selector = BUF(8 << 10);
     (void)args;
     buf_cstr(&target, "/api/v1/agents");
-    api_query(&target, "status", str_of(o->status));
+    if (o->status)
+        api_query(&target, "status", str_of(name_of(status_names, o->status)));
     if (o->selector)
         buf_cstr(&selector, o->selector);
     for (size_t i = 0; i < o->labels.n; i++)
@@ -179,7 +182,8 @@ const struct cmd cmd_link = {
     .usage = "HOST OTHER",
     .summary = "say that two rows are one machine",
     .details = "OTHER, known through a foreign accent, goes; its names there, its keys and what was recorded under them move "
-               "to HOST. A host is never merged by its name or address: only you can know. A host with a key of its own "
+               "to HOST, inventory and its history included: where HOST has an agent of ours, as reported_addresses and so on beside what "
+               "that agent tells. A host is never merged by its name or address: only you can know. A host with a key of its own "
                "cannot be OTHER: link the other way round.",
     .min_args = 2,
     .max_args = 2,

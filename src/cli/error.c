@@ -36,6 +36,7 @@ void cli_note(const struct cli *cli, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+#define WRONG_PORT "Is that musterd, and its port for muster (8122, where agents use 8120)?"
 static const struct {
     const char *slug, *hint;
 } hints[] = {
@@ -56,7 +57,9 @@ static const struct {
     { "auth.required", "Log in with: muster login URL --pin sha256:HEX, or set MUSTER_TOKEN" },
     { "auth.bad_credential", "Log in again with: muster login" },
     { "auth.expired", "Log in again with: muster login" },
-    { "auth.denied", "It needs a higher role; an admin can give it: muster user role NAME operator" },
+    { "net.refused", "Is musterd running there? Its port for muster is 8122, where agents use 8120" },
+    { "tls.protocol", WRONG_PORT },
+    { "token.empty", "Leave --token and MUSTER_TOKEN_FILE out to use the context's own" },
     { "auth.disabled", "An admin can change that: muster user enable NAME" },
     { "rate.limited", "Wait a little and try again" },
     { "store.unavailable",
@@ -66,15 +69,38 @@ static const struct {
     { "server.cleartext", "Use https://, or a tunnel to its loopback address" },
     { "tls.pin", "If the server was set up anew, its pin is shown by muster status there. If not, somebody "
                  "is in between" },
-    { "tls.untrusted", "Give the right --pin or --ca" },
+    { "tls.untrusted", "Recognise the server by its CA: --pin sha256:HEX (muster status shows it there) or --ca FILE (muster ca prints it "
+                       "there)" },
+    { "tls.name", "Reach it by a name it has (musterd --tls-name NAME adds one), or recognise it by its CA alone: --pin sha256:HEX" },
     { "tls.clock", "Check the clocks of both machines" },
     { "password.bad", "Choose a longer one" },
 };
 
-const char *cli_hint(const char *slug)
+/* "ann is viewer here; host.revoke needs admin": who, and what it takes. */
+static bool read_denial(struct str text, struct str *ret_who, struct str *ret_role)
 {
+    static const char *const roles[] = { "viewer", "operator", "admin" };
+    ptrdiff_t who = str_find(text, STR(" is ")), needs = str_find(text, STR(" needs "));
+    if (who <= 0 || needs < who)
+        return false;
+    *ret_who = str_sub(text, 0, (size_t)who);
+    *ret_role = str_sub(text, (size_t)needs + 7, SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
+        if (str_is(*ret_role, roles[i]))
+            return true;
+    return false;
+}
+
+const char *cli_hint(const struct err *e, char *room, size_t size)
+{
+    struct str who, role;
+    if (strcmp(e->slug, "auth.denied") == 0 && read_denial(str_of(e->text), &who, &role)) {
+        snprintf(room, size, "An admin can give that role: muster user role %.*s %.*s; a token keeps the role it was made with",
+                 STR_FMT(who), STR_FMT(role));
+        return room;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
-        if (strcmp(hints[i].slug, slug) == 0)
+        if (strcmp(hints[i].slug, e->slug) == 0)
             return hints[i].hint;
-    return NULL;
+    return strncmp(e->slug, "http.", 5) == 0 ? WRONG_PORT : NULL;
 }

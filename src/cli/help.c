@@ -58,6 +58,47 @@ int help_verb(FILE *f, const struct cmd *cmd)
     return put(f, &b);
 }
 
+/* -- verbs of two words */
+
+/* What follows @group in @c's name, or NULL. */
+static const char *second_word(const struct cmd *c, const char *group)
+{
+    size_t n = strlen(group);
+    return strncmp(c->name, group, n) == 0 && c->name[n] == ' ' ? c->name + n + 1 : NULL;
+}
+
+bool help_is_group(const char *word)
+{
+    for (size_t i = 0; cmd_table[i]; i++)
+        if (second_word(cmd_table[i], word))
+            return true;
+    return false;
+}
+
+int help_group(FILE *f, const char *word)
+{
+    AUTO(buf_done) struct buf b = BUF(HELP_MAX);
+    const char *alone = NULL, *between = " ";
+    buf_printf(&b, "Usage: muster %s", word);
+    for (size_t i = 0; cmd_table[i]; i++) {
+        const struct cmd *c = cmd_table[i];
+        if (!second_word(c, word))
+            continue;
+        buf_printf(&b, "%s%s", between, second_word(c, word));
+        between = "|";
+        if (c->alias && strcmp(c->alias, word) == 0)
+            alone = c->name;
+    }
+    buf_cstr(&b, " [OPTION...] [ARG...]\n\n");
+    for (size_t i = 0; cmd_table[i]; i++)
+        if (second_word(cmd_table[i], word))
+            buf_printf(&b, "  %-*s %s\n", USAGE_COLUMN, cmd_table[i]->name, cmd_table[i]->summary);
+    if (alone)
+        buf_printf(&b, "\nmuster %s alone is muster %s.\n", word, alone);
+    buf_printf(&b, "%smuster help %s VERB tells more about one.\n", alone ? "" : "\n", word);
+    return put(f, &b);
+}
+
 /* -- manual page */
 
 static void roff(struct buf *b, const char *s)
@@ -199,12 +240,46 @@ const char *help_suggest(const char *word)
     return best;
 }
 
+const char *help_suggest_in(const char *group, const char *word)
+{
+    const char *best = NULL;
+    size_t least = 3;
+    for (size_t i = 0; cmd_table[i]; i++) {
+        const char *second = second_word(cmd_table[i], group);
+        size_t d = second ? distance(word, second) : least;
+        if (d < least) {
+            least = d;
+            best = second;
+        }
+    }
+    return best;
+}
+
+const char *help_suggest_option(const struct conf_row *rows, size_t n, const char *word)
+{
+    const char *best = NULL;
+    size_t least = 3;
+    if (strncmp(word, "--", 2) != 0)
+        return NULL; /* of a letter nothing can be guessed */
+    word += 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t d = rows[i].flags & CONF_HIDDEN ? least : distance(word, rows[i].name);
+        if (d < least) {
+            least = d;
+            best = rows[i].name;
+        }
+    }
+    return best;
+}
+
 static int help_run(struct cli *cli, const void *options, const struct args *args)
 {
     int words;
     (void)options;
     if (args->n == 0)
         return help_verbs(stdout);
+    if (args->n == 1 && help_is_group(args->v[0]))
+        return help_group(stdout, args->v[0]);
     const struct cmd *c = cmd_find(args->v, args->n, &words);
     if (!c)
         return cli_usage(cli, "there is no verb %s. All of them: muster help", args->v[0]);

@@ -14,7 +14,8 @@
 /* Nobody named a server, and the socket is not there or not for us: the usual first stumble. */
 static const char *local_hint(const struct cli *cli, int rc)
 {
-    if (!cli->target.is_default || (rc != RC_UNREACHABLE && rc != RC_DENIED))
+    bool is_connecting = str_starts(str_of(cli->err.slug), STR("net."));
+    if (!cli->target.is_default || !is_connecting || (rc != RC_UNREACHABLE && rc != RC_DENIED))
         return NULL;
     if (cli->err.code == -EACCES)
         return "The local socket is for root and the server's user: use sudo, or muster login URL --pin "
@@ -32,12 +33,13 @@ static void say_error(const struct cli *cli, int rc)
     bool is_usage = strcmp(e->slug, "usage") == 0;
     size_t n = strlen(e->text);
     bool ends = n && (e->text[n - 1] == '.' || e->text[n - 1] == '?');
+    char room[256];
     const char *hint = local_hint(cli, rc);
     if (!hint)
-        hint = cli_hint(e->slug);
+        hint = cli_hint(e, room, sizeof(room));
     fprintf(stderr, "muster: %s%s%s", is_usage ? "" : e->slug, is_usage ? "" : ": ", e->text);
     if (is_usage && cli->cmd)
-        fprintf(stderr, "%s Usage: muster %s %s", ends ? "" : ".", cli->cmd->name, cli->cmd->usage);
+        fprintf(stderr, "%s Usage: muster %s%s%s", ends ? "" : ".", cli->cmd->name, cli->cmd->usage[0] ? " " : "", cli->cmd->usage);
     else if (hint)
         fprintf(stderr, "%s %s", ends ? "" : ".", hint);
     fputc('\n', stderr);
@@ -66,6 +68,7 @@ static int find_verb(int argc, char **argv)
 
 struct parsed {
     struct conf_row *rows;
+    char *program;
     struct conf_table table;
     struct conf conf;
     void *options;
@@ -79,6 +82,7 @@ static void parsed_done(struct parsed *p)
         conf_done(&p->conf);
     free(p->options);
     free(p->rows);
+    free(p->program);
     free(p->args.v);
     vec_done(&p->argv);
 }
@@ -114,7 +118,8 @@ static int parse(struct parsed *p, const struct cmd *cmd, int argc, char **argv,
     size_t n_rows;
     p->rows = cmd_rows(cmd, &n_rows);
     size_t size = cmd && cmd->size ? cmd->size : sizeof(struct global_opts);
-    p->table = (struct conf_table){ .program = "muster",
+    p->program = cmd ? xasprintf("muster %s", cmd->name) : xstrdup("muster");
+    p->table = (struct conf_table){ .program = p->program,
                                     .synopsis = "VERB [OPTION...]",
                                     .summary = "control a fleet from the shell",
                                     .rows = p->rows,
@@ -162,14 +167,39 @@ static void cli_done(struct cli *cli)
     target_done(&cli->target);
 }
 
+/* "muster token crate": the group's own verb has no use for the word. */
+static int unknown_second_word(struct cli *cli, const char *group, const char *word)
+{
+    const char *near = help_suggest_in(group, word);
+    cli->cmd = NULL; /* the usage of the verb that stands for the group would mislead */
+    if (near)
+        return cli_usage(cli, "there is no verb %s %s; did you mean: %s %s? All of them: muster help %s", group, word, group, near, group);
+    return cli_usage(cli, "there is no verb %s %s. All of them: muster help %s", group, word, group);
+}
+
 static int unknown_verb(struct cli *cli, int argc, char **argv, int verb)
 {
     if (verb >= argc)
         return help_verbs(stderr), RC_USAGE;
+    if (help_is_group(argv[verb]) && verb + 1 < argc && argv[verb + 1][0] != '-')
+        return unknown_second_word(cli, argv[verb], argv[verb + 1]);
+    if (help_is_group(argv[verb]))
+        return help_group(stderr, argv[verb]), RC_USAGE;
     const char *two = help_suggest(argv[verb]);
     (void)cli_usage(cli, "there is no verb %s%s%s. All of them: muster help", argv[verb],
                     two ? "; did you mean: " : "", two ? two : "");
     return RC_USAGE;
+}
+
+/* The option table said no to a flag: its sentence names the help to read; the slug is of no use here. */
+static int bad_option(struct cli *cli, const struct parsed *p)
+{
+    struct err e = cli->err;
+    const char *near = strcmp(e.slug, "config.unknown_key") == 0
+                           ? help_suggest_option(p->rows, p->table.n_rows, e.path)
+                           : NULL;
+    return near ? cli_usage(cli, "there is no option %s; did you mean --%s? See %s --help", e.path, near, p->program)
+                : cli_usage(cli, "%s", e.text);
 }
 
 /* Everything after the verb was found; an error is left in cli->err. */
@@ -180,14 +210,19 @@ static int run(struct cli *cli, struct parsed *p, int argc, char **argv)
     cli->cmd = cmd;
     int outcome = parse(p, cmd, argc, argv, verb, n_words, &cli->err);
     if (outcome < 0)
-        return strncmp(cli->err.slug, "config.", 7) == 0 && p->args.v == NULL ? RC_CONFIG : RC_USAGE;
+        return p->args.v == NULL ? RC_CONFIG : bad_option(cli, p);
     cli_init(cli, p);
     if (outcome == CONF_VERSION)
         return printf("muster %s\n", MUSTER_VERSION) < 0 ? RC_FAILED : RC_OK;
+    bool is_group = verb < argc && n_words < 2 && help_is_group(argv[verb]);
+    if (outcome == CONF_HELP && is_group)
+        return help_group(stdout, argv[verb]);
     if (outcome == CONF_HELP)
         return cmd ? help_verb(stdout, cmd) : help_verbs(stdout);
     if (!cmd)
         return unknown_verb(cli, argc, argv, verb);
+    if (is_group && p->args.n > 0)
+        return unknown_second_word(cli, argv[verb], p->args.v[0]);
     int rc = check_words(cli, cmd, &p->args);
     return rc == RC_OK ? cmd->run(cli, p->options, &p->args) : rc;
 }

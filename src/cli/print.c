@@ -59,6 +59,12 @@ static bool is_number(enum field_type t)
     return t == FT_I32 || t == FT_U32 || t == FT_I64 || t == FT_U64 || t == FT_F64;
 }
 
+/* What a cell of this column mostly says: where all rows say it, the column tells nothing and is left out. */
+static const char *usual_of(const char *heading)
+{
+    return strcmp(heading, "DIALECT") == 0 ? "native" : "-";
+}
+
 static bool is_state_heading(const char *h)
 {
     return strcmp(h, "STATUS") == 0 || strcmp(h, "STATE") == 0 || strcmp(h, "OUTCOME") == 0;
@@ -131,7 +137,7 @@ static void add_cell(struct table *t, size_t i, struct buf *b)
     size_t width = utf8_columns(s);
     if (width > c->width)
         c->width = width;
-    c->has_value |= !str_is(s, "-");
+    c->has_value |= !str_is(s, "-") && !str_is(s, usual_of(c->heading));
     *vec_add(&t->cells) = str_dup(s);
 }
 

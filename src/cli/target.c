@@ -240,7 +240,11 @@ int target_resolve(struct target *t, const struct target_wish *w, struct context
     }
     if (w->ca_file && read_ca(t, w->ca_file, err) < 0)
         return -EINVAL;
-    if (w->token && *w->token) {
+    /* Somebody gave one, and it is empty: what filled it in failed. Nobody wants to be somebody else then. (An empty MUSTER_TOKEN counts
+     * as unset, like every variable.) */
+    if (w->token && !*w->token)
+        return err_set(err, -EINVAL, "token.empty", "the token given is empty");
+    if (w->token) {
         secret_free(t->token);
         t->token = xstrdup(w->token);
     }

@@ -70,7 +70,8 @@ struct target_wish {
     const char *server; /* --server or MUSTER_SERVER */
     bool server_is_flag;
     const char *context; /* --context */
-    const char *token, *pin, *ca_file;
+    const char *token; /* NULL: none was given; empty is refused ("token.empty") */
+    const char *pin, *ca_file;
 };
 /* Decides as said above. 0, or negative and @err ("context.unknown", "server.no_pin", "server.cleartext",
  * ...). */

@@ -42,11 +42,12 @@ static const struct field host_fields[] = {
     F_STR(struct host_view, ip_address, "ip_address", TEXT, SHOW("ADDRESS")),
     F_SUB(struct host_view, system, "system_info", &system_view_record, SHOW("SYSTEM")),
     F_MAP(struct host_view, labels, "labels", 1000, TEXT, SHOW("LABELS")),
+    F_STR(struct host_view, spoken, "", TEXT, MADE("DIALECT")),
     F_TIME(struct host_view, last_seen, "last_seen", SHOW("SEEN")),
     F_STR(struct host_view, id, "id", TEXT, WIDE("ID")),
     F_STR(struct host_view, hostname, "hostname", TEXT, WIDE("HOSTNAME")),
     F_STR(struct host_view, agent_version, "agent_version", TEXT, WIDE("AGENT")),
-    F_STR(struct host_view, dialect, "dialect", TEXT, WIDE("DIALECT")),
+    F_STR(struct host_view, dialect, "dialect", TEXT, NONE),
     F_STR_LIST(struct host_view, aliases, "aliases", 16, TEXT, WIDE("ALIASES")),
     F_STR(struct host_view, state, "state", TEXT, NONE),
     F_STR(struct host_view, presence, "presence", TEXT, NONE),
@@ -272,6 +273,18 @@ struct str view_command(struct arena *a, const struct str_list *argv, struct str
     return arena_str(a, buf_as_str(&b));
 }
 
+/* The dialect it came by, and those of its other names: each once. */
+static void finish_host(struct arena *a, struct host_view *h)
+{
+    h->spoken = h->dialect;
+    for (size_t i = 0; i < h->aliases.n; i++) {
+        struct str rest = h->aliases.v[i], word;
+        (void)str_cut(&rest, ':', &word);
+        if (str_find(h->spoken, word) < 0)
+            h->spoken = arena_printf(a, "%.*s+%.*s", STR_FMT(h->spoken), STR_FMT(word));
+    }
+}
+
 static void finish_token(struct arena *a, struct token_view *t)
 {
     t->left = t->uses
@@ -310,7 +323,9 @@ int view_read(struct cli *cli, struct arena *a, const struct record *rec, const 
     if (n->type != NODE_MAP || record_decode(rec, a, n, obj, &errs) < 0)
         return cli_fail(cli, RC_FAILED, "server.reply", "the server's %s makes no sense: %s %s", rec->name,
                         errs.n ? errs.v[0].path : "it", errs.n ? errs.v[0].text : "is no object");
-    if (rec == &token_view_record)
+    if (rec == &host_view_record)
+        finish_host(a, obj);
+    else if (rec == &token_view_record)
         finish_token(a, obj);
     else if (rec == &job_view_record)
         finish_job(a, obj);

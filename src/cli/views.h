@@ -26,6 +26,7 @@ struct host_view {
     struct str id, hostname, state, presence, dialect, fingerprint, agent_version, clone_suspected,
         approved_by;
     struct str_list aliases;
+    struct str spoken; /* made here: "native", "native+grapheon" */
     struct kv_list claimed_labels;
     struct metrics_view metrics;
     usec_t connected_at, certificate_expires_at, created_at, approved_at;

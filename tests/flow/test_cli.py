@@ -80,6 +80,14 @@ def test_hosts_is_a_table_for_people_and_json_for_scripts(mock, cli):
     assert "\x1b" not in wide
 
 
+def test_a_host_of_an_accent_shows_its_dialect(mock, cli):
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("edge", 2, dialect="sigma", aliases=["sigma:edge"]),
+                                                         agent("db-1", 3, aliases=["grapheon:0193", "grapheon:0194"])]}
+    rows = [line.split() for line in cli("hosts").stdout.splitlines()]
+    at = rows[0].index("DIALECT")
+    assert [r[at + 1] for r in rows[1:]] == ["native", "sigma", "native+grapheon"]  # the OS is two words
+
+
 def test_filters_travel_percent_encoded(mock, cli):
     mock.routes[("GET", "/api/v1/agents")] = {"agents": []}
     r = cli("hosts", "-l", "role=web", "-l", "a=b c", "--status", "ready")
@@ -114,8 +122,9 @@ def test_status_says_pin_and_pending(mock, cli):
     mock.routes[("GET", "/api/v1/status")] = {
         "version": "0.1.0", "fleet": "f1", "uptime_seconds": 61, "hosts": {"total": 3, "ready": 2, "busy": 0, "stale": 0, "disconnected": 1,
         "pending": 4}, "jobs": {"open": 1}, "store": {"healthy": True, "reason": None, "db_bytes": 4096}, "heartbeat_seconds": 10,
-        "pin": "sha256:" + "cd" * 32, "listen": {"grpc": 8120, "ws": 8121, "http": 8122}, "dev": True}
+        "pin": "sha256:" + "cd" * 32, "listen": {"grpc": 8120, "ws": 8121, "http": 8122, "more_http": ["0.0.0.0:3000", "[::]:80"]}, "dev": True}
     out = cli("status").stdout
+    assert "http 8122, http 0.0.0.0:3000, http [::]:80\n" in out
     assert "sha256:" + "cd" * 32 in out and "4 pending" in out and "2 ready" in out and "4.0 KiB" in out and "http 8122" in out
 
 
@@ -133,11 +142,58 @@ def test_refusals_become_exit_codes_and_say_what_to_do(mock, cli, status, code, 
         assert r.stderr == "muster: host.unknown: no host named web-9. List them with: muster hosts\n"
 
 
+@pytest.mark.parametrize("role", ["operator", "admin"])
+def test_a_denial_names_the_role_it_takes(mock, cli, role):
+    mock.routes[("GET", "/api/v1/agents/web-9")] = lambda h, r: h.error(403, "auth.denied", f"ann is viewer here; host.revoke needs {role}")
+    assert cli("host", "web-9").stderr.endswith(f"An admin can give that role: muster user role ann {role}; a token keeps the role it was made with\n")
+
+
 def test_a_server_that_is_not_there_is_exit_6(cli, home):
     r = cli("hosts", server="http://127.0.0.1:1")
     assert r.returncode == 6 and r.stderr.count("\n") == 1
+    assert "cannot connect to 127.0.0.1 port 1: Connection refused. Is musterd running there?" in r.stderr
     r = cli("hosts", server=f"unix:{home}/none.sock")
-    assert r.returncode == 6
+    assert r.returncode == 6 and f"cannot connect to the socket {home}/none.sock: No such file" in r.stderr and "port" not in r.stderr
+
+
+def test_a_port_that_is_not_ours_is_told(mock, cli):
+    mock.routes[("GET", "/api/v1/agents")] = lambda h, r: h.reply(400, b"")
+    r = cli("hosts")
+    assert r.returncode == 1 and "http.400" in r.stderr and "8122" in r.stderr
+
+
+def test_an_empty_token_is_nobodys_wish_to_be_somebody_else(mock, cli, home):
+    """An empty variable is unset, as everywhere; an empty flag or file is a script whose secret did not come."""
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": []}
+    assert cli("hosts", env={"MUSTER_TOKEN": ""}).returncode == 0
+    (home / "empty").write_text("")
+    for args, env in ((["--token", ""], {}), ([], {"MUSTER_TOKEN_FILE": str(home / "empty")})):
+        r = cli("hosts", *args, env=env)
+        assert r.returncode == 78 and "token.empty" in r.stderr, r
+
+
+def test_words_that_are_wrong_are_answered_with_those_there_are(cli):
+    assert "did you mean --status? See muster hosts --help" in cli("hosts", "--sttus", "ready").stderr
+    assert "there is no option -z; see muster hosts --help" in cli("hosts", "-z").stderr
+    r = cli("hosts", "--status", "gone")
+    assert r.returncode == 2 and "ready, busy, stale, disconnected" in r.stderr
+    assert "did you mean: token create?" in cli("token", "crate").stderr
+    r = cli("token", "nonsense")
+    assert r.returncode == 2 and r.stderr == "muster: there is no verb token nonsense. All of them: muster help token\n"
+    assert cli("user", "list", "x").stderr.endswith("Usage: muster user list\n")
+
+
+@pytest.mark.parametrize("group,verbs", [("user", 6), ("token", 3), ("api-token", 3), ("context", 3)])
+def test_help_knows_groups_of_verbs(cli, group, verbs):
+    out = cli("help", group).stdout
+    assert len(re.findall(rf"^  {group} \S+ +\w", out, re.M)) == verbs and f"Usage: muster {group} " in out
+    assert cli(group, "--help").stdout == out
+    assert cli("help", group, re.search(rf"^  {group} (\S+)", out, re.M).group(1)).returncode == 0
+
+
+def test_a_group_alone_is_its_list_or_its_help(cli):
+    r = cli("user")
+    assert r.returncode == 2 and "user passwd" in r.stderr and r.stdout == ""
 
 
 @pytest.mark.parametrize("args", [["no-such-verb"], ["host"], ["host", "a", "b"], ["run", "web-1", "uptime"], ["run", "--", "true"],
@@ -750,6 +806,30 @@ def test_login_by_the_pin_status_shows_works_and_logout_ends_it(pair):
     r = s.cli("--server", url, "--pin", pin, "hosts", env={**plain, "MUSTER_TOKEN": token})
     assert r.returncode == 5, r
     assert s.cli("login", url, "--pin", "sha256:" + "0" * 64, "--user", "ann", input="x\n", env=plain).returncode == 5
+
+
+@real
+def test_a_name_of_the_certificate_validates_with_the_ca_that_is_handed_out(fleet, tmp):
+    s = fleet.server(args=["--tls-name", "fleet.test", "--tls-name", "127.0.0.9", "--http-listen", "127.0.0.1:0"])
+    listens = re.search(r"^listens +(.*)$", s.cli("status", check=0).stdout, re.M).group(1)
+    assert listens.startswith(f"grpc 127.0.0.1:{s.base}, ") and re.search(r", http 127\.0\.0\.1:[1-9]\d*, http 127\.0\.0\.1:[1-9]\d*$", listens)
+    out, pin = s.cli("ca", check=0).stdout, s.cli("ca", "-o", "name", check=0).stdout.strip()
+    assert out.splitlines()[0].endswith(pin) and s.cli("--json", "status", check=0).stdout.count(pin) == 1
+    ca = tmp / "ca.pem"
+    ca.write_text(out)
+
+    def curl(name):
+        return subprocess.run(["curl", "-s", "--noproxy", "*", "--cacert", ca, "--resolve", f"{name}:{s.base + 2}:127.0.0.1", f"https://{name}:{s.base + 2}/healthz"],
+                              capture_output=True, text=True, timeout=20)
+    assert curl("fleet.test").stdout == "ok" and curl("localhost").stdout == "ok"
+    assert curl("other.test").returncode == 60
+    r = s.cli("--server", f"https://127.0.0.1:{s.base + 2}", "--ca", ca, "hosts", env={"MUSTER_TOKEN": s.cli("api-token", "create", "x", check=0).stdout.strip()})
+    assert r.returncode == 0, r
+    other = tmp / "other.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null", "-out", other, "-subj", "/CN=x"],
+                   check=True, capture_output=True)
+    r = s.cli("--server", f"https://127.0.0.1:{s.base + 2}", "--ca", other, "hosts")
+    assert r.returncode == 5 and "tls.untrusted" in r.stderr and "--pin" in r.stderr and "--ca FILE" in r.stderr
 
 
 @real

@@ -85,8 +85,28 @@ static void a_misspelt_verb_suggests_the_near_one(void **state)
 static void every_hint_is_for_a_slug_and_unknown_slugs_have_none(void **state)
 {
     (void)state;
-    assert_non_null(cli_hint("host.unknown"));
-    assert_null(cli_hint("no.such.slug"));
+    static const struct {
+        const char *slug, *text, *want; /* want: in the hint; NULL: there is none */
+    } rows[] = {
+        { "host.unknown", "no host named x", "muster hosts" },
+        { "no.such.slug", "x", NULL },
+        { "http.400", "x", "8122" },
+        { "auth.denied", "ann is viewer here; run needs operator", "muster user role ann operator;" },
+        { "auth.denied", "ann is operator here; host.revoke needs admin", "muster user role ann admin;" },
+        { "auth.denied", "ann is viewer here; run needs luck", NULL },
+        { "auth.denied", " is needs ", NULL },
+        { "auth.denied", "this is done over the server's local socket only", NULL },
+    };
+    char room[256];
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err e = { 0 };
+        err_set(&e, 0, rows[i].slug, "%s", rows[i].text);
+        const char *hint = cli_hint(&e, room, sizeof(room));
+        if (!rows[i].want)
+            assert_null(hint);
+        else
+            assert_non_null(strstr(hint, rows[i].want));
+    }
 }
 
 int main(void)
