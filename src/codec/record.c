@@ -131,12 +131,14 @@ static int to_whole(const struct node *n, bool is_text_ok, struct whole *ret)
     return r;
 }
 
-static bool bad_range(struct walk *w, const struct place *at, const struct field *f)
+static bool bad_range(struct walk *w, const struct place *at, const struct field *f, bool is_below)
 {
+    const char *what = is_below ? "is too small" : "is too large";
+
     if (f->min_value || f->max_value)
-        return bad(w, at, "field.range", "must be between %lld and %lld", (long long)f->min_value,
+        return bad(w, at, "field.range", "%s: must be between %lld and %lld", what, (long long)f->min_value,
                    (long long)f->max_value);
-    return bad(w, at, "field.range", "is out of range");
+    return bad(w, at, "field.range", "%s", what);
 }
 
 /* True if @v is within the field's own limits and [@low, @high] of its type. */
@@ -158,11 +160,13 @@ static bool get_whole(struct walk *w, const struct place *at, const struct field
                       int64_t low, uint64_t high, struct whole *ret)
 {
     bool is_wide = f->type == FT_I64 || f->type == FT_U64;
+    *ret = (struct whole){ 0 };
     int r = to_whole(n, is_wide, ret);
     if (r == -EINVAL)
         return bad_type(w, at, "a whole number");
     if (r < 0 || !in_range(f, *ret, low, high))
-        return bad_range(w, at, f);
+        return bad_range(w, at, f,
+                         ret->is_negative || (r == 0 && f->min_value > 0 && ret->magnitude < (uint64_t)f->min_value));
     return true;
 }
 
@@ -182,7 +186,7 @@ static bool get_f64(struct walk *w, const struct place *at, const struct field *
     else if (n->type != NODE_STR || !n->is_bare || str_to_f64(n->s, &v) < 0)
         return bad_type(w, at, "a number");
     if ((f->min_value || f->max_value) && (v < (double)f->min_value || v > (double)f->max_value))
-        return bad_range(w, at, f);
+        return bad_range(w, at, f, v < (double)f->min_value);
     *ret = v;
     return true;
 }

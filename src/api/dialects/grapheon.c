@@ -35,6 +35,7 @@ static const char *type_of(const char *slug, const char *text)
         { "field.required", "", "missing" },
         { "field.too_long", "", "string_too_long" },
         { "field.too_short", "", "string_too_short" },
+        { "field.range", "too small", "greater_than_equal" },
         { "field.range", "", "less_than_equal" },
         { "field.type", "string", "string_type" },
         { "field.type", "number", "int_type" },
