@@ -107,13 +107,11 @@ static void on_reply(void *ctx, uint64_t call, struct str msg)
         enroll_answer(e, ENROLL_APPROVED);
         return;
     case MUSTER__V1__ENROLL_STATE__ENROLL_STATE_REJECTED:
-        (void)err_set(&e->res.err, -EACCES, "host.rejected", "the server's operator rejected this host%s%s", r->message[0] ? ": " : "",
-                      r->message);
+        (void)err_set(&e->res.err, -EACCES, "host.rejected", "%s", r->message[0] ? r->message : "an operator rejected this host");
         enroll_answer(e, ENROLL_REJECTED);
         return;
     case MUSTER__V1__ENROLL_STATE__ENROLL_STATE_REVOKED:
-        (void)err_set(&e->res.err, -EACCES, "host.revoked", "this host was revoked on the server%s%s", r->message[0] ? ": " : "",
-                      r->message);
+        (void)err_set(&e->res.err, -EACCES, "host.revoked", "%s", r->message[0] ? r->message : "an operator revoked this host");
         enroll_answer(e, ENROLL_REVOKED);
         return;
     default:

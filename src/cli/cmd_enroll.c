@@ -156,7 +156,7 @@ static const struct conf_row approve_rows[] = {
     { "name", 0, CONF_STR, O(name), .arg = "NAME", .help = "call it this (one host only)" },
 };
 static const struct conf_row reason_rows[] = {
-    { "reason", 0, CONF_STR, O(reason), .arg = "TEXT", .help = "why, for the audit log" },
+    { "reason", 0, CONF_STR, O(reason), .arg = "TEXT", .help = "why: for the audit log, and for the host to say" },
 };
 #undef O
 

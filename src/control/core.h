@@ -97,6 +97,7 @@ struct host {
     struct kv_list *labels;                /* operator's; never NULL */
     const char *decided_by;                /* interned; NULL: nobody */
     char *clone_note, *peer, *cert_serial; /* NULL: none */
+    char *decided_why;                     /* an operator's words, for the host to hear; NULL: none */
     usec_t created_at, decided_at, cert_not_after;
     usec_t last_seen, last_beat; /* wall */
     usec_t seen_mono, saved_mono, grace_mono;

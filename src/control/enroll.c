@@ -7,7 +7,7 @@
 
 #include "control/noun.h"
 
-enum { RETRY_FIRST_S = 5, RETRY_MAX_S = 60 };
+enum { RETRY_FIRST_S = 5, RETRY_MAX_S = 60, REASON_MAX = 256 };
 
 /* -- refusals */
 static int refuse(struct control *c, const struct enroll_request *rq, int r, const struct err *err)
@@ -71,8 +71,26 @@ void enroll__decide(struct control *c, struct host *h, enum host_state to, const
     h->decided_at = control__wall(c);
     intern__put(c, h->decided_by);
     h->decided_by = intern__get(c, str_of(by));
+    free(TAKE(h->decided_why));
     host__timer(c, h);
     noun__host_decided(c, h->id);
+}
+
+static void set_why(struct control *c, struct host *h, struct str reason)
+{
+    arena_reset(c->scratch);
+    h->decided_why = text__dup_or_null(text__clean(c->scratch, reason, REASON_MAX));
+}
+
+/* What the host hears of it: why, not who: an operator's name is nobody's business out there. */
+struct turned_away {
+    char text[REASON_MAX + 64];
+};
+static const char *turned_away(const struct host *h, struct turned_away *room)
+{
+    snprintf(room->text, sizeof(room->text), "an operator %s this host%s%s", h->state == HOST_REJECTED ? "rejected" : "revoked",
+             h->decided_why ? ": " : "", h->decided_why ? h->decided_why : "");
+    return room->text;
 }
 
 static void set_labels(struct control *c, struct host *h, const struct kv_list *labels)
@@ -168,6 +186,7 @@ static int ask_again(struct control *c, const struct enroll_request *rq, struct 
 static int answer(struct control *c, const struct enroll_request *rq, struct host *h,
                   struct enroll_answer *ret, struct err *err)
 {
+    struct turned_away why;
     ret->state = (enum host_state)h->state;
     memcpy(ret->host_uuid, h->uuid, sizeof(ret->host_uuid));
     switch (ret->state) {
@@ -179,10 +198,9 @@ static int answer(struct control *c, const struct enroll_request *rq, struct hos
         return 0;
     }
     case HOST_REJECTED:
-        ret->message = "an operator rejected this host";
-        return 0;
     case HOST_REVOKED:
-        ret->message = "an operator revoked this host";
+        arena_reset(c->scratch);
+        ret->message = arena_str(c->scratch, str_of(turned_away(h, &why))).ptr;
         return 0;
     case HOST_APPROVED:
         break;
@@ -322,6 +340,7 @@ int enroll_reject(struct control *c, const struct principal *p, struct str host,
     if (!h)
         return r;
     enroll__decide(c, h, to, p->name);
+    set_why(c, h, reason);
     host__put(c, h);
     details_str(details_str(&d, "name", str_of(h->name)), "reason", reason);
     audit__ok(c, p, VERB_HOST_REJECT, str_of(h->uuid), &d);
@@ -335,11 +354,13 @@ int enroll_revoke(struct control *c, const struct principal *p, struct str host,
     int r;
     enum host_state to;
     struct details d = { 0 };
+    struct turned_away why;
     struct task *t, *next;
     struct host *h = begin(c, p, VERB_HOST_REVOKE, ENROLL_REVOKE, host, &to, &r, err);
     if (!h)
         return r;
     enroll__decide(c, h, to, p->name);
+    set_why(c, h, reason);
     host__put(c, h);
     DL_FOREACH_SAFE(h->tasks, t, next)
     task__input(c, t, TASK_IN_HOST_GONE, "the host was revoked");
@@ -348,6 +369,6 @@ int enroll_revoke(struct control *c, const struct principal *p, struct str host,
     event__host(c, to == HOST_REVOKED ? "host.revoked" : "host.rejected", h,
                 details_str(&d, "by", str_of(p->name)));
     if (h->link)
-        link__cut(c, h->link, "host.revoked", "an operator revoked this host", true);
+        link__cut(c, h->link, "host.revoked", turned_away(h, &why), true);
     return 0;
 }

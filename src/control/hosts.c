@@ -157,6 +157,7 @@ void host__put(struct control *c, const struct host *h)
         .created_at = h->created_at,
         .decided_at = h->decided_at,
         .decided_by = str_of(h->decided_by),
+        .decided_why = str_of(h->decided_why),
         .cert_serial = str_of(h->cert_serial),
         .cert_not_after = h->cert_not_after,
         .token_id = h->token_id,
@@ -184,6 +185,7 @@ static void load_one(void *ctx, const struct host_row *r, const struct seen_row 
     h->created_at = r->created_at;
     h->decided_at = r->decided_at;
     h->decided_by = r->decided_by.len ? intern__get(c, r->decided_by) : NULL;
+    h->decided_why = text__dup_or_null(r->decided_why);
     h->cert_serial = text__dup_or_null(r->cert_serial);
     h->cert_not_after = r->cert_not_after;
     h->token_id = r->token_id;
@@ -239,6 +241,7 @@ static void host_free(struct control *c, struct host *h)
     free(h->labels);
     free(h->name);
     intern__put(c, h->decided_by);
+    free(h->decided_why);
     free(h->clone_note);
     free(h->peer);
     free(h->cert_serial);

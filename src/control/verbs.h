@@ -63,12 +63,13 @@ struct enroll_answer {
     char host_uuid[37];
     const char *certificate_pem, *ca_pem; /* lent; only when approved */
     usec_t retry_after;
-    const char *message;
+    const char *message; /* lent */
 };
 /* 0 and *@ret (park the reply); -EACCES token.*, -EINVAL csr.bad, -EBUSY enroll.rate_limited / enroll.full (*@ret->retry_after set). */
 int enroll_ask(struct control *c, const struct enroll_request *rq, struct enroll_answer *ret, struct err *err);
 int enroll_approve(struct control *c, const struct principal *p, struct str host, bool accept_labels, struct str name,
                    struct err *err);
+/* @reason may be empty; audited, and told to the host when it asks (256 bytes of it). */
 int enroll_reject(struct control *c, const struct principal *p, struct str host, struct str reason, struct err *err);
 int enroll_revoke(struct control *c, const struct principal *p, struct str host, struct str reason, struct err *err);
 /* Install tokens. */

@@ -14,7 +14,7 @@ struct put_host {
 #define HOST_COLS                                                                                            \
     "id, uuid, state, name, fingerprint, dialect, hostname, machine_id, os, kernel, arch, agent_version,"    \
     " addresses, claimed_json, cpu_cores, memory_bytes, disk_bytes, labels_json, csr_pem, created_at,"       \
-    " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note"
+    " decided_at, decided_by, cert_serial, cert_not_after, token_id, clone_note, decided_why"
 
 static int put_host(struct writer *w, const void *args)
 {
@@ -25,7 +25,7 @@ static int put_host(struct writer *w, const void *args)
     return db_run(
         w->db,
         "INSERT INTO host (" HOST_COLS ")"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET"
         " uuid = excluded.uuid, state = excluded.state, name = excluded.name,"
         " fingerprint = excluded.fingerprint, dialect = excluded.dialect, hostname = excluded.hostname,"
@@ -36,14 +36,14 @@ static int put_host(struct writer *w, const void *args)
         " labels_json = excluded.labels_json, csr_pem = excluded.csr_pem, created_at = excluded.created_at,"
         " decided_at = excluded.decided_at, decided_by = excluded.decided_by,"
         " cert_serial = excluded.cert_serial, cert_not_after = excluded.cert_not_after,"
-        " token_id = excluded.token_id, clone_note = excluded.clone_note",
+        " token_id = excluded.token_id, clone_note = excluded.clone_note, decided_why = excluded.decided_why",
         VALS(V_INT(h->id), V_TEXT(str_of(h->uuid)), V_INT(h->state), V_TEXT(h->name),
              V_BLOB(str_bytes(h->fingerprint, SHA256_LEN)), V_TEXT(h->dialect), V_TEXT(c->hostname),
              V_TEXT(c->machine_id), V_TEXT(c->os), V_TEXT(c->kernel), V_TEXT(c->arch),
              V_TEXT(c->agent_version), V_TEXT(p->addresses), V_TEXT(p->claimed_json), V_INT(c->cpu_cores),
              V_INT(c->memory_bytes), V_INT(c->disk_bytes), V_TEXT(p->labels_json), V_TEXT(h->csr_pem),
              V_INT(h->created_at), V_INT(h->decided_at), V_TEXT(h->decided_by), V_TEXT(h->cert_serial),
-             V_INT(h->cert_not_after), V_INT(h->token_id), V_TEXT(h->clone_note)));
+             V_INT(h->cert_not_after), V_INT(h->token_id), V_TEXT(h->clone_note), V_TEXT(h->decided_why)));
 }
 
 static int del_host(struct writer *w, const void *args)
@@ -105,6 +105,7 @@ void store_put_host(struct store *s, const struct host_row *h)
     p->h.dialect = store__keep(s, h->dialect);
     p->h.csr_pem = store__keep(s, h->csr_pem);
     p->h.decided_by = store__keep(s, h->decided_by);
+    p->h.decided_why = store__keep(s, h->decided_why);
     p->h.cert_serial = store__keep(s, h->cert_serial);
     p->h.clone_note = store__keep(s, h->clone_note);
 }
@@ -166,13 +167,14 @@ static void host_from_row(struct rows *r, struct arena *a, struct host_row *h, s
         .cert_not_after = col_u64(r, 23),
         .token_id = col_u64(r, 24),
         .clone_note = col_str(r, 25),
+        .decided_why = col_str(r, 26),
     };
     (void)str_copy(col_str(r, 1), h->uuid, sizeof(h->uuid));
     col_copy(r, 4, h->fingerprint, SHA256_LEN);
     col_lines(r, 12, a, &h->claims.addresses);
     col_map(r, 13, a, &h->claims.labels);
     col_map(r, 17, a, &h->labels);
-    *seen = (struct seen_row){ h->id, col_u64(r, 26), col_u64(r, 27), col_u64(r, 28) };
+    *seen = (struct seen_row){ h->id, col_u64(r, 27), col_u64(r, 28), col_u64(r, 29) };
 }
 
 int store_load_hosts(struct store *s,

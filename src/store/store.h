@@ -83,7 +83,7 @@ struct host_row {
     struct kv_list labels;           /* operator's; column labels_json, an object of strings */
     struct str csr_pem;
     usec_t created_at, decided_at;
-    struct str decided_by;
+    struct str decided_by, decided_why; /* why: empty, or an operator's words, for the host to hear */
     struct str cert_serial;
     usec_t cert_not_after;
     uint64_t token_id;               /* install token used; 0 */

@@ -324,6 +324,32 @@ static void the_fleet_keeps_its_identity_over_restarts(void **state)
     free(leaf);
 }
 
+static void the_host_hears_why_it_was_turned_away_over_restarts(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_new("web"), *in = sim_ready(f, "db");
+    char line[96];
+    assert_int_equal(sim_enroll(f, m, NULL), 0);
+    assert_int_equal(enroll_reject(f->c, &f->admin, str_of(m->uuid), STR("not\x1bours"), &f->err), 0);
+    assert_int_equal(enroll_revoke(f->c, &f->admin, str_of(in->uuid), STR("sold"), &f->err), 0);
+    settle(f);
+    snprintf(line, sizeof(line), "%llu goodbye host.revoked forever", (unsigned long long)in->link);
+    assert_sent(f, line);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sim_enroll(f, m, NULL), 0);
+        assert_string_equal(m->answer.message, "an operator rejected this host: not?ours");
+        assert_int_equal(sim_enroll(f, in, NULL), 0);
+        assert_string_equal(in->answer.message, "an operator revoked this host: sold");
+        restart(f);
+    }
+    assert_int_equal(enroll_approve(f->c, &f->admin, str_of(m->uuid), false, STR_NONE, &f->err), 0);
+    assert_int_equal(enroll_revoke(f->c, &f->admin, str_of(m->uuid), STR_NONE, &f->err), 0);
+    assert_int_equal(sim_enroll(f, m, NULL), 0);
+    assert_string_equal(m->answer.message, "an operator revoked this host"); /* the old reason went with the old decision */
+    sim_free(m);
+    sim_free(in);
+}
+
 static void other_names_make_another_leaf_of_the_same_ca(void **state)
 {
     struct fixture *f = *state;
@@ -364,6 +390,7 @@ int main(void)
         T(a_request_nobody_decides_expires_exactly_then),
         T(a_renewal_over_the_link_is_for_the_same_key_only),
         T(the_fleet_keeps_its_identity_over_restarts),
+        T(the_host_hears_why_it_was_turned_away_over_restarts),
         T(other_names_make_another_leaf_of_the_same_ca),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@ static struct host_row host(uint64_t id)
         .created_at = 11,
         .decided_at = 12,
         .decided_by = STR("alice"),
+        .decided_why = STR("not ours"),
         .cert_serial = STR("0a"),
         .cert_not_after = USEC_NEVER,
         .token_id = 3,
@@ -73,6 +74,7 @@ static void check_host(void *ctx, const struct host_row *h, const struct seen_ro
     assert_int_equal(h->created_at, 11);
     assert_int_equal(h->decided_at, 12);
     assert_str(h->decided_by, "alice");
+    assert_str(h->decided_why, "not ours");
     assert_str(h->cert_serial, "0a");
     assert_true(h->cert_not_after == USEC_NEVER);
     assert_int_equal(h->token_id, 3);

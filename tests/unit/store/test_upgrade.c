@@ -40,6 +40,7 @@ static void on_host(void *ctx, const struct host_row *h, const struct seen_row *
     ++*(int *)ctx;
     assert_str(h->name, "web");
     assert_int_equal(h->claims.cpu_cores, 4);
+    assert_str(h->decided_why, "");
     assert_int_equal(seen->spool_epoch, 2);
     assert_int_equal(seen->acked_seq, 3);
     assert_int_equal(seen->last_seen, 30);
