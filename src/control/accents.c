@@ -148,6 +148,18 @@ bool accent__is_all(const struct host *h, const char *dialect, struct str extern
            str_eq(external_of(a), external_id);
 }
 
+/* The agent that said how it is may be gone: then the newest of the others does. */
+static void find_voice(struct control *c, struct host *h)
+{
+    const char *old = h->dialect;
+    for (const struct alias_entry *a = h->accent->aliases; a; a = a->next)
+        if (strcmp(a->dialect, old) == 0)
+            return;
+    h->dialect = intern__get(c, str_of(h->accent->aliases->dialect));
+    intern__put(c, old);
+    host__put(c, h);
+}
+
 void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id)
 {
     struct alias_entry *gone = find(c, str_of(dialect), external_id);
@@ -161,6 +173,8 @@ void accent__part(struct control *c, struct host *h, const char *dialect, struct
     alias_free(c, gone);
     if (!h->accent->aliases)
         accent_free(c, h);
+    else if (strcmp(h->dialect, "native") != 0)
+        find_voice(c, h);
     host__timer(c, h);
 }
 
@@ -278,11 +292,12 @@ static struct host *make_host(struct control *c, const struct sighting *s, const
     return h;
 }
 
-/* It is there already: what it says of itself now. */
+/* It is there already: what it says of itself now. Of a linked host the one that was there first says how it is, or each of two agents
+ * would write over the other. */
 static void meet_again(struct control *c, const struct sighting *s, struct alias_entry *a)
 {
     struct host *h = a->host;
-    bool is_changed = host__take_claims(c, h, &s->claims), is_alias_changed = take_every(h, s->every);
+    bool is_changed = strcmp(h->dialect, s->dialect) == 0 && host__take_claims(c, h, &s->claims), is_alias_changed = take_every(h, s->every);
     usec_t now = control__wall(c);
     take_peer(h, s->peer_addr);
     if (h->state == HOST_PENDING && s->approved_by) {

@@ -484,6 +484,7 @@ static void linking_moves_the_names_and_forgets_the_other_row(void **state)
         assert_int_equal(seen(f, id), 0);
         host_of(f, m, &v);
         assert_true(str_is(v.dialect, "native"));
+        assert_true(str_is(v.claims.hostname, "web-1")); /* its own agent says how it is */
         restart(f);
     }
     sim_free(m);

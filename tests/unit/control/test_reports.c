@@ -326,6 +326,32 @@ static void forgetting_a_linked_agent_keeps_the_host(void **state)
     sim_free(m);
 }
 
+static void a_host_that_lost_its_first_name_goes_by_the_next(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    const uint64_t host = view(f, a.reporter_id).host_id;
+    const struct sighting s = {
+        .dialect = "sigma", .external_id = STR("s1"), .claims = { .hostname = STR("s1") }, .approved_by = "key 1"
+    };
+    struct host_view h;
+    char uuid[37];
+    uint64_t id;
+    bool is_new;
+    assert_int_equal(accent_meet(f->c, &s, &id, &is_new, &f->err), 0);
+    assert_int_equal(host_link(f->c, &f->admin, host_uuid(f, a.reporter_id, uuid), STR("s1"), &f->err), 0);
+    settle(f);
+    assert_int_equal(reporter_forget(f->c, &f->admin, a.reporter_id, &f->err), 0);
+    for (int i = 0; i < 2; i++) {
+        settle(f);
+        assert_true(host_view_of(f->c, (struct host_id){ host }, &h));
+        assert_true(str_is(h.dialect, "sigma"));
+        assert_int_equal(h.state, HOST_APPROVED);
+        restart(f);
+    }
+}
+
 static void an_agent_that_was_installed_anew_gets_its_key_after_the_link(void **state)
 {
     struct fixture *f = *state;
@@ -663,6 +689,7 @@ int main(void)
         T(whoever_decides_the_key_dies_with_the_decision),
         T(a_linked_host_is_never_forced_into_a_state),
         T(forgetting_a_linked_agent_keeps_the_host),
+        T(a_host_that_lost_its_first_name_goes_by_the_next),
         T(an_agent_that_was_installed_anew_gets_its_key_after_the_link),
         T(linking_a_dead_agent_to_a_living_one_harms_nobody),
         T(what_was_reported_comes_along_when_it_is_linked),
