@@ -105,7 +105,7 @@ struct host {
     struct heartbeat beat;
     struct link *link;
     struct task *tasks;    /* unfinished ones, in order of creation */
-    uint32_t n_inflight;   /* of them offered, accepted or running */
+    uint32_t n_inflight;   /* of them offered, accepted or running, over its link */
     uint32_t n_active;     /* of them accepted or running */
     uint32_t mark;         /* of the last job's targets that named it */
     uint32_t changed_mask; /* sections changed since the last inventory.changed */

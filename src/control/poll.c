@@ -5,13 +5,11 @@
 #include "control/accent.h"
 #include "control/noun.h"
 
-enum { INFLIGHT_SLACK = 4 };
-
+/* However many there are: whoever fetches decides how many it does at once, and one that ends another must not wait behind it. */
 static bool may_offer(const struct control *c, const struct task *t)
 {
-    const struct host *h = t->host;
-    return t->state == TASK_QUEUED && h->state == HOST_APPROVED && command__has_window(t->job) &&
-           h->n_inflight < c->conf.max_running_tasks + INFLIGHT_SLACK && control__wall(c) < t->job->deadline;
+    return t->state == TASK_QUEUED && t->host->state == HOST_APPROVED && command__has_window(t->job) &&
+           control__wall(c) < t->job->deadline;
 }
 
 void poll_tasks(struct control *c, uint64_t host_id, bool (*fn)(void *ctx, const struct polled_task *t), void *ctx)

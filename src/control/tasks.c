@@ -80,7 +80,8 @@ void task__move(struct control *c, struct task *t, enum task_state to)
     job_count_move(&t->job->counts, (enum task_state)from, to, (enum task_outcome)t->outcome, t->exit_code);
     t->state = (uint8_t)to;
     if (h) {
-        h->n_inflight += (uint32_t)is_inflight(t->state) - (uint32_t)is_inflight(from);
+        if (!task__is_fetched(t))
+            h->n_inflight += (uint32_t)is_inflight(t->state) - (uint32_t)is_inflight(from);
         h->n_active += (uint32_t)is_active(t->state) - (uint32_t)is_active(from);
         if (to == TASK_DONE && from && from != TASK_DONE)
             DL_DELETE(h->tasks, t);

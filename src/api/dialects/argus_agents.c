@@ -47,8 +47,12 @@ static const struct field poll_query_fields[] = {
 };
 static const struct record poll_query_record = RECORD(argus_poll_query, poll_query_fields);
 
+/* Agents refuse answers above 1 MiB; one rerun is at most half of that. What does not fit comes when the first are acknowledged; stops
+ * are small and always there. */
+enum { POLL_FULL = 512 << 10 };
 struct poll {
     struct jw *w;
+    const struct buf *out;
     size_t n;
 };
 
@@ -81,6 +85,8 @@ static void on_order(void *ctx, const struct run_order *o)
     struct poll *x = ctx;
     struct jw *w = x->w;
 
+    if (o->row->kind == RUN_COMMAND_RERUN && x->out->len > POLL_FULL)
+        return;
     x->n++;
     jw_map(w);
     argus_word(w, "id", o->uuid);
@@ -105,7 +111,7 @@ static void on_order(void *ctx, const struct run_order *o)
 
 static size_t write_jobs(struct call *c, const struct run_agent_ref *a)
 {
-    struct poll x = { .w = call_json(c) };
+    struct poll x = { .w = call_json(c), .out = &c->out };
 
     jw_map(x.w);
     jw_key(x.w, "jobs");

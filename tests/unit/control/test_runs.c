@@ -526,6 +526,33 @@ static void a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word(void *
     assert_int_equal(state_of(f, child), RUN_STOPPED);
 }
 
+/* The agent says how many it runs at once; the others wait at the server, and nothing else behind them. */
+static void reruns_that_wait_hold_up_neither_a_stop_nor_the_host_s_own_link(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct sim *m = sim_ready(f, "native-1");
+    char child[40][RUN_ID_MAX + 1], batch[16];
+    assert_int_equal(host_link(f->c, &f->admin, STR("native-1"), STR("web-1"), &f->err), 0);
+    settle(f);
+    for (size_t i = 0; i < ARRAY_SIZE(child); i++) {
+        snprintf(batch, sizeof(batch), "b%zu", i);
+        batch_done(f, &p, batch);
+        assert_int_equal(rerun(f, &p, batch, child[i]), 0);
+    }
+    struct orders os = fetch(f, &a);
+    assert_int_equal(os.n, ARRAY_SIZE(child));
+    assert_string_equal(os.v[0].batch, child[0]); /* oldest first */
+    ack(f, &a, os.v[0].uuid, true);
+    assert_int_equal(stop(f, &p, child[0]), RUN_STOPPING);
+    os = fetch(f, &a);
+    assert_int_equal(os.n, ARRAY_SIZE(child));
+    assert_int_equal(os.v[os.n - 1].kind, RUN_COMMAND_STOP);
+    assert_int_equal(run_on(f, "native-1", "true").counts.offered, 1);
+    sim_free(m);
+}
+
 static void without_an_agent_a_stop_is_the_script_s_to_hear(void **state)
 {
     struct fixture *f = *state;
@@ -778,6 +805,7 @@ int main(void)
         T(a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped),
         T(a_stop_cancels_the_rerun_that_nobody_fetched),
         T(a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word),
+        T(reruns_that_wait_hold_up_neither_a_stop_nor_the_host_s_own_link),
         T(without_an_agent_a_stop_is_the_script_s_to_hear),
         T(cancelling_the_job_is_a_stop),
         T(a_cancel_that_is_fetched_ends_nothing_else),
