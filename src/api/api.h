@@ -21,6 +21,7 @@ struct dialect_conf {
     bool sigma_allow_loopback;      /* agents at loopback addresses may be dialled (tests) */
     bool require_https;             /* tokens over plain HTTP from elsewhere are refused (argus 4.5) */
     bool argus_sign_up;             /* anybody may make himself a user (viewer); default off */
+    usec_t argus_agent_life;        /* agents' tokens are good for that long after register; 0: until revoked */
     bool grapheon_strict;           /* one bad row refuses the whole report (parity tests) */
     uint32_t grapheon_max_report;   /* compressed body, 262144 */
     const char *grapheon_key_header; /* lower case; "x-agent-api-key" */

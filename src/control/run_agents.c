@@ -287,6 +287,7 @@ int run_agent_register(struct control *c, const struct principal *p, const struc
         .host_id = host_id,
         .user_id = p->user_id,
         .parent_id = p->kind == PRINCIPAL_KEY ? p->token_id : 0,
+        .expires_at = rq->life ? control__wall(c) + rq->life : 0,
         .created_by = str_of(p->name),
     };
     const struct credential *cr = credential_make(c, &w, ret->token);

@@ -55,6 +55,7 @@ struct run_registration {
     struct str hostname, version;
     struct str_list capabilities;
     const char *peer;
+    usec_t life; /* of the token it gets; 0: until it is revoked */
 };
 struct run_registered {
     char agent_id[64], token[SECRET_TEXT_MAX], label[RUN_LABEL_MAX + 1];

@@ -24,6 +24,7 @@ struct options {
     /* foreign accents */
     struct conf_map http_listen;
     bool http_plain, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict, argus_sign_up;
+    usec_t argus_agent_life;
     uint64_t grapheon_max_report;
     char *grapheon_key_header;
 };

@@ -140,6 +140,7 @@ static void api_conf_of(struct server *s, const struct options *o, struct api_co
         .sigma_allow_loopback = o->sigma_allow_loopback,
         .require_https = o->require_https,
         .argus_sign_up = o->argus_sign_up,
+        .argus_agent_life = o->argus_agent_life,
         .grapheon_strict = o->grapheon_strict,
         .grapheon_max_report = (uint32_t)o->grapheon_max_report,
         .grapheon_key_header = s->key_header,

@@ -16,7 +16,8 @@ static void on_register(struct call *c)
     struct run_registered got;
     struct err err = { 0 };
     const struct run_registration rq = {
-        .hostname = b->hostname, .version = b->version, .capabilities = b->capabilities, .peer = c->peer_addr
+        .hostname = b->hostname, .version = b->version, .capabilities = b->capabilities, .peer = c->peer_addr,
+        .life = dialect_conf(c)->argus_agent_life,
     };
 
     if (run_agent_register(c->control, &c->who, &rq, &got, &err) < 0) {

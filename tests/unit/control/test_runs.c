@@ -110,6 +110,24 @@ static void revoking_the_agent_revokes_the_host_and_is_its_owner_s(void **state)
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), -ENOENT);
 }
 
+static void a_token_with_a_life_dies_of_age_and_register_gives_another(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = { 0 };
+    const struct run_registration rq = { .hostname = STR("web-1"), .peer = "192.0.2.7", .life = USEC_PER_DAY };
+    char child[RUN_ID_MAX + 1];
+    assert_int_equal(run_agent_register(f->c, &p, &rq, &a.got, &f->err), 0);
+    batch_done(f, &p, "b1");
+    pass(f, USEC_PER_DAY - 10 * USEC_PER_SEC);
+    assert_int_equal(agent_proves(f, &a), 0);
+    pass(f, 20 * USEC_PER_SEC);
+    assert_refused(f, agent_proves(f, &a), -EACCES, "auth.expired");
+    assert_int_equal(rerun(f, &p, "b1", child), 0); /* waits: nobody serves it */
+    assert_int_equal(run_agent_register(f->c, &p, &rq, &a.got, &f->err), 0);
+    assert_int_equal(fetch(f, &a).n, 1);
+}
+
 /* An operator said that the agent's host and another row are one machine. */
 static void a_linked_host_is_not_its_agent_s_owner_s_to_revoke_or_forget(void **state)
 {
@@ -786,6 +804,7 @@ int main(void)
         T(another_agent_s_token_is_refused_apart_from_an_unknown_one),
         T(revoking_or_forgetting_the_host_kills_the_token),
         T(revoking_the_agent_revokes_the_host_and_is_its_owner_s),
+        T(a_token_with_a_life_dies_of_age_and_register_gives_another),
         T(a_linked_host_is_not_its_agent_s_owner_s_to_revoke_or_forget),
         T(agents_of_one_machine_hear_only_of_their_own_commands),
         T(revoking_the_parent_revokes_its_agents_unless_asked_not_to),
