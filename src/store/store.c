@@ -138,6 +138,8 @@ int store_open(const struct store_conf *conf, struct store **ret, struct err *er
     s->conf.path = s->path;
     if (!s->conf.max_open_units)
         s->conf.max_open_units = UNITS_OPEN;
+    if (s->conf.hung_after == 0)
+        s->conf.hung_after = 10 * USEC_PER_SEC;
     s->lock_fd = -1;
     s->waiting_last = &s->waiting;
     s->scratch = BUF(LIMIT_JSON_BYTES);
@@ -150,7 +152,8 @@ int store_open(const struct store_conf *conf, struct store **ret, struct err *er
         return e;
     if ((e = open_handles(s, conf->driver ? conf->driver : &driver_sqlite, err)) < 0)
         return e;
-    atomic_store(&s->alive_at, clock_mono(&clock_real));
+    s->polled_at = clock_mono(&clock_real);
+    atomic_store(&s->alive_at, s->polled_at);
     if ((e = start_threads(s)) < 0)
         return err_set(err, e, "store.open", "cannot start a thread: %m");
     *ret = TAKE(s);
@@ -296,7 +299,22 @@ int store_health(const struct store *s, struct err *err)
 {
     if (s->health && err)
         *err = s->health_err;
+    if (s->health == 0 && s->silent_us > s->conf.hung_after)
+        return err_set(err, -ETIMEDOUT, "store.io", "%s: its disk has not answered for %llu seconds", s->path,
+                       (unsigned long long)(s->silent_us / USEC_PER_SEC));
     return s->health;
+}
+
+/* How long the writer has been silent, in our own time: a turn late by more than a second counts for one, so that a
+ * process that was stopped and goes on does not blame the disk. */
+static void mind_silence(struct store *s)
+{
+    usec_t now = clock_mono(&clock_real), alive = atomic_load(&s->alive_at),
+           passed = now - s->polled_at < USEC_PER_SEC ? now - s->polled_at : USEC_PER_SEC;
+
+    s->silent_us = alive == s->seen_alive_at ? s->silent_us + passed : 0;
+    s->seen_alive_at = alive;
+    s->polled_at = now;
 }
 
 bool store_is_behind(const struct store *s)
@@ -394,6 +412,7 @@ void store_poll(struct store *s)
      * moved. */
     uint64_t durable = atomic_load(&s->durable);
 
+    mind_silence(s);
     for (struct qmsg *m = queue_take_all(s->mail), *next; m; m = next) {
         next = m->next;
         open_mail(s, (struct msg *)m);

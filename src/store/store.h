@@ -36,6 +36,7 @@ struct store_conf {
     void (*wake)(void *ctx);       /* called on a store thread when store_poll() has something to do */
     void *wake_ctx;
     uint32_t max_open_units;       /* units not yet committed before store_is_behind(); 0 = 64 */
+    usec_t hung_after;             /* silence of the writer before store_health() calls its disk hung; 0 = 10 s */
     const struct driver *driver;   /* NULL: SQLite; tests hand in a scripted one (fake.h) */
 };
 
@@ -58,7 +59,7 @@ uint64_t store_committed(const struct store *s);
 /* Drains results: read callbacks run, committed moves. Cheap when idle. */
 void store_poll(struct store *s);
 /* 0 healthy; else -errno with @err ("store.disk_full", "store.read_only", "store.io", "store.corrupt") while commits fail. A probe
- * write every second makes it healthy again without traffic. */
+ * write every second makes it healthy again without traffic. A disk that hangs is "store.io" too, -ETIMEDOUT, until it answers. */
 int store_health(const struct store *s, struct err *err);
 /* Reading from agents should pause: max_open_units units, or 64 MiB of them, are not committed yet. */
 bool store_is_behind(const struct store *s);

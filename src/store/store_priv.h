@@ -155,6 +155,7 @@ struct store {
     void *drift_ctx;
     int health;
     struct err health_err;
+    usec_t polled_at, seen_alive_at, silent_us; /* how long the writer has not been heard */
     bool has_copy; /* a backup is running */
     void (*copy_progress)(void *ctx, uint64_t done, uint64_t total);
     void *copy_ctx;

@@ -27,6 +27,7 @@ struct fixture {
     struct store *s;
     const struct driver *driver;
     uint32_t max_open_units;
+    usec_t hung_after;
     struct err err;
     /* of the last read */
     bool is_done;
@@ -45,7 +46,8 @@ static inline int fixture_try_open(struct fixture *f)
                                      .wake = fixture__wake,
                                      .wake_ctx = f,
                                      .driver = f->driver,
-                                     .max_open_units = f->max_open_units };
+                                     .max_open_units = f->max_open_units,
+                                     .hung_after = f->hung_after };
     f->err = (struct err){ 0 };
     return store_open(&conf, &f->s, &f->err);
 }

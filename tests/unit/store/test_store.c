@@ -89,6 +89,26 @@ static void a_ticket_does_not_come_back_before_the_commit(void **state)
     assert_int_equal(store_committed(f->s), 1);
 }
 
+static void a_disk_that_hangs_is_unhealthy_until_it_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    fixture_close(f);
+    f->hung_after = 20 * USEC_PER_MS;
+    fixture_open(f);
+    fake_hold(true);
+    seen(f, 1);
+    store_seal(f->s);
+    fake_wait_held();
+    while (store_health(f->s, &err) == 0)
+        store_poll(f->s);
+    assert_string_equal(err.slug, "store.io");
+    assert_int_equal(store_committed(f->s), 0);
+    fake_hold(false);
+    fixture_commit(f);
+    assert_int_equal(store_health(f->s, NULL), 0);
+}
+
 static void committed_moves_inside_poll_only(void **state)
 {
     struct fixture *f = *state;
@@ -366,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_unit_gets_a_ticket_and_an_empty_one_none),
         FAKE(a_ticket_does_not_come_back_before_the_commit),
+        FAKE(a_disk_that_hangs_is_unhealthy_until_it_answers),
         T(committed_moves_inside_poll_only),
         FAKE(a_store_with_four_open_units_is_behind),
         cmocka_unit_test_setup_teardown(sixty_four_mebibytes_uncommitted_is_behind, fake_setup,
