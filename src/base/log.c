@@ -395,6 +395,14 @@ void log_reopen(void)
     pthread_mutex_unlock(&g.lock);
 }
 
+void log_tick(void)
+{
+    pthread_mutex_lock(&g.lock);
+    if (g.file.path)
+        log_file__tick(&g.file, clock_wall(g.clock));
+    pthread_mutex_unlock(&g.lock);
+}
+
 void log_done(void)
 {
     pthread_mutex_lock(&g.lock);

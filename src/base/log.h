@@ -75,6 +75,10 @@ int log_open(const struct log_conf *conf, struct err *err);
 /* Reopens the file (SIGUSR1, logrotate). */
 void log_reopen(void);
 
+/* To be called now and then: rotation and retention must not wait for the next line of a server that has nothing to
+ * say. Cheap. */
+void log_tick(void);
+
 /* Tests: every event goes to @fn instead. NULL restores. */
 typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *slug, const char *line);
 void log_set_sink(log_sink_fn fn, void *ctx);

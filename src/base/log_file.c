@@ -86,7 +86,7 @@ static void delete_old(const struct log_file *f, usec_t now)
 
 /* Moves the file away under its period's name. A name that is taken (the clock stepped back) gets .1, .2, ...
  */
-static void rotate(struct log_file *f, usec_t now)
+static void rename_away(const struct log_file *f)
 {
     char stamp[CLOCK_TEXT_MAX];
     usec_t unit = f->rotation == LOG_ROTATE_HOURLY ? USEC_PER_HOUR : USEC_PER_DAY;
@@ -100,6 +100,14 @@ static void rotate(struct log_file *f, usec_t now)
         if (renameat2(AT_FDCWD, f->path, AT_FDCWD, to, RENAME_NOREPLACE) == 0 || errno != EEXIST)
             break;
     }
+}
+
+/* The end of a period. A file without a line stays: an empty one a day would say nothing. */
+static void rotate(struct log_file *f, usec_t now)
+{
+    struct stat st;
+    if (stat(f->path, &st) == 0 && st.st_size > 0)
+        rename_away(f);
     f->period = period_of(f->rotation, now);
     delete_old(f, now);
 }
@@ -143,13 +151,19 @@ void log_file__reopen(struct log_file *f)
     (void)open_fd(f);
 }
 
+void log_file__tick(struct log_file *f, usec_t now)
+{
+    if (f->rotation == LOG_ROTATE_NEVER || period_of(f->rotation, now) == f->period)
+        return;
+    rotate(f, now);
+    (void)open_fd(f);
+}
+
 void log_file__write(struct log_file *f, usec_t now, struct str line)
 {
     struct stat st;
-    if (f->rotation != LOG_ROTATE_NEVER && period_of(f->rotation, now) != f->period) {
-        rotate(f, now);
-        (void)open_fd(f);
-    } else if (f->checked != now / USEC_PER_SEC) {
+    log_file__tick(f, now);
+    if (f->checked != now / USEC_PER_SEC) {
         /* logrotate may have moved it without a signal */
         f->checked = now / USEC_PER_SEC;
         if (stat(f->path, &st) < 0 || st.st_dev != f->dev || st.st_ino != f->ino)

@@ -27,7 +27,9 @@ int log_file__open(struct log_file *f, const char *path, int rotation, uint32_t 
 void log_file__done(struct log_file *f);
 /* Opens the path anew; keeps the old descriptor when that fails. */
 void log_file__reopen(struct log_file *f);
-/* Rotates when @now is in another period, then appends @line. Failures drop the line: there is nobody to tell. */
+/* Rotates when @now is in another period and there is something to rotate, and deletes what is too old. */
+void log_file__tick(struct log_file *f, usec_t now);
+/* Does that, then appends @line. Failures drop the line: there is nobody to tell. */
 void log_file__write(struct log_file *f, usec_t now, struct str line);
 
 #endif

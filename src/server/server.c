@@ -319,6 +319,7 @@ static void on_tick(void *ctx)
     struct server *s = ctx;
     usec_t now = clock_mono(&clock_real);
 
+    log_tick();
     control_tick(s->control);
     api_tick(s->api);
     health_feed(&s->health, now, s->turn.n_turns, store_last_alive(s->store));

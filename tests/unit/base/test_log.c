@@ -220,6 +220,29 @@ static void hourly_names_carry_the_hour_and_taken_names_a_number(void **state)
     assert_true(has_file("h.log.2026-11-22-05.1"));
 }
 
+static void a_quiet_log_is_turned_and_tidied_without_a_line(void **state)
+{
+    (void)state;
+    AUTO_FREE char *path = xasprintf("%s/q.log", dir);
+    struct log_conf conf = {
+        .level = LOG_INFO, .file = path, .rotation = LOG_ROTATE_DAILY, .retention_days = 2
+    };
+    assert_int_equal(log_open(&conf, NULL), 0);
+    log_info("a", "the last for days");
+    log_tick();
+    assert_false(has_file("q.log.2026-11-22"));
+    clock_turn(&hand, USEC_PER_DAY);
+    log_tick();
+    assert_true(has_file("q.log.2026-11-22") && has_file("q.log"));
+    clock_turn(&hand, USEC_PER_DAY);
+    log_tick(); /* nothing was said: no empty file for that day */
+    assert_false(has_file("q.log.2026-11-23"));
+    clock_turn(&hand, USEC_PER_DAY);
+    log_tick();
+    assert_false(has_file("q.log.2026-11-22"));
+    assert_true(has_file("q.log"));
+}
+
 static void a_file_left_by_yesterday_s_run_is_rotated_at_the_start(void **state)
 {
     (void)state;
@@ -274,6 +297,7 @@ int main(void)
         t(the_ring_keeps_the_newest_and_none_when_off),
         t(daily_files_get_the_day_s_name_and_old_ones_go),
         t(hourly_names_carry_the_hour_and_taken_names_a_number),
+        t(a_quiet_log_is_turned_and_tidied_without_a_line),
         t(a_file_left_by_yesterday_s_run_is_rotated_at_the_start),
         t(a_moved_file_is_opened_anew),
         t(a_file_that_cannot_be_opened_is_an_error_and_the_old_sink_stays),
