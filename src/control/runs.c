@@ -454,6 +454,14 @@ static void release(struct control *c)
     c->noun[NOUN_RUNS] = NULL;
 }
 
+/* Its agent refused it, and a day later nobody has asked for it again: it need not take room for ever. */
+static bool is_left_lying(const struct run *r, usec_t now)
+{
+    const struct run_command *cmd = run__command_newest(r, RUN_COMMAND_RERUN);
+    usec_t since = cmd && cmd->row.ended_at ? cmd->row.ended_at : r->row.requested_at;
+    return r->row.state == RUN_REQUESTED && !run__command_open(r, RUN_COMMAND_RERUN) && now > since && now - since > RUN_DELIVER_WITHIN;
+}
+
 /* Silence, by the server's clock only. */
 static void look_after(struct control *c)
 {
@@ -464,6 +472,8 @@ static void look_after(struct control *c)
     {
         bool is_live = r->row.state == RUN_RUNNING || r->row.state == RUN_STOPPING;
         usec_t since = r->row.stop_at > r->row.last_heard ? r->row.stop_at : r->row.last_heard;
+        if (is_left_lying(r, now))
+            run__input(c, r, RUN_IN_UNWANTED, "its agent could not start it, and nobody asked again");
         if (!is_live || now <= since || now - since <= RUN_SILENCE)
             continue;
         run__input(c, r, RUN_IN_SILENCE, r->row.state == RUN_STOPPING ? given_up : NULL);

@@ -343,6 +343,12 @@ static void a_refused_rerun_leaves_the_batch_requested(void **state)
     assert_int_equal(rerun(f, &p, "b1", next), 0);
     assert_string_not_equal(child, next);
     assert_int_equal(stop(f, &p, child), RUN_CANCELLED); /* nothing can be running */
+    assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, false), 0);
+    pass(f, 23 * USEC_PER_HOUR);
+    restart(f);
+    assert_int_equal(state_of(f, next), RUN_REQUESTED);
+    pass(f, 2 * USEC_PER_HOUR); /* nobody tried again */
+    assert_int_equal(state_of(f, next), RUN_CANCELLED);
 }
 
 static void only_what_is_over_and_has_a_command_is_started_again(void **state)
