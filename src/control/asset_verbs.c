@@ -125,18 +125,43 @@ static void take_extra(struct asset *a, const struct asset_extra *x)
     a->seen_retired_at = 0;
 }
 
-/* @w and @x over @next, checked; @room holds its addresses. */
+/* What a row made of a wish borrows from. */
+struct room {
+    struct asset_address told[ASSET_ADDRESSES], merged[ASSET_ADDRESSES];
+    struct buf sealed;
+};
+static void room_done(struct room *r)
+{
+    buf_done(&r->sealed);
+}
+DEFINE_AUTO_VALUE(struct room, room_done)
+
+static int take_token(struct control *c, struct asset *next, const struct asset_wish *w, struct room *room, struct err *err)
+{
+    int r;
+
+    if (!field_is_present(&asset_wish_record, w, "metrics_token") && !field_is_null(&asset_wish_record, w, "metrics_token"))
+        return 0;
+    room->sealed = BUF(ASSET_SEALED_BYTES);
+    r = asset__seal_token(c, next->uuid, w->metrics_token, &room->sealed, err);
+    next->sealed_token = buf_as_str(&room->sealed);
+    return r;
+}
+
+/* @w and @x over @next, checked; it borrows from @room. */
 static int apply(struct control *c, const struct asset_entry *mine, struct asset *next, const struct asset_wish *w,
-                 const struct asset_extra *x, struct asset_address room[2 * ASSET_ADDRESSES], struct err *err)
+                 const struct asset_extra *x, struct room *room, struct err *err)
 {
     struct asset_addresses told, stored = next->addresses;
     int r = asset_apply(next, w, err);
 
     if (r == 0 && field_is_present(&asset_wish_record, w, "ip_addresses")) {
-        r = asset_addresses_clean(&w->addresses, room, &told, err);
+        r = asset_addresses_clean(&w->addresses, room->told, &told, err);
         if (r == 0)
-            asset_addresses_by_operator(&stored, &told, room + ASSET_ADDRESSES, &next->addresses);
+            asset_addresses_by_operator(&stored, &told, room->merged, &next->addresses);
     }
+    if (r == 0)
+        r = take_token(c, next, w, room, err);
     if (r == 0)
         r = check_provider(c, next, err);
     take_extra(next, x);
@@ -147,7 +172,7 @@ int asset_create(struct control *c, const struct principal *p, const struct asse
                  struct asset_view *ret, struct err *err)
 {
     static const struct asset_addresses none = { 0 };
-    struct asset_address room[2 * ASSET_ADDRESSES];
+    AUTO(room_done) struct room room = { 0 };
     char uuid[UUID_TEXT_MAX];
     struct asset_state st = x->has_state ? x->state : (struct asset_state){ 0 };
     struct uuid u = uuid_v7(control__wall(c));
@@ -159,17 +184,17 @@ int asset_create(struct control *c, const struct principal *p, const struct asse
     if (r < 0)
         return r;
     asset_defaults(&next, ASSET_PROVISIONING, "manual");
+    uuid_format(&u, uuid);
+    next.uuid = str_of(uuid);
     if (!field_is_present(&asset_wish_record, w, "hostname"))
         r = err_set(err, -EINVAL, "field.required", "hostname: must be there");
     if (r == 0)
-        r = apply(c, NULL, &next, w, x, room, err);
+        r = apply(c, NULL, &next, w, x, &room, err);
     if (r == 0 && HASH_COUNT(assets__of(c)->by_uuid) >= ASSETS_MAX)
         r = err_set(err, -EBUSY, "enroll.full", "there are %d machines: no more fit", ASSETS_MAX);
     if (r < 0)
         return refused(c, p, w->hostname, r, err);
 
-    uuid_format(&u, uuid);
-    next.uuid = str_of(uuid);
     next.created_at = next.updated_at = control__wall(c);
     if (st.last_heartbeat > next.created_at) /* nobody was seen in the future */
         st.last_heartbeat = next.created_at;
@@ -199,7 +224,7 @@ static void commit(struct control *c, const struct principal *p, struct asset_en
 int asset_change(struct control *c, const struct principal *p, struct str uuid, const struct asset_wish *w, const struct asset_extra *x,
                  struct asset_view *ret, struct err *err)
 {
-    struct asset_address room[2 * ASSET_ADDRESSES];
+    AUTO(room_done) struct room room = { 0 };
     struct asset_entry *e;
     struct asset next;
     int r = begin(c, p, uuid, err);
@@ -209,7 +234,7 @@ int asset_change(struct control *c, const struct principal *p, struct str uuid, 
     r = find_living(c, uuid, &e, err);
     if (r == 0) {
         next = *e->asset;
-        r = apply(c, e, &next, w, x, room, err);
+        r = apply(c, e, &next, w, x, &room, err);
     }
     if (r < 0)
         return refused(c, p, uuid, r, err);
@@ -274,6 +299,7 @@ int asset_delete(struct control *c, const struct principal *p, struct str uuid, 
     next = *e->asset;
     next.status = ASSET_DELETED;
     next.monitoring_enabled = false;
+    next.sealed_token = STR_NONE;
     commit(c, p, e, &next, "asset.delete");
     return 0;
 }

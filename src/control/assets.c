@@ -308,6 +308,11 @@ size_t asset__diff(struct arena *a, const struct record *rec, const void *from, 
 
         if (strcmp(f->name, "updated_at_us") == 0 || field_eq(f, from, to))
             continue;
+        if (f->offset == offsetof(struct asset, sealed_token) && rec == &asset_record) { /* that it changed, and no more */
+            details_str(d, "metrics_token", ((const struct asset *)to)->sealed_token.len ? STR("set") : STR("cleared"));
+            n++;
+            continue;
+        }
         struct str before = field_text(a, f, from), after = field_text(a, f, to);
         n++;
         details_str(d, f->name, arena_printf(a, "%.*s -> %.*s", STR_FMT(before), STR_FMT(after)));

@@ -85,6 +85,8 @@ enum asset_ports_way { ASSET_PORTS_ASK, ASSET_PORTS_DIAL };
  * -ENOENT asset.unknown; -EINVAL asset.no_metrics, asset.no_address, asset.port; -EACCES auth.denied, host.revoked. */
 int asset_ports(struct control *c, const struct principal *p, struct str uuid, const struct ports_wish *w,
                 const struct asset_dial_rules *rules, ports_fn done, void *ctx, struct asset_dial *ret_dial, struct err *err);
+/* What the agent of @a wants to hear as Bearer, appended to @ret (give it a secret one). False: nothing is known. */
+bool asset_token(struct control *c, const struct asset *a, struct buf *ret);
 /* Audit of a dialled answer: ports and lease, or why there are none. */
 void asset_ports_told(struct control *c, const struct principal *p, struct str uuid, const struct ports_wish *w,
                       const struct ports_answer *a, const struct err *err);

@@ -84,6 +84,10 @@ void asset__order_drop(struct assets *s, struct asset_entry *e);
 /* All rows are in. */
 void asset__order_loaded(struct assets *s);
 
+/* -- asset_token.c */
+/* @token for the row of @uuid as it may be kept, appended to @ret (nothing for an empty one). 0; -EINVAL field.format. */
+int asset__seal_token(struct control *c, struct str uuid, struct str token, struct buf *ret, struct err *err);
+
 /* -- providers.c */
 struct provider_entry *provider__by_uuid(const struct control *c, struct str uuid);
 int provider__load(struct control *c, struct err *err);

@@ -44,6 +44,7 @@ static const struct field asset_fields[] = {
     F_STR_LIST(struct asset, other_names, "merged_hostnames", ASSET_OTHER_NAMES, LIMIT_HOSTNAME, .flags = FIELD_OMIT),
     F_BOOL(struct asset, monitoring_enabled, "monitoring_enabled"),
     F_JSON(struct asset, extra, "extra", ASSET_EXTRA_BYTES, .flags = FIELD_OMIT),
+    F_STR(struct asset, sealed_token, "sealed_token", ASSET_SEALED_BYTES, .flags = FIELD_OMIT),
     F_U64(struct asset, created_at, "created_at_us"),
     F_U64(struct asset, updated_at, "updated_at_us"),
     F_U64(struct asset, retired_at, "retired_at_us", .flags = FIELD_OMIT),
@@ -82,6 +83,8 @@ static const struct field asset_wish_fields[] = {
     F_BOOL(struct asset_wish, monitoring_enabled, "monitoring_enabled", .flags = FIELD_NULLABLE),
     F_JSON(struct asset_wish, extra, "extra", 2 * ASSET_EXTRA_BYTES, .flags = FIELD_NULLABLE,
            .help = "An object of anything; system_info, last_heartbeat, retired_at and merged_hostnames in it are understood."),
+    F_STR(struct asset_wish, metrics_token, "metrics_token", ASSET_TOKEN_BYTES, .flags = FIELD_NULLABLE | FIELD_SECRET,
+          .help = "What the agent's --metrics-token is; sent when it is dialled, never shown. Null or empty: none."),
 };
 const struct record asset_wish_record = RECORD_SEEN(asset_wish, asset_wish_fields);
 

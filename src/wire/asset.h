@@ -14,6 +14,8 @@ enum {
     ASSET_EXTRA_BYTES = 64 << 10,  /* of free-form keys, and of what an agent reports */
     ASSET_OTHER_NAMES = 16,
     ASSET_DECIMAL_BYTES = 24,
+    ASSET_TOKEN_BYTES = 256,
+    ASSET_SEALED_BYTES = 512,      /* the same sealed, as base64 */
 };
 
 /* Numbers are on disk. */
@@ -46,6 +48,7 @@ struct asset {
     struct str_list tags, other_names; /* other_names: host names of rows merged into this one */
     bool monitoring_enabled;
     struct json_text extra;            /* an object: what nobody here understands; empty: none */
+    struct str sealed_token;           /* what the agent's /ports asks for as Bearer (control/asset_token.c); empty: nothing */
     usec_t created_at, updated_at, retired_at, seen_retired_at; /* wall; 0: never */
 };
 extern const struct record asset_record;
@@ -64,6 +67,7 @@ struct asset_wish {
     struct str_list tags;
     bool monitoring_enabled;
     struct json_text extra;
+    struct str metrics_token;
 };
 extern const struct record asset_wish_record;
 

@@ -205,6 +205,18 @@ def test_ports_come_from_the_agent(sigma):
     assert sigma.cli("ports", "giver", "--allocate", "3", check=0).stdout.split() == ["10000", "10001", "10002"]
     rows = sigma.get("/api/v1/audit?limit=20&newest=true")["rows"]
     assert any(x["verb"] == "ports.allocate" and x["details"].get("ports") == "10000 10001" for x in rows)
+    # an agent that wants a token hears the one its row has, by both routes; nobody else ever sees it
+    assert all("authorization" not in head.lower() for head, _ in stub.seen)
+    got = sigma.api("PUT", f"/api/vps/{vid}", {"metrics_token": "hush-hush"}, expect=200).json()
+    assert got["has_metrics_token"] and "hush-hush" not in json.dumps(got)
+    assert allocate(sigma, vid).status_code == 200 and sigma.cli("ports", "giver", "--allocate", "1").returncode == 0
+    assert all("authorization: Bearer hush-hush\r\n" in head + "\r\n" for head, _ in stub.seen[-2:])
+    for path in (f"/api/vps/{vid}", "/api/vps/export", "/api/vps/export?format=csv", "/api/v1/audit?limit=50&newest=true"):
+        assert "hush-hush" not in sigma.api("GET", path, expect=200).text, path
+    assert "hush-hush" not in sigma.log and not [f for f in sigma.state.iterdir() if f.is_file() and b"hush-hush" in f.read_bytes()]
+    assert "has_metrics_token" not in sigma.api("PUT", f"/api/vps/{vid}", {"metrics_token": None}, expect=200).json()
+    allocate(sigma, vid)
+    assert "authorization" not in stub.seen[-1][0].lower()
 
 
 @pytest.mark.parametrize("count", [0, 101, -1, 2.0, "3", None, True])

@@ -58,8 +58,9 @@ struct str csv_plain(struct str value);
 struct sigma_dialing;
 typedef void (*sigma_dialled_fn)(void *ctx, const struct ports_answer *a, const struct err *err);
 /* Asks the agent at @d for ports: @done once, later, with the answer or "agent.unreachable", "agent.bad_answer", "agent.refused",
- * "ports.too_few", "ports.disabled". Within 10 s. */
-struct sigma_dialing *sigma_dial(struct api *a, const struct asset_dial *d, const struct ports_wish *w, sigma_dialled_fn done, void *ctx);
+ * "ports.too_few", "ports.disabled". Within 10 s. @asset: whose token it hears, if it has one. */
+struct sigma_dialing *sigma_dial(struct api *a, const struct asset *asset, const struct asset_dial *d, const struct ports_wish *w,
+                                 sigma_dialled_fn done, void *ctx);
 /* Gives up without a callback. NULL is a no-op. */
 void sigma_dial_cancel(struct sigma_dialing *d);
 /* Who may be dialled: this machine's own addresses are in @arena. */

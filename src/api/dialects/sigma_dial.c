@@ -25,6 +25,7 @@ struct sigma_dialing {
     uint16_t port;
     uint32_t count;
     char *request;
+    struct buf bearer; /* the header, secret; empty: none */
     struct dial *dial;
     struct http_client *client;
     struct timer *timer;
@@ -131,6 +132,7 @@ static void dialing_free(struct sigma_dialing *d)
     for (size_t i = 0; i < ASSET_DIAL_MAX; i++)
         free(d->host[i]);
     free(d->request);
+    buf_done_secret(&d->bearer);
     free(d);
 }
 
@@ -169,7 +171,9 @@ static void on_reply(void *ctx, const struct err *failed, int status, struct str
 
 static void send_request(struct sigma_dialing *d, const char *addr)
 {
-    static const struct kv headers[] = { { STR("content-type"), STR("application/json") }, { STR("accept"), STR("application/json") } };
+    const struct kv headers[] = { { STR("content-type"), STR("application/json") },
+                                  { STR("accept"), STR("application/json") },
+                                  { STR("authorization"), buf_as_str(&d->bearer) } };
     const struct http_client_conf conf = { .host = addr,
                                            .port = d->port,
                                            .connect_timeout = WITHIN_S * USEC_PER_SEC,
@@ -180,7 +184,7 @@ static void send_request(struct sigma_dialing *d, const char *addr)
     (void)http_client_send(d->client, &(struct http_client_req){ .method = "POST",
                                                                  .target = "/ports/allocate",
                                                                  .headers = headers,
-                                                                 .n_headers = ARRAY_SIZE(headers),
+                                                                 .n_headers = ARRAY_SIZE(headers) - (d->bearer.len ? 0 : 1),
                                                                  .body = str_of(d->request),
                                                                  .done = on_reply,
                                                                  .ctx = d });
@@ -229,7 +233,17 @@ static void on_time_up(void *ctx)
     end(d, NULL, &err);
 }
 
-struct sigma_dialing *sigma_dial(struct api *a, const struct asset_dial *places, const struct ports_wish *w, sigma_dialled_fn done, void *ctx)
+/* What this agent's /ports asks for, if anything. */
+static void take_token(struct sigma_dialing *d, const struct asset *asset)
+{
+    d->bearer = BUF(ASSET_TOKEN_BYTES + 16);
+    (void)buf_cstr(&d->bearer, "Bearer ");
+    if (!asset_token(d->a->control, asset, &d->bearer))
+        buf_done_secret(&d->bearer);
+}
+
+struct sigma_dialing *sigma_dial(struct api *a, const struct asset *asset, const struct asset_dial *places, const struct ports_wish *w,
+                                 sigma_dialled_fn done, void *ctx)
 {
     AUTO(buf_done) struct buf body = BUF(4096);
     struct sigma_dialing *d = xnew0(struct sigma_dialing);
@@ -238,6 +252,7 @@ struct sigma_dialing *sigma_dial(struct api *a, const struct asset_dial *places,
     record_write(&ports_wish_record, w, &out);
     *d = (struct sigma_dialing){ .a = a, .n = places->n, .port = places->port, .count = w->count, .done = done, .ctx = ctx };
     d->request = str_dup(buf_as_str(&body));
+    take_token(d, asset);
     for (size_t i = 0; i < d->n; i++) {
         d->host[i] = str_dup(places->place[i].host);
         d->is_name[i] = places->place[i].is_name;

@@ -114,8 +114,15 @@ static void on_caller_gone(void *ctx)
 
 static void dial(struct call *c, struct str uuid, const struct ports_wish *w, const struct asset_dial *places)
 {
-    struct allocation *al = xnew0(struct allocation);
+    struct allocation *al;
+    struct asset_view v;
+    struct err err = { 0 };
 
+    if (asset_find(c->control, uuid, &v, &err) < 0) { /* it was there a moment ago */
+        reply_error_parked(c, &err);
+        return;
+    }
+    al = xnew0(struct allocation);
     al->call = call_ref(c);
     al->wish = *w;
     (void)str_copy(w->owner, al->owner, sizeof(al->owner));
@@ -123,7 +130,7 @@ static void dial(struct call *c, struct str uuid, const struct ports_wish *w, co
     (void)str_copy(uuid, al->uuid, sizeof(al->uuid));
     c->on_gone = on_caller_gone;
     c->on_gone_ctx = al;
-    al->dialing = sigma_dial(c->api, places, &al->wish, on_dialled, al);
+    al->dialing = sigma_dial(c->api, v.asset, places, &al->wish, on_dialled, al);
 }
 
 static void on_allocate(struct call *c)
@@ -202,7 +209,7 @@ static bool pull(void *ctx, uint64_t host_id, uint64_t request_id, const struct 
     if (asset_dial(v.asset, v.state, &rules, &places, &err) < 0)
         on_pulled(p, NULL, &err);
     else
-        p->dialing = sigma_dial(a, &places, w, on_pulled, p);
+        p->dialing = sigma_dial(a, v.asset, &places, w, on_pulled, p);
     return true;
 }
 

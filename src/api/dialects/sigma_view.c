@@ -56,7 +56,8 @@ static void put_extra(const struct asset_view *v, struct buf *out)
 
 void sigma_vps_of(const struct asset_view *v, struct buf *extra, struct sigma_vps *ret)
 {
-    *ret = (struct sigma_vps){ .a = *v->asset, .updated_at = v->asset->updated_at, .online = v->is_online };
+    *ret = (struct sigma_vps){ .a = *v->asset, .updated_at = v->asset->updated_at, .online = v->is_online,
+                              .has_metrics_token = v->asset->sealed_token.len > 0 };
     if (v->state->updated_at > ret->updated_at)
         ret->updated_at = v->state->updated_at;
     put_extra(v, extra);

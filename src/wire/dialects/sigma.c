@@ -64,6 +64,7 @@ static const struct field vps_fields[] = {
     F_BOOL(struct sigma_vps, a.monitoring_enabled, "monitoring_enabled"),
     F_JSON(struct sigma_vps, extra, "extra", 3 * ASSET_EXTRA_BYTES),
     F_BOOL(struct sigma_vps, online, "online", .help = "A heartbeat in the last 180 s."),
+    F_BOOL(struct sigma_vps, has_metrics_token, "has_metrics_token", .flags = FIELD_OMIT, .help = "One was set, and is sent when the agent is dialled."),
     F_TIME(struct sigma_vps, a.created_at, "created_at"),
     F_TIME(struct sigma_vps, updated_at, "updated_at"),
 };

@@ -51,7 +51,7 @@ struct sigma_vps {
     struct asset a;
     struct json_text extra;
     usec_t updated_at;
-    bool online;
+    bool online, has_metrics_token;
 };
 extern const struct record sigma_vps_record;
 /* A list of them: records for documents. */

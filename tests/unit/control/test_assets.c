@@ -559,6 +559,79 @@ static void lists_are_in_order_whatever_was_changed(void **state)
     check_pages(f);
 }
 
+/* -- the token of its metrics port */
+static int set_token(struct fixture *f, const char *id, struct str token, bool is_null, struct asset_view *v)
+{
+    struct asset_wish w = { .metrics_token = token };
+    const struct asset_extra x = { 0 };
+    *(is_null ? &w.seen.null : &w.seen.present) = wish_bit("metrics_token");
+    f->err = (struct err){ 0 };
+    return asset_change(f->c, &f->admin, str_of(id), &w, &x, v, &f->err);
+}
+static void check_token(struct fixture *f, const struct asset *a, const char *want)
+{
+    AUTO(buf_done_secret) struct buf b = BUF(512);
+    assert_int_equal(asset_token(f->c, a, &b), want != NULL);
+    assert_true(str_is(buf_as_str(&b), want ? want : ""));
+}
+static size_t n_rows, n_leaks, n_told;
+static void on_audited(void *ctx, const struct audit_row *a)
+{
+    (void)ctx;
+    n_rows++;
+    for (size_t i = 0; i < a->details.n; i++) {
+        n_leaks += str_find(a->details.v[i].value, STR("s3cret")) >= 0;
+        n_told += str_is(a->details.v[i].key, "metrics_token");
+    }
+}
+static void a_token_is_kept_sealed_and_told_to_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = agent_of(f, "agent", false, NULL);
+    struct asset_view v, o;
+    struct read_wait w = { .f = f };
+    assert_int_equal(send(f, &p, report("web-1"), true, &v), 0);
+    AUTO_FREE char *id = uuid_of(&v);
+    assert_int_equal(send(f, &p, report("web-2"), true, &o), 0);
+    AUTO_FREE char *other = uuid_of(&o);
+    check_token(f, v.asset, NULL);
+    assert_int_equal(set_token(f, id, STR("s3cret~!"), false, &v), 0);
+    assert_true(v.asset->sealed_token.len > 0 && str_find(v.asset->sealed_token, STR("s3cret")) < 0);
+    check_token(f, v.asset, "s3cret~!");
+    /* what is sealed for one row is nothing in another */
+    assert_int_equal(asset_find(f->c, str_of(other), &o, &f->err), 0);
+    struct asset stolen = *o.asset;
+    stolen.sealed_token = v.asset->sealed_token;
+    check_token(f, &stolen, NULL);
+    /* a beat leaves it alone, and so does a change of something else; a restart too */
+    assert_int_equal(send(f, &p, report("web-1"), true, &v), 0);
+    settle(f);
+    restart(f);
+    assert_int_equal(asset_find(f->c, str_of(id), &v, &f->err), 0);
+    check_token(f, v.asset, "s3cret~!");
+    /* blanks and line ends never get into a header */
+    for (const char *const *bad = (const char *const[]){ "s3cret x", "s3cret\r\nX: y", "s\xc3\xa9", NULL }; *bad; bad++)
+        assert_int_equal(set_token(f, id, str_of(*bad), false, &v), -EINVAL);
+    char longest[ASSET_TOKEN_BYTES + 1];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[ASSET_TOKEN_BYTES] = '\0';
+    assert_int_equal(set_token(f, id, str_of(longest), false, &v), 0);
+    check_token(f, v.asset, longest);
+    assert_int_equal(set_token(f, id, STR_NONE, true, &v), 0);
+    check_token(f, v.asset, NULL);
+    assert_int_equal(set_token(f, id, STR("s3cret"), false, &v), 0);
+    assert_int_equal(asset_delete(f->c, &f->admin, str_of(id), &f->err), 0);
+    assert_int_equal(asset_restore(f->c, &f->admin, str_of(id), &v, &f->err), 0);
+    check_token(f, v.asset, NULL);
+    settle(f);
+    n_rows = n_leaks = n_told = 0;
+    read_audit(f->c, 0, false, 10000, on_audited, read_finish, &w);
+    read_wait_for(&w);
+    assert_true(n_rows > 5);
+    assert_int_equal(n_told, 5); /* set, set, cleared, set, cleared with the row */
+    assert_int_equal(n_leaks, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -582,6 +655,7 @@ int main(void)
         T(a_provider_that_goes_leaves_its_machines),
         T(a_deleted_key_is_gone),
         T(lists_are_in_order_whatever_was_changed),
+        T(a_token_is_kept_sealed_and_told_to_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
