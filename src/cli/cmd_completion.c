@@ -76,6 +76,37 @@ static void put_groups(struct buf *b)
     }
 }
 
+/* What may follow an option, or a verb, where there is a list of it: case lines of "VERB OPTION". */
+static void put_values(struct buf *b, const char *verb, const struct conf_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].type != CONF_ENUM || (rows[i].flags & CONF_HIDDEN))
+            continue;
+        buf_printf(b, "  %s' --%s'", verb, rows[i].name);
+        if (rows[i].letter)
+            buf_printf(b, "|%s' -%c'", verb, rows[i].letter);
+        buf_cstr(b, ") echo '");
+        for (const struct name *v = rows[i].names; v && v->text; v++)
+            buf_printf(b, "%s%s", v == rows[i].names ? "" : " ", v->text);
+        buf_cstr(b, "' ;;\n");
+    }
+}
+
+static void put_all_values(struct buf *b)
+{
+    buf_cstr(b, "_muster_values() {\n  # verb, the word before the one being completed\n  case \"$1 $2\" in\n");
+    put_values(b, "*", global_rows, n_global_rows);
+    for (size_t i = 0; cmd_table[i]; i++) {
+        AUTO_FREE char *verb = xasprintf("'%s'", cmd_table[i]->name);
+        put_values(b, verb, cmd_table[i]->rows, cmd_table[i]->n_rows);
+    }
+    buf_cstr(b, "  'completion completion') echo 'bash zsh fish' ;;\n"
+                "  'context use use'|'context remove remove') muster context list -o name 2>/dev/null ;;\n"
+                "  'help help') echo '");
+    first_words(b, " ");
+    buf_cstr(b, "' ;;\n  esac\n}\n");
+}
+
 /* Both shells run this: it finds the verb among the words and sets flags, subs, hosts. */
 static void put_common(struct buf *b)
 {
@@ -100,6 +131,7 @@ static void put_common(struct buf *b)
     buf_cstr(b, "  esac\n  flags=\"$flags");
     put_flags(b, global_rows, n_global_rows);
     buf_cstr(b, "--help\"\n}\n");
+    put_all_values(b);
 }
 
 static void bash(struct buf *b)
@@ -118,6 +150,8 @@ static void bash(struct buf *b)
                 "2>/dev/null)\n"
                 "  fi\n"
                 "  case \"$cur\" in -*) list=$flags ;; esac\n"
+                "  i=$(_muster_values \"$verb\" \"${COMP_WORDS[COMP_CWORD-1]}\")\n"
+                "  [ -n \"$i\" ] && list=$i\n"
                 "  COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
                 "}\n"
                 "complete -F _muster muster\n");
@@ -128,7 +162,7 @@ static void zsh(struct buf *b)
     buf_cstr(b, "#compdef muster\n# muster completion for zsh: source <(muster completion zsh)\n");
     put_common(b);
     buf_cstr(b, "_muster() {\n"
-                "  local cur=${words[CURRENT]} verb sub subs flags hosts list\n"
+                "  local cur=${words[CURRENT]} verb sub subs flags hosts list values\n"
                 "  [[ ${words[(I)--]} -gt 0 && ${words[(I)--]} -lt $CURRENT ]] && { _files; return; }\n"
                 "  _muster_words \"${(@)words[2,CURRENT-1]}\"\n"
                 "  if [ -z \"$verb\" ]; then list=\"");
@@ -138,6 +172,8 @@ static void zsh(struct buf *b)
                 "  elif [ \"$hosts\" = 1 ]; then list=$(muster hosts -o name 2>/dev/null)\n"
                 "  fi\n"
                 "  case \"$cur\" in -*) list=$flags ;; esac\n"
+                "  values=$(_muster_values \"$verb\" \"${words[CURRENT-1]}\")\n"
+                "  [[ -n $values ]] && list=$values\n"
                 "  compadd -- ${=list}\n"
                 "}\n"
                 "compdef _muster muster\n");
@@ -161,7 +197,13 @@ static void fish_flags(struct buf *b, const char *when, const struct conf_row *r
         buf_printf(b, "complete -c muster %s -l %s%s", when, is_on ? "no-" : "", rows[i].name);
         if (rows[i].letter)
             buf_printf(b, " -s %c", rows[i].letter);
-        buf_cstr(b, rows[i].type == CONF_BOOL ? " -d '" : " -x -d '");
+        if (rows[i].type == CONF_ENUM) {
+            buf_cstr(b, " -xa '");
+            for (const struct name *v = rows[i].names; v && v->text; v++)
+                buf_printf(b, "%s%s", v == rows[i].names ? "" : " ", v->text);
+            buf_char(b, '\'');
+        }
+        buf_cstr(b, rows[i].type == CONF_BOOL || rows[i].type == CONF_ENUM ? " -d '" : " -x -d '");
         fish_quote(b, rows[i].help);
         buf_cstr(b, "'\n");
     }
@@ -171,6 +213,10 @@ static void fish(struct buf *b)
 {
     buf_cstr(b, "# muster completion for fish: muster completion fish | source\ncomplete -c muster -f\n");
     fish_flags(b, "", global_rows, n_global_rows);
+    buf_cstr(b, "complete -c muster -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+                "complete -c muster -n '__fish_seen_subcommand_from help' -a '");
+    first_words(b, " ");
+    buf_cstr(b, "'\n");
     for (size_t i = 0; cmd_table[i]; i++) {
         const struct cmd *c = cmd_table[i];
         struct str rest = str_of(c->name), head;

@@ -57,6 +57,18 @@ static void columns_of(const struct node *rows, struct str *v, size_t max, size_
     }
 }
 
+static bool is_bytes(struct str key)
+{
+    return str_ends(key, STR("_bytes")) && key.len > strlen("_bytes");
+}
+
+static struct str bytes_of(struct arena *a, uint64_t n)
+{
+    AUTO(buf_done) struct buf b = BUF(64);
+    print_bytes(n, &b);
+    return arena_str(a, buf_as_str(&b));
+}
+
 static void write_rows(struct cli *cli, struct arena *a, const struct node *rows, struct buf *out)
 {
     enum { NARROW = 12, MAX_COLUMNS = 64 };
@@ -66,12 +78,15 @@ static void write_rows(struct cli *cli, struct arena *a, const struct node *rows
     columns_of(rows, keys, is_wide ? MAX_COLUMNS : NARROW, &n);
     for (size_t i = 0; i < n; i++) {
         char *up = arena_alloc(a, keys[i].len + 1);
-        for (size_t k = 0; up && k < keys[i].len; k++)
+        headings[i] = keys[i];
+        if (is_bytes(keys[i])) /* its values say the unit */
+            headings[i].len -= strlen("_bytes");
+        for (size_t k = 0; up && k < headings[i].len; k++)
             up[k] = keys[i].ptr[k] == '_'
                         ? ' '
                         : (char)(keys[i].ptr[k] >= 'a' && keys[i].ptr[k] <= 'z' ? keys[i].ptr[k] - 32
                                                                                 : keys[i].ptr[k]);
-        headings[i] = up ? str_bytes(up, keys[i].len) : keys[i];
+        headings[i] = up ? str_bytes(up, headings[i].len) : keys[i];
     }
     AUTO(table_free) struct table *t = table_named(headings, n);
     for (const struct node *row = rows->child; row; row = row->next) {
@@ -80,7 +95,7 @@ static void write_rows(struct cli *cli, struct arena *a, const struct node *rows
             for (const struct node *m = row->type == NODE_MAP ? row->child : NULL; m && !cell; m = m->next)
                 if (str_eq(m->key, keys[i]))
                     cell = m;
-            cells[i] = cell_of(a, cell);
+            cells[i] = is_bytes(keys[i]) && cell && cell->type == NODE_INT && cell->i >= 0 ? bytes_of(a, (uint64_t)cell->i) : cell_of(a, cell);
         }
         table_add_cells(t, cells);
     }

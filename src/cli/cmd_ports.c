@@ -14,7 +14,7 @@ struct ports_opts {
 };
 #define O(m) offsetof(struct ports_opts, m)
 static const struct conf_row ports_rows[] = {
-    { "allocate", 'a', CONF_U32, O(allocate), .min = 0, .max = 1000, .arg = "N", .help = "ask for so many free ports and print them, one a line" },
+    { "allocate", 'a', CONF_U32, O(allocate), .min = 1, .max = 1000, .arg = "N", .help = "ask for so many free ports and print them, one a line" },
     { "ttl", 0, CONF_DURATION, O(ttl), .help = "with --allocate: reserve them for so long, nobody else is given them" },
     { "owner", 0, CONF_STR, O(owner), .arg = "TEXT", .help = "with --ttl: whom they are for" },
 };

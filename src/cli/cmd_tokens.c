@@ -84,7 +84,7 @@ static int list_run(struct cli *cli, const void *options, const struct args *arg
         cli, &(struct show_list){ .target = o->all ? "/api/v1/api-tokens?all=true" : "/api/v1/api-tokens",
                                   .key = "tokens",
                                   .rec = &api_token_view_record,
-                                  .none = "no API tokens" });
+                                  .none = o->all ? "no API tokens" : "no API tokens of yours; everybody's (admins): --all" });
 }
 
 const struct cmd cmd_api_token_list = {

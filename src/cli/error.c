@@ -52,7 +52,7 @@ static const struct {
     { "section.unknown", "List them with: muster inventory HOST" },
     { "user.unknown", "List them with: muster user list" },
     { "api_token.unknown", "List them with: muster api-token list --all" },
-    { "token.unknown", "List them with: muster token list" },
+    { "install_token.unknown", "List them with: muster token list" },
     { "context.unknown", "List them with: muster context list" },
     { "auth.required", "Log in with: muster login URL --pin sha256:HEX, or set MUSTER_TOKEN" },
     { "auth.bad_credential", "Log in again with: muster login" },

@@ -252,6 +252,10 @@ static void on_interrupt(void *ctx)
     struct follow *f = ctx;
     if (f->is_interrupted || !f->conf->cancel_on_interrupt) {
         follow__clear_bar(f);
+        if (f->has_job)
+            cli_note(f->cli, f->conf->cancel_on_interrupt ? "left while job %llu is being cancelled; how it ends: muster job %llu"
+                                                          : "left; job %llu goes on: muster job %llu",
+                     (unsigned long long)f->job_id, (unsigned long long)f->job_id);
         follow__leave(f, RC_INTERRUPTED);
         return;
     }

@@ -10,7 +10,7 @@
 
 #define RESET "\x1b[0m"
 
-enum { BAR_WIDTH = 24, SUMMARY_MAX = 50 };
+enum { BAR_WIDTH = 24, BAR_LEAST = 6, SUMMARY_MAX = 50 };
 
 /* Told apart on light and dark ground; red is for trouble. */
 static const char *const colors[] = { "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m",
@@ -122,29 +122,40 @@ static struct tally tally_of(const struct follow *f)
     return y;
 }
 
+static void put_counts(const struct follow *f, const struct tally *y, struct buf *b)
+{
+    char age[CLOCK_TEXT_MAX];
+    buf_printf(b, "%llu/%llu done", (unsigned long long)y->done, (unsigned long long)f->n_total);
+    if (y->bad)
+        buf_printf(b, ", %llu failed", (unsigned long long)y->bad);
+    if (y->running)
+        buf_printf(b, ", %llu running", (unsigned long long)y->running);
+    if (f->is_interrupted)
+        buf_cstr(b, ", cancelling");
+    clock_format_age(loop_now(f->loop) - f->started, age);
+    buf_printf(b, "  %s", age);
+}
+
 void follow__bar(struct follow *f)
 {
     if (f->is_single || !f->has_job || f->is_json || !f->cli->err_tty)
         return;
     struct tally y = tally_of(f);
     struct winsize ws = { 0 };
+    AUTO(buf_done) struct buf b = BUF(1024), counts = BUF(512);
     (void)ioctl(STDERR_FILENO, TIOCGWINSZ, &ws);
-    size_t columns = ws.ws_col > 20 ? ws.ws_col : 80;
-    size_t fill = f->n_total ? BAR_WIDTH * y.done / f->n_total : 0;
-    AUTO(buf_done) struct buf b = BUF(1024);
-    buf_char(&b, '[');
-    for (size_t i = 0; i < BAR_WIDTH; i++)
-        buf_char(&b, i < fill ? '#' : '.');
-    buf_printf(&b, "] %llu/%llu done", (unsigned long long)y.done, (unsigned long long)f->n_total);
-    if (y.bad)
-        buf_printf(&b, ", %llu failed", (unsigned long long)y.bad);
-    if (y.running)
-        buf_printf(&b, ", %llu running", (unsigned long long)y.running);
-    if (f->is_interrupted)
-        buf_cstr(&b, ", cancelling");
-    char age[CLOCK_TEXT_MAX];
-    clock_format_age(loop_now(f->loop) - f->started, age);
-    buf_printf(&b, "  %s", age);
+    size_t columns = ws.ws_col > 1 ? ws.ws_col : 80;
+    put_counts(f, &y, &counts);
+    /* Where it is narrow, the numbers say more than the bar. */
+    size_t room = columns > counts.len + 4 ? columns - counts.len - 4 : 0, width = room < BAR_WIDTH ? room : BAR_WIDTH;
+    if (width >= BAR_LEAST) {
+        size_t fill = f->n_total ? width * y.done / f->n_total : 0;
+        buf_char(&b, '[');
+        for (size_t i = 0; i < width; i++)
+            buf_char(&b, i < fill ? '#' : '.');
+        buf_cstr(&b, "] ");
+    }
+    (void)buf_str(&b, buf_as_str(&counts));
     /* a line that wraps could not be wiped by one carriage return */
     struct str s = str_sub(buf_as_str(&b), 0, columns - 1);
     fprintf(stderr, "\r%.*s\x1b[K", STR_FMT(s));

@@ -185,7 +185,7 @@ static int unknown_verb(struct cli *cli, int argc, char **argv, int verb)
         return unknown_second_word(cli, argv[verb], argv[verb + 1]);
     if (help_is_group(argv[verb]))
         return help_group(stderr, argv[verb]), RC_USAGE;
-    const char *two = help_suggest(argv[verb]);
+    const char *two = strcmp(argv[verb], "version") == 0 ? "--version" : help_suggest(argv[verb]);
     (void)cli_usage(cli, "there is no verb %s%s%s. All of them: muster help", argv[verb],
                     two ? "; did you mean: " : "", two ? two : "");
     return RC_USAGE;

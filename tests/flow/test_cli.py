@@ -1,6 +1,7 @@
 """The command line against a stand-in server that says what each test needs (cli_mock.py); what needs a real one is in the
 other files of this folder."""
 import datetime
+import fcntl
 import hashlib
 import ipaddress
 import json
@@ -12,7 +13,9 @@ import select
 import signal
 import ssl
 import stat
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -607,7 +610,7 @@ def test_ctrl_c_cancels_and_waits_and_a_second_one_leaves(mock, home):
     p.send_signal(signal.SIGINT)
     assert wait_for(lambda: len(cancelled) > n)
     p.send_signal(signal.SIGINT)
-    assert p.wait(5 * SLOW) == 130
+    assert p.wait(5 * SLOW) == 130 and b"left while job 7 is being cancelled; how it ends: muster job 7" in p.stderr.read()
 
 
 def test_a_reader_that_left_cancels_the_job(mock, home):
@@ -629,10 +632,11 @@ def test_run_json_is_one_event_a_line(mock, cli):
 
 # -- on a terminal
 
-def on_tty(mock, home, *args, timeout=20, until=None, then=None):
+def on_tty(mock, home, *args, timeout=20, until=None, then=None, columns=80):
     """Runs on a terminal of its own; calls then() once the text until was seen."""
     pid, fd = pty.fork()
     if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.execve(MUSTER, ["muster", *args], env_of(home, MUSTER_SERVER=mock.url, TERM="xterm"))
     out = b""
     end = time.monotonic() + timeout
@@ -661,6 +665,15 @@ def test_a_terminal_gets_colours_a_bar_and_no_foreign_escapes(mock, home):
     mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1)]}
     assert "\x1b[32mready" in on_tty(mock, home, "hosts")[1]
     assert "\x1b" not in on_tty(mock, home, "hosts", "--no-color")[1]
+
+
+@pytest.mark.parametrize("columns,bar_width", [(80, 24), (36, 20), (20, 0)])
+def test_where_it_is_narrow_the_numbers_stay_and_the_bar_goes(mock, home, columns, bar_width):
+    seen = threading.Event()
+    follow_route(mock, ("job", job(2)), lambda: seen.wait(10), ("task", task(1, "a")), ("task", task(2, "b")), ("end", job(2, "succeeded")))
+    rc, out = on_tty(mock, home, "run", "--all", "--", "x", until="0/2 done", then=seen.set, columns=columns)
+    line = re.search(r"\r(?:\[(\.*)\] )?0/2 done.*?\x1b\[K", out)
+    assert rc == 0 and line and len(line.group(1) or "") == bar_width and len(line.group(0)) - 4 < columns
 
 
 # -- jobs, events, audit
@@ -764,6 +777,9 @@ def test_bash_completes_verbs_flags_and_host_names(mock, home):
     assert complete(home, mock, "muster host w") == ["web-1"]
     assert "--max-parallel" in complete(home, mock, "muster run web-1 --ma")
     assert complete(home, mock, "muster run web-1 -- l") == []
+    assert complete(home, mock, "muster hosts --status ") == ["any", "ready", "busy", "stale", "disconnected"]
+    assert complete(home, mock, "muster -o w") == ["wide"] and complete(home, mock, "muster user add ann -r a") == ["admin"]
+    assert complete(home, mock, "muster completion ") == ["bash", "zsh", "fish"] and complete(home, mock, "muster help to") == ["token"]
 
 
 # -- a real server, where it is built
