@@ -17,6 +17,7 @@ enum {
     LIMIT_HTTP_HEADERS = 100,
     LIMIT_HTTP_PATH = 2048,             /* above it 414 */
     LIMIT_HTTP_BODY_DEFAULT = 64 << 10, /* where a route row does not say */
+    LIMIT_HTTP_BODIES = 128 << 20,      /* of all connections together, while they are there; above it 503 */
     LIMIT_HTTP_PIPELINE = 8,
     LIMIT_HTTP_HEAD_MS = 10000,         /* slow loris: whole head within */
     LIMIT_HTTP_BODY_MS = 30000,         /* whole body within, when it is small */

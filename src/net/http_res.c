@@ -99,6 +99,8 @@ const char *http_res_slug(int status)
         return "http.expect";
     case 429:
         return "http.throttled";
+    case 503:
+        return "server.overloaded";
     default:
         return "http.refused";
     }

@@ -61,6 +61,8 @@ static void set_due(struct hconn *hc, usec_t after)
     conn_deadline(hc->c, hc->due);
 }
 
+struct http_bodies http_bodies = { .max_bytes = LIMIT_HTTP_BODIES };
+
 /* -- writing a reply */
 /* Status line and headers, up to the empty line. */
 static void put_head(struct hconn *hc, const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor)
@@ -83,11 +85,19 @@ static void put_reply(struct hconn *hc, const struct http_res *res, bool keep_al
     conn_dirty(hc->c);
 }
 
+/* A refusal for want of room is over soon. */
+static const struct kv soon = { { "Retry-After", 11 }, { "2", 1 } };
+
 static void put_error(struct hconn *hc, int status, const char *slug, const char *text, bool keep_alive, bool is_head)
 {
     AUTO(buf_done) struct buf body = BUF(4096);
     struct http_res res = { .status = status, .content_type = "text/plain; charset=utf-8" };
 
+    if (status == 503) {
+        res.headers = &soon;
+        res.n_headers = 1;
+        text = text ? text : "too many requests are arriving at once; try again in a moment";
+    }
     if (!slug)
         slug = http_res_slug(status);
     if (!text)
@@ -120,6 +130,7 @@ static void exchange_free(struct hconn *hc)
     hc->x = NULL;
     slots_del(net__ids(NET_EXCHANGE), x->id);
     arena_free(x->req.arena);
+    http_bodies.held_bytes -= x->body.len;
     buf_done(&x->body);
     free(x);
     h1_reset(&hc->h1);
@@ -260,7 +271,12 @@ static int on_body(void *ctx, struct str piece)
     hc->body_bytes += piece.len;
     hc->due = hc->body_since + (LIMIT_HTTP_BODY_MS + hc->body_bytes / BODY_BYTES_PER_MS) * USEC_PER_MS;
     conn_deadline(hc->c, hc->due);
-    return buf_str(&x->body, piece) < 0 ? 413 : 0;
+    if (piece.len > http_bodies.max_bytes - http_bodies.held_bytes)
+        return 503;
+    if (buf_str(&x->body, piece) < 0)
+        return 413;
+    http_bodies.held_bytes += piece.len;
+    return 0;
 }
 
 static const struct h1_ops request_ops = { on_head, on_body };

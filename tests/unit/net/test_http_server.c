@@ -122,6 +122,32 @@ static void bad_requests_are_refused_and_the_connection_closed(void **state)
     assert_int_equal(n_requests, 0);
 }
 
+static void bodies_of_all_connections_together_have_a_cap(void **state)
+{
+    static const char half[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n"
+                               "0123456789012345678901234567890123456789012345678901234567890123456789";
+    static const char other[] = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 31\r\n\r\n"
+                                "0123456789012345678901234567890";
+    int fd;
+
+    (void)state;
+    http_bodies.max_bytes = 100;
+    fd = raw_open(listener_port(li));
+    raw_send(fd, str_of(half));
+    TURN_UNTIL(l, http_bodies.held_bytes == 70);
+    struct buf b = ask_cut(other, strlen(other));
+    assert_true(str_starts(buf_as_str(&b), STR("HTTP/1.1 503")));
+    assert_true(str_find(buf_as_str(&b), STR("Retry-After: 2\r\n")) > 0);
+    assert_true(str_ends(buf_as_str(&b), STR("server.overloaded\n")));
+    buf_done(&b);
+    assert_int_equal(http_bodies.held_bytes, 70);
+    close(fd); /* who leaves gives the room back */
+    TURN_UNTIL(l, http_bodies.held_bytes == 0);
+    expect(other, "HTTP/1.1 200", "67890]");
+    TURN_UNTIL(l, http_bodies.held_bytes == 0);
+    http_bodies.max_bytes = LIMIT_HTTP_BODIES;
+}
+
 static void a_body_of_the_cap_is_taken_and_one_more_is_not(void **state)
 {
     AUTO_FREE char *exact = xasprintf("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -546,6 +572,7 @@ int main(void)
         T(requests_are_answered),
         T(bad_requests_are_refused_and_the_connection_closed),
         T(a_body_of_the_cap_is_taken_and_one_more_is_not),
+        T(bodies_of_all_connections_together_have_a_cap),
         T(the_head_callback_can_refuse_before_the_body),
         T(expect_100_is_answered_before_the_body),
         T(pipelined_requests_are_answered_in_order),
