@@ -210,6 +210,15 @@ static inline int rerun(struct fixture *f, const struct principal *p, const char
     settle(f);
     return r;
 }
+/* A rerun of @p's batch b1 that @a has begun. */
+static inline struct order begun(struct fixture *f, const struct principal *p, struct agent *a, char ret_child[RUN_ID_MAX + 1])
+{
+    batch_done(f, p, "b1");
+    assert_int_equal(rerun(f, p, "b1", ret_child), 0);
+    struct order o = fetch(f, a).v[0];
+    assert_int_equal(ack(f, a, o.uuid, true), 0);
+    return o;
+}
 static inline int stop(struct fixture *f, const struct principal *p, const char *batch)
 {
     struct run_view v;

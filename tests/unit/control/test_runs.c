@@ -479,12 +479,9 @@ static void what_the_script_said_wins_over_the_exit(void **state)
     struct principal p = script(f, "alice", "reporter", NULL);
     struct agent a = agent_make(f, &p, "web-1");
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    struct orders os = fetch(f, &a);
-    ack(f, &a, os.v[0].uuid, true);
+    struct order o = begun(f, &p, &a, child);
     tell(f, &p, child, RUN_EVENT_BATCH_DONE);
-    assert_int_equal(ended(f, &a, os.v[0].uuid, 1, 0, ""), 0);
+    assert_int_equal(ended(f, &a, o.uuid, 1, 0, ""), 0);
     assert_int_equal(state_of(f, child), RUN_DONE);
 }
 
@@ -496,10 +493,7 @@ static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void 
     struct agent a = agent_make(f, &p, "web-1");
     char child[RUN_ID_MAX + 1];
     struct run_view v;
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    struct orders os = fetch(f, &a);
-    ack(f, &a, os.v[0].uuid, true);
+    struct order o = begun(f, &p, &a, child);
     assert_int_equal(stop(f, &p, child), RUN_STOPPING);
     assert_int_equal(stop(f, &p, child), RUN_STOPPING); /* twice is once */
     struct orders stops = fetch(f, &a);
@@ -510,7 +504,7 @@ static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void 
     assert_int_equal(state_of(f, child), RUN_STOPPING);
     tell(f, &p, child, RUN_EVENT_BATCH_START); /* does not clear the stop */
     assert_int_equal(state_of(f, child), RUN_STOPPING);
-    assert_int_equal(ended(f, &a, os.v[0].uuid, -1, 15, ""), 0);
+    assert_int_equal(ended(f, &a, o.uuid, -1, 15, ""), 0);
     look(f, &p, child, &v);
     assert_int_equal(v.row->state, RUN_STOPPED);
     assert_true(v.row->stop_at && str_is(v.row->stop_by, "alice"));
@@ -666,9 +660,7 @@ static void a_rerun_s_job_ends_even_if_the_agent_tells_no_exits(void **state)
     struct agent a = agent_make(f, &p, "web-1");
     struct fleet_counts n;
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    begun(f, &p, &a, child);
     tell(f, &p, child, RUN_EVENT_BATCH_DONE);
     fleet_count(f->c, &n);
     assert_int_equal(n.open_jobs, 1);
@@ -693,10 +685,7 @@ static void a_job_ends_as_lost_when_its_run_is_given_up(void **state)
     struct fleet_counts n;
     struct run_view v;
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    struct orders os = fetch(f, &a);
-    ack(f, &a, os.v[0].uuid, true);
+    struct order o = begun(f, &p, &a, child);
     stop(f, &p, child);
     ack(f, &a, fetch(f, &a).v[0].uuid, true);
     pass(f, RUN_SILENCE - 10 * USEC_PER_SEC);
@@ -708,7 +697,7 @@ static void a_job_ends_as_lost_when_its_run_is_given_up(void **state)
     fleet_count(f->c, &n);
     assert_int_equal(n.open_jobs, 0);
     assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
-    assert_int_equal(ended(f, &a, os.v[0].uuid, -1, 15, "late"), 0); /* it was only away: what it knows is kept */
+    assert_int_equal(ended(f, &a, o.uuid, -1, 15, "late"), 0); /* it was only away: what it knows is kept */
     look(f, &p, child, &v);
     assert_int_equal(v.row->state, RUN_STOPPED);
     run_orders(f->c, v.id, on_newest_signal, &(int){ 15 });
@@ -721,9 +710,7 @@ static void a_stopped_rerun_s_job_did_not_succeed(void **state)
     struct principal p = script(f, "alice", "reporter", NULL);
     struct agent a = agent_make(f, &p, "web-1");
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    begun(f, &p, &a, child);
     stop(f, &p, child);
     tell(f, &p, child, RUN_EVENT_BATCH_DONE); /* and this agent tells no exits */
     pass(f, 3 * USEC_PER_MIN);
@@ -738,9 +725,7 @@ static void cancelling_the_job_of_an_agent_that_is_gone_ends_it(void **state)
     struct fleet_counts n;
     char child[RUN_ID_MAX + 1];
     int result = 1;
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
-    ack(f, &a, fetch(f, &a).v[0].uuid, true);
+    begun(f, &p, &a, child);
     job_cancel(f->c, &f->admin, 1, 0, on_cancelled, &result);
     pass(f, 10 * USEC_PER_SEC);
     assert_int_equal(result, 0);
