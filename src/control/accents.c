@@ -508,7 +508,7 @@ int host_link(struct control *c, const struct principal *p, struct str host, str
     snprintf(dialect, sizeof(dialect), "%s", o->dialect);
     memcpy(uuid, o->uuid, sizeof(uuid));
     move_aliases(c, h, o);
-    inventory__move(c, h, o);
+    inventory__move(c, h, o, reporter__is_newer(c, h->id, o->id));
     noun__host_linked(c, h->id, o->id);
     if (o->last_seen > h->last_seen) {
         h->last_seen = o->last_seen;

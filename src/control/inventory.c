@@ -274,13 +274,13 @@ static uint8_t moved_name(const struct host *to, uint8_t section)
     return section;
 }
 
-void inventory__move(struct control *c, struct host *to, struct host *from)
+void inventory__move(struct control *c, struct host *to, struct host *from, bool is_newer)
 {
     uint8_t n_left = 0;
     for (uint8_t i = 0; i < from->n_sections; i++) {
         const struct section_mark m = from->sections[i];
         uint8_t section = moved_name(to, m.section);
-        if (mark_of(to, section)) {
+        if (mark_of(to, section) && !is_newer) {
             from->sections[n_left++] = m;
             continue;
         }

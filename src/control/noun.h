@@ -48,15 +48,17 @@ usec_t accent__asked_at(const struct host *h);
 void session__password_changed(struct control *c, uint64_t user_id);
 /* -- credentials.c */
 bool credential__still_holds(const struct control *c, uint64_t id);
+/* -- reports.c: of two hosts that have a reporter each, was @other_id's heard last? */
+bool reporter__is_newer(const struct control *c, uint64_t host_id, uint64_t other_id);
 /* -- ports.c */
 void ports__link_gone(struct control *c, const struct link *l);
 void ports__wait_due(struct control *c, struct timer *t);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);
-/* What is recorded of @from is @to's from now on, where @to has no section of that name itself; the rest stays with @from. Where @to has
- * an agent of ours, what was reported keeps a name of its own. */
-void inventory__move(struct control *c, struct host *to, struct host *from);
+/* What is recorded of @from is @to's from now on; of a section that both have, @from's when it @is_newer, else that stays with @from. Where
+ * @to has an agent of ours, what was reported keeps a name of its own. */
+void inventory__move(struct control *c, struct host *to, struct host *from, bool is_newer);
 /* -- enroll.c */
 void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by);
 /* -- output.c: of one of our streams, and not too long. What is new in @f is kept; false: a gap before it. */

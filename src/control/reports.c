@@ -540,6 +540,12 @@ static usec_t last_sign_of(const struct reporter *r)
     return r->state.last_seen_at > r->row.last_registration_at ? r->state.last_seen_at : r->row.last_registration_at;
 }
 
+bool reporter__is_newer(const struct control *c, uint64_t host_id, uint64_t other_id)
+{
+    const struct reporter *r = reporter__by_host(c, other_id), *old = reporter__by_host(c, host_id);
+    return r && old && last_sign_of(r) > last_sign_of(old);
+}
+
 /* A machine has one reporter. Of two, the one that was heard last is the one that runs: the other was there before the machine was
  * installed anew, and its name and key go, or the living one would be handed neither its record nor a key. */
 static void host_linked(struct control *c, uint64_t host_id, uint64_t other_id)
@@ -547,7 +553,7 @@ static void host_linked(struct control *c, uint64_t host_id, uint64_t other_id)
     struct reporter *r = reporter__by_host(c, other_id), *old = reporter__by_host(c, host_id);
     if (!r)
         return;
-    if (old && last_sign_of(r) <= last_sign_of(old)) {
+    if (old && !reporter__is_newer(c, host_id, other_id)) {
         reporter__part(c, r);
         return;
     }

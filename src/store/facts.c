@@ -343,12 +343,17 @@ static int move_chain(struct writer *w, const struct move_facts *m, int64_t id)
     return e;
 }
 
+static int forget_chain(struct writer *w, int64_t id);
+
 static int move_head(struct writer *w, const struct move_facts *m, struct lazy_head *old)
 {
     int e;
     struct lazy_head *head = lazy_head(w, m->to, m->to_section, &e);
 
     if (!head)
+        return e;
+    e = forget_chain(w, head->last_id);
+    if (e < 0)
         return e;
     head->status = old->status;
     head->is_blind = old->is_blind;
@@ -373,7 +378,9 @@ static int move(struct writer *w, const void *args)
 
     if (!old)
         return e;
-    e = move_chain(w, m, old->last_id);
+    e = db_run(w->db, "DELETE FROM fact_body WHERE host_id = ? AND section = ?", VALS(V_INT(m->to), V_TEXT(m->to_section)));
+    if (e == 0)
+        e = move_chain(w, m, old->last_id);
     if (e == 0)
         e = db_run(w->db, "UPDATE fact_body SET host_id = ?, section = ? WHERE host_id = ? AND section = ?",
                    VALS(V_INT(m->to), V_TEXT(m->to_section), V_INT(m->from), V_TEXT(m->section)));

@@ -137,8 +137,8 @@ void store_put_facts_delta(struct store *s, const struct fact_head *h, struct st
 /* A delta of somebody who keeps no digest: taken as it is; @h->digest is ignored and becomes true when the section is folded. Nothing
  * drifts by it. */
 void store_put_facts_blind(struct store *s, const struct fact_head *h, struct str delta);
-/* @from's section becomes @to's under the name @to_section, with its state, digest, history and numbers. @to must not have a section of
- * that name. */
+/* @from's section becomes @to's under the name @to_section, with its state, digest, history and numbers. What @to has under that name
+ * goes, with its history. */
 void store_move_facts(struct store *s, uint64_t from, struct str section, uint64_t to, struct str to_section);
 /* @fn runs inside store_poll() when a folded section is not what @h->digest promised (its recorded digest is now the true one): ask
  * that host for the section in full. May come more than once. */

@@ -161,6 +161,29 @@ def test_a_key_whose_answer_was_lost_is_issued_anew(server, host):
     host.run("--force")
 
 
+def test_a_link_takes_what_was_told_along_and_the_agent_goes_on(fleet, server, host):
+    host.run("--force")
+    a = fleet.agent(server, "native")
+    server.cli("link", a.host["name"], "host-a", check=0)
+    server.kill9()
+    server.start()
+    a.wait_ready()
+    api = f"/api/v1/agents/{a.host['id']}"
+    assert [h["name"] for h in server.agents()] == [a.host["name"]] and "native+grapheon" in server.cli("hosts", check=0).stdout
+    assert server.get(api + "/history?section=reported_routes")["changes"] == []  # a first report is no change
+
+    def told(section):
+        return len(server.get(f"{api}/inventory/reported_{THEIRS[section]}?limit=1000")["rows"])
+    for n in range(2):  # the first run tells what is new only
+        host.tools.set(neigh=IP_NEIGH[:n], ss=SS if n else "")
+        assert "anew" not in host.run("--force").stderr
+        last = host.json()["last_snapshot"]
+        assert last and all(told(s) == len(last[s]) for s in SECTIONS)
+    assert any(c["section"] == "reported_neighbours" for c in server.get(api + "/history?limit=100")["changes"])
+    own = server.get(f"{api}/inventory/addresses")["rows"]
+    assert any(r["key"].startswith("lo ") or "127.0.0.1" in r["key"] for r in own)
+
+
 def test_muster_revoke_reaches_the_agent(server, host):
     host.run("--force")
     server.cli("revoke", "host-a", check=0)

@@ -496,6 +496,31 @@ static void of_two_reporters_rows_the_hosts_own_stay(void **state)
     }
 }
 
+/* An agent that was installed anew tells all of it once, under a new name: that is what is true. */
+static void of_two_reporters_the_living_ones_rows_come_in(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass, other;
+    struct register_answer a = let_in(f, "u1", &pass), b = let_in(f, "u2", &other);
+    struct pack p;
+    char one[37], two[37];
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", "b", NULL }, NULL)).result, 0);
+    assert_int_equal(tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "c", NULL }, NULL)).result, 0);
+    clock_turn(&f->clock, USEC_PER_SEC);
+    struct report *r = pack(&p, "u2", true, (const char *[]){ "y", "z", NULL }, NULL);
+    promise(r, (const char *[]){ "y", "z", NULL });
+    assert_int_equal(tell(f, &other, r).result, 0);
+    assert_int_equal(host_link(f->c, &f->admin, host_uuid(f, a.reporter_id, one), host_uuid(f, b.reporter_id, two), &f->err), 0);
+    settle(f);
+    assert_string_equal(recorded(f, b.reporter_id).text, "y;z;");
+    r = pack(&p, "u2", false, (const char *[]){ "w", NULL }, NULL);
+    promise(r, (const char *[]){ "w", "y", "z", NULL });
+    assert_false(tell(f, &other, r).a.is_resync);
+    restart(f);
+    assert_string_equal(recorded(f, b.reporter_id).text, "w;y;z;");
+    assert_int_equal(store_health(f->s, NULL), 0);
+}
+
 static void a_key_decided_about_while_a_report_was_read_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -694,6 +719,7 @@ int main(void)
         T(linking_a_dead_agent_to_a_living_one_harms_nobody),
         T(what_was_reported_comes_along_when_it_is_linked),
         T(of_two_reporters_rows_the_hosts_own_stay),
+        T(of_two_reporters_the_living_ones_rows_come_in),
         T(a_key_decided_about_while_a_report_was_read_is_refused),
         T(additions_add_and_what_is_new_is_counted),
         T(digests_find_what_was_lost),

@@ -585,11 +585,14 @@ static void sections_fold_at_numbers_of_their_own(void **state)
 static void a_moved_section_is_what_it_was(void **state)
 {
     struct fixture *f = *state, *after;
-    struct naive s = { .value = { 1, 2, 3 } }, os = { .value = { 4 } };
+    struct naive s = { .value = { 1, 2, 3 } }, os = { .value = { 4 } }, gone = { .value = { 6 } };
     struct changes was, is;
     store_on_drift(f->s, no_drift, NULL);
     put_full(f, 7, "routes", &s, 1);
     put_full(f, 8, "os", &os, 1);
+    put_full(f, 8, "reported_routes", &gone, 1); /* goes, with its history */
+    gone.value[5] = 5;
+    put_full(f, 8, "reported_routes", &gone, 2);
     srandom(5);
     for (usec_t i = 2; i < 40; i++) /* some folded, some open */
         put_change(f, 7, "routes", &s, (int)(random() % KEYS), (int)(random() % 4), i);
