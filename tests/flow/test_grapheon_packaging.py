@@ -140,6 +140,29 @@ def test_uninstall_keeps_the_state_unless_told(tmp_path):
         assert box.state.exists() == (not purge)
 
 
+@pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="no dpkg-dev here")
+def test_the_debian_package_has_its_files_and_enables_nothing(tmp_path):
+    one, two, root = tmp_path / "one.deb", tmp_path / "two.deb", tmp_path / "root"
+    for out in (one, two):
+        sh(ROOT / "packaging/grapheon/build-deb.sh", "1.2.3", out)
+    assert one.read_bytes() == two.read_bytes()
+    sh("dpkg-deb", "-x", one, root)
+    sh("dpkg-deb", "-e", one, tmp_path / "control")
+    assert sh("dpkg-deb", "-f", one, "Package", "Version").stdout.split() == ["Package:", "grapheon-agent", "Version:", "1.2.3"]
+    assert "libssl3" in sh("dpkg-deb", "-f", one, "Depends").stdout
+    assert (tmp_path / "control/conffiles").read_text() == "/etc/grapheon-agent.env\n" and mode(root / "etc/grapheon-agent.env") == 0o600
+    unit = (root / "lib/systemd/system/grapheon-agent.service").read_text()
+    assert "ExecStart=/usr/bin/grapheon-agent --config /etc/grapheon-agent.env" in unit and "@" not in unit.replace("@system-service", "")
+    assert sh(root / "usr/bin/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
+    state = root / "var/lib/grapheon-agent"
+    sh(tmp_path / "control/postinst", "configure", DPKG_ROOT=str(root))
+    assert mode(state) == 0o700
+    for step in ("remove", "purge"):
+        sh(tmp_path / "control/prerm", step, DPKG_ROOT=str(root))
+        sh(tmp_path / "control/postrm", step, DPKG_ROOT=str(root))
+        assert state.exists() == (step == "remove")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 def test_systemd_takes_the_units(tmp_path):
     box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
