@@ -457,9 +457,11 @@ static void release(struct control *c)
 /* Its agent refused it, and a day later nobody has asked for it again: it need not take room for ever. */
 static bool is_left_lying(const struct run *r, usec_t now)
 {
+    if (r->row.state != RUN_REQUESTED || run__command_open(r, RUN_COMMAND_RERUN))
+        return false;
     const struct run_command *cmd = run__command_newest(r, RUN_COMMAND_RERUN);
     usec_t since = cmd && cmd->row.ended_at ? cmd->row.ended_at : r->row.requested_at;
-    return r->row.state == RUN_REQUESTED && !run__command_open(r, RUN_COMMAND_RERUN) && now > since && now - since > RUN_DELIVER_WITHIN;
+    return now > since && now - since > RUN_DELIVER_WITHIN;
 }
 
 /* Silence, by the server's clock only. */
