@@ -316,7 +316,14 @@ def test_a_host_behind_nat_is_asked_by_its_own_poll(sigma):
         a.post("/api/agent/port-answers", {"hostname": "nat", "id": q["id"], "error": "ports.too_few", "message": "2 are free"})
         r = asked.result()
         assert r.returncode == 7 and "2 are free" in r.stderr, r
-    assert a.poll(wait=0) == (200, {"requests": []})
+        assert a.poll(wait=0) == (200, {"requests": []})
+        # a poll that hangs ends with the refusal when its host is revoked, and is not let in again
+        polled = pool.submit(a.poll, 60)
+        until(lambda: sigma.get("/api/v1/agents/nat/ports")["way"] == "poll", what="the poll is known")
+        sigma.cli("revoke", "nat", check=0)
+        status, doc = polled.result(30)
+        assert status == 403 and isinstance(doc["error"], str)
+    assert a.poll(wait=0)[0] == 403
     assert SigmaAgent(sigma.url, "nobody", key=a.key).poll(wait=0)[0] == 404
 
 
