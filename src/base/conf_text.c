@@ -389,6 +389,15 @@ static bool has_env(const struct conf_table *t)
     return false;
 }
 
+/* What whatis(1) shows: one line, without its full stop. */
+static struct str first_sentence(struct str s)
+{
+    ptrdiff_t end = str_find(s, STR(". "));
+    if (end >= 0)
+        return str_sub(s, 0, (size_t)end);
+    return str_ends(s, STR(".")) ? str_sub(s, 0, s.len - 1) : s;
+}
+
 int conf_man(const struct conf_table *t, struct buf *out)
 {
     AUTO(buf_done) struct buf b = BUF(TEXT_MAX);
@@ -401,7 +410,7 @@ int conf_man(const struct conf_table *t, struct buf *out)
                MUSTER_VERSION);
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, " \\- ");
-    put_roff(&b, str_of(t->summary));
+    put_roff(&b, first_sentence(str_of(t->summary)));
     buf_cstr(&b, "\n.SH SYNOPSIS\n\\fB");
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, "\\fR ");
@@ -410,7 +419,8 @@ int conf_man(const struct conf_table *t, struct buf *out)
     put_roff(&b, str_of(t->program));
     buf_cstr(&b, "\\fR: ");
     put_roff(&b, str_of(t->summary));
-    buf_printf(&b, ".\nA value given as a flag wins over %s%sthe default.\n.SH OPTIONS\n",
+    buf_printf(&b, "%s\nA value given as a flag wins over %s%sthe default.\n.SH OPTIONS\n",
+               str_ends(str_of(t->summary), STR(".")) ? "" : ".",
                has_env(t) ? "one from the environment, which wins over " : "",
                has_file(t) ? "the configuration\nfile, which wins over " : "");
     int r = walk(t, man_group, man_row, &b);
