@@ -68,6 +68,8 @@ static void look_at_directory(struct doctor *d, const struct statedir *dir)
     else if (st.st_mode & 077)
         bad(d, "chmod 700 it (a start does)", "state directory %s can be read by others (mode %04o)",
             dir->path, st.st_mode & 07777);
+    else if (st.st_uid != geteuid())
+        good("state directory %s belongs to user %u: musterd must run as that user", dir->path, st.st_uid);
     else
         good("state directory %s", dir->path);
 }

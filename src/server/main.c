@@ -7,7 +7,7 @@
 #include "server/offline.h"
 #include "server/server.h"
 
-enum { EXIT_CONFIG = 78, EXIT_USAGE = 2, WORDS_MAX = 4 };
+enum { EXIT_USAGE = 2, WORDS_MAX = 4 };
 
 static const char commands_text[] =
     "\nCommands:\n"
@@ -79,7 +79,8 @@ int main(int argc, char **argv)
         code = 0;
     } else if (r < 0) {
         (void)fprintf(stderr, "musterd: %s\n", err.text);
-        code = EXIT_CONFIG;
+        /* A flag that does not exist is a slip of the keyboard; anything else is what somebody configured. */
+        code = err.path[0] == '-' && strcmp(err.slug, "config.unknown_key") == 0 ? EXIT_USAGE : EXIT_CONFIG;
     } else if (n > 0) {
         code = command(&c, &o, words, n);
     } else {

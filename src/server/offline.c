@@ -22,6 +22,14 @@ int offline_config(const struct conf *c, const char **words, size_t n)
     bool with_origin = n > 2 && strcmp(words[2], "--origin") == 0;
 
     if (n == 2 && strcmp(words[1], "check") == 0) {
+        const struct options *o = c->options;
+        const char *files[] = { o->tls_cert, o->tls_key };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+            if (files[i] && access(files[i], R_OK) < 0) {
+                (void)fprintf(stderr, "musterd: %s: %s\n", files[i], strerror(errno));
+                return EXIT_CONFIG;
+            }
         (void)puts("the configuration is good");
         return 0;
     }

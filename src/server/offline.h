@@ -4,6 +4,8 @@
 
 #include "server/options.h"
 
+enum { EXIT_CONFIG = 78 }; /* EX_CONFIG of sysexits.h */
+
 /* Each returns the exit code and has said everything. */
 int offline_config(const struct conf *c, const char **words, size_t n);
 int offline_doctor(const struct conf *c, const struct options *o);

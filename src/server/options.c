@@ -249,6 +249,19 @@ static int check_tls_names(const struct options *o, struct err *err)
     return 0;
 }
 
+/* Peers are compared with these letter by letter: a name or a network would never match, and nobody would be told. */
+static int check_proxies(const struct options *o, struct err *err)
+{
+    struct in6_addr any;
+
+    for (size_t i = 0; i < o->trusted_proxies.n; i++)
+        if (inet_pton(AF_INET, o->trusted_proxies.v[i].value, &any) != 1 &&
+            inet_pton(AF_INET6, o->trusted_proxies.v[i].value, &any) != 1)
+            return err_set(err, -EINVAL, "config.bad_value", "trusted-proxy: \"%s\" is no IP address",
+                           o->trusted_proxies.v[i].value);
+    return 0;
+}
+
 int options_load(struct conf *c, struct options *o, int argc, char **argv, const char **words, size_t max,
                  size_t *ret_n, struct err *err)
 {
@@ -267,7 +280,7 @@ int options_load(struct conf *c, struct options *o, int argc, char **argv, const
         return r;
     if ((o->tls_cert != NULL) != (o->tls_key != NULL))
         return err_set(err, -EINVAL, "config.bad_value", "tls-cert and tls-key go together");
-    if ((r = check_tls_names(o, err)) < 0)
+    if ((r = check_tls_names(o, err)) < 0 || (r = check_proxies(o, err)) < 0)
         return r;
     struct listen_at at;
     for (size_t i = 0; i < o->http_listen.n; i++)
