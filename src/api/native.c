@@ -153,7 +153,8 @@ static void ask(struct enroll_call *e, const Muster__V1__EnrollRequest *m)
         commit_after(a->control, on_enroll_durable, e);
         return;
     }
-    if (an.retry_after > 0) { /* a gRPC status has no field for it, so the sentence says it */
+    /* Only what passes by waiting: a token that is used up does not. */
+    if (an.retry_after > 0 && err.code == -EBUSY) { /* a gRPC status has no field for it, so the sentence says it */
         char wait[48];
 
         (void)snprintf(wait, sizeof(wait), "; try again in %llu s",
