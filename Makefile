@@ -6,7 +6,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 MESON_FLAGS = $(if $(CI),--werror)
 
-.PHONY: help build up test bench install fmt lint clean need-build need-test fuzz
+.PHONY: help build up test bench install fmt lint clean need-build need-test need-lint fuzz
 help:
 	@echo 'make up [PORT=8120]   server and agent on this machine, enrolled, in the foreground'
 	@echo 'make test             every test; the last line counts them'
@@ -44,12 +44,15 @@ fuzz: need-test
 install: build
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BUILD='$(BUILD)' sh packaging/install.sh
 
-fmt: need-test
+need-lint:
+	@tools/need.sh packaging/packages-build.txt packaging/packages-test.txt packaging/packages-lint.txt
+
+fmt:
 	@command -v clang-format >/dev/null || tools/need.sh packaging/packages-lint.txt
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
 
-lint: need-test build
-	@tools/need.sh packaging/packages-lint.txt
+lint: need-lint
+	@$(MAKE) --no-print-directory build NINJAFLAGS=--quiet
 	@exec $(PYTHON) tools/lint.py
 
 clean:
