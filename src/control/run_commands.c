@@ -203,7 +203,7 @@ static void task_ended(struct control *c, struct run_command *cmd, const struct 
     bool is_rerun = cmd->row.kind == RUN_COMMAND_RERUN;
     const char *how = name_of(task_outcome_names, t->outcome);
     char why[96];
-    if (cmd->row.state == RUN_COMMAND_STARTED) {
+    if (cmd->row.state == RUN_COMMAND_STARTED && is_rerun) { /* of a stop that is all: run_ack() ends its task */
         cmd->row.state = RUN_COMMAND_EXITED;
         cmd->row.ended_at = control__wall(c);
         run__set(c, &cmd->row.error, str_of(how), 1024);

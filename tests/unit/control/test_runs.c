@@ -486,6 +486,14 @@ static void what_the_script_said_wins_over_the_exit(void **state)
 }
 
 /* -- stop */
+static void on_started_without_error(void *ctx, const char *uuid, const struct run_command_row *cmd)
+{
+    (void)ctx;
+    (void)uuid;
+    assert_int_equal(cmd->state, RUN_COMMAND_STARTED);
+    assert_int_equal(cmd->error.len, 0);
+}
+
 static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void **state)
 {
     struct fixture *f = *state;
@@ -502,6 +510,8 @@ static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void 
     assert_int_equal(stops.v[0].pid, 4711);
     assert_int_equal(ack(f, &a, stops.v[0].uuid, true), 0);
     assert_int_equal(state_of(f, child), RUN_STOPPING);
+    look(f, &p, child, &v);
+    run_orders(f->c, v.id, on_started_without_error, NULL);
     tell(f, &p, child, RUN_EVENT_BATCH_START); /* does not clear the stop */
     assert_int_equal(state_of(f, child), RUN_STOPPING);
     assert_int_equal(ended(f, &a, o.uuid, -1, 15, ""), 0);
