@@ -237,6 +237,10 @@ static void on_allocate(struct ports_http *h, uint64_t x, const struct http_req 
         refuse(x, req, 400, text);
         return;
     }
+    if (w.ttl_seconds > PORTS_TTL_MAX_S) {
+        refuse(x, req, 422, "ttl_seconds is at most 86400");
+        return;
+    }
     if (w.hold && !w.ttl_seconds) {
         refuse(x, req, 422, "hold needs ttl_seconds");
         return;

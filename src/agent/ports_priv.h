@@ -7,8 +7,6 @@
 #include "base/limits.h"
 #include "base/vec.h"
 
-enum { PORTS_TTL_MAX_S = 24 * 3600 };
-
 struct lease {
     struct port_lease pub; /* .ports is ours to free */
     char owner[LIMIT_NAME + 1];

@@ -14,13 +14,17 @@ static int check_host(struct control *c, struct asset_entry *e, struct host **re
     return 0;
 }
 
-static int check_count(const struct asset_entry *e, const struct ports_wish *w, struct err *err)
+static int check_wish(const struct asset_entry *e, const struct ports_wish *w, struct err *err)
 {
     uint32_t max = e->state->ports_max ? e->state->ports_max : ASSET_PORTS_MAX;
 
-    if (w->count >= 1 && w->count <= max)
-        return 0;
-    return err_set(err, -EINVAL, "field.range", "count: must be between 1 and %u", max);
+    if (w->count < 1 || w->count > max)
+        return err_set(err, -EINVAL, "field.range", "count: must be between 1 and %u", max);
+    if (w->ttl_seconds > PORTS_TTL_MAX_S)
+        return err_set(err, -EINVAL, "field.range", "ttl_seconds: must be at most %d", PORTS_TTL_MAX_S);
+    if (w->hold && !w->ttl_seconds)
+        return err_set(err, -EINVAL, "field.range", "hold: goes with ttl_seconds");
+    return 0;
 }
 
 int asset_ports(struct control *c, const struct principal *p, struct str uuid, const struct ports_wish *w,
@@ -38,7 +42,7 @@ int asset_ports(struct control *c, const struct principal *p, struct str uuid, c
     if (r == 0)
         r = check_host(c, e, &h, err);
     if (r == 0)
-        r = check_count(e, w, err);
+        r = check_wish(e, w, err);
     if (r == 0 && h && ports_reachable(c, h->id)) {
         ports_ask(c, p, str_of(h->uuid), w, done, ctx);
         return ASSET_PORTS_ASK;

@@ -20,7 +20,6 @@ enum {
     REACHABLE_FOR_S = 90,
     FETCH_AGAIN_S = 10, /* fetched and not answered: the answer or the fetch got lost */
     SWEEP_STEP = 64,    /* pollers looked at in a tick */
-    TTL_MAX_S = 24 * 3600,
 };
 
 /* Of one host: who may fetch, and what there is to fetch. */
@@ -87,7 +86,7 @@ static void end(struct control *c, struct question *q, int result, const struct 
     details_u64(details_u64(&d, "count", q->wish.count), "ttl_seconds", q->wish.ttl_seconds);
     details_str(&d, "owner", q->wish.owner);
     if (a && !slug && a->n)
-        details_u64(details_u64(&d, "first", a->ports[0]), "last", a->ports[a->n - 1]);
+        details_str(details_u64(details_u64(&d, "first", a->ports[0]), "last", a->ports[a->n - 1]), "lease", str_sub(a->lease, 0, 64));
     audit_emit(c, &q->p, NULL, VERB_PORTS, str_of(q->uuid), slug ? "failed" : "ok", slug, &d.list);
     q->done(q->ctx, result, err, a);
     free(q);
@@ -232,8 +231,10 @@ static int may_ask(struct control *c, const struct principal *p, struct str host
         r = err_set(err, -EINVAL, "host.cannot", "%s is known through %s, which has no ports to give", h->name, h->dialect);
     else if (w->count < 1 || w->count > PORTS_MAX)
         r = err_set(err, -EINVAL, "ports.count", "count is 1 to %d", PORTS_MAX);
-    else if (w->ttl_seconds > TTL_MAX_S)
-        r = err_set(err, -EINVAL, "field.range", "ttl_seconds is at most %d", TTL_MAX_S);
+    else if (w->ttl_seconds > PORTS_TTL_MAX_S)
+        r = err_set(err, -EINVAL, "field.range", "ttl_seconds: must be at most %d", PORTS_TTL_MAX_S);
+    else if (w->hold && !w->ttl_seconds)
+        r = err_set(err, -EINVAL, "field.range", "hold: goes with ttl_seconds");
     else if (w->owner.len > LIMIT_NAME)
         r = err_set(err, -EINVAL, "field.too_long", "owner is at most %d bytes", LIMIT_NAME);
     else if (HASH_COUNT(book(c)->questions) >= QUESTIONS_MAX)

@@ -5,11 +5,11 @@
 #include "base/clock.h"
 #include "base/field.h"
 
-enum { PORTS_MAX = 1000 };
+enum { PORTS_MAX = 1000, PORTS_TTL_MAX_S = 24 * 3600 };
 
 struct ports_wish {
     uint32_t count;        /* 1..the agent's maximum */
-    uint32_t ttl_seconds;  /* 0: nothing is reserved; else a lease */
+    uint32_t ttl_seconds;  /* 0: nothing is reserved; else a lease, of at most PORTS_TTL_MAX_S */
     struct str owner;      /* of the lease, for people */
     bool hold;             /* with a lease: the agent keeps them bound until it ends */
 };

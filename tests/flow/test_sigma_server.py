@@ -229,6 +229,7 @@ def test_a_count_that_is_none_is_refused_before_the_agent_is_asked(sigma, count)
 @pytest.mark.parametrize("name,answer,status,word", [
     ("garbage", (200, "no json at all"), 502, "JSON"),
     ("few", (409, "only 1 of 2"), 409, "only 1 of 2"),
+    ("ours", (409, '{"error":"only 1 of 2"}'), 409, "says: only 1 of 2"),
     ("off", (503, "scanning is not enabled"), 409, "port scan disabled"),
     ("error", (500, "boom"), 502, "boom"),
     ("short", (200, '{"ports":[1]}'), 502, "2 ports"),

@@ -109,9 +109,22 @@ static int read_answer(struct arena *a, uint32_t count, struct str body, struct 
     return 0;
 }
 
-static int read_status(int status, struct str body, struct err *err)
+/* What the agent says is wrong: the text of {"error": text}, as ours answers, or the beginning of what it sent. */
+static struct str words_of(struct arena *a, struct str body)
 {
-    struct str quote = str_trim(str_sub(body, 0, QUOTE_MAX));
+    struct err ignored = { 0 };
+    const struct node *text;
+    struct node *root;
+
+    if (json_parse(a, body, ANSWER_MAX, &root, &ignored) == 0 && root->type == NODE_MAP && (text = node_get(root, "error")) &&
+        text->type == NODE_STR)
+        body = text->s;
+    return str_trim(str_sub(body, 0, QUOTE_MAX));
+}
+
+static int read_status(struct arena *a, int status, struct str body, struct err *err)
+{
+    struct str quote = words_of(a, body);
 
     if (status >= 200 && status < 300)
         return 0;
@@ -162,7 +175,7 @@ static void on_reply(void *ctx, const struct err *failed, int status, struct str
         end(d, NULL, &err);
         return;
     }
-    if (read_status(status, body, &err) < 0 || read_answer(a, d->count, body, &answer, &err) < 0) {
+    if (read_status(a, status, body, &err) < 0 || read_answer(a, d->count, body, &answer, &err) < 0) {
         end(d, NULL, &err);
         return;
     }

@@ -183,6 +183,7 @@ static void an_allocation_has_the_statuses_of_the_seed(void **state)
         { "application/json", "{\"count\":-1}", 422 },
         { "application/json", "{\"count\":2.0}", 422 },
         { "application/json", "{\"count\":1,\"ttl_seconds\":-1}", 422 },
+        { "application/json", "{\"count\":1,\"ttl_seconds\":86401}", 422 },
         { "application/json", "{\"count\":1,\"owner\":7}", 422 },
         { "application/json", "{\"count\":1,\"hold\":1}", 422 },
         { "application/json", "{\"count\":1,\"hold\":true}", 422 },

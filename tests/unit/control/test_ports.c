@@ -168,6 +168,12 @@ static void wishes_out_of_range_and_hosts_that_cannot_are_refused(void **state)
     assert_string_equal(t.slug, "ports.count");
     ask(f, "s", 1000, &t);
     assert_int_equal(t.n, 0); /* it waits */
+    for (int i = 0; i < 2; i++) {
+        struct told u = { 0 };
+        ports_ask(f->c, &f->admin, STR("s"), i ? &(struct ports_wish){ .count = 1, .ttl_seconds = PORTS_TTL_MAX_S + 1 } :
+                                               &(struct ports_wish){ .count = 1, .hold = true }, on_ports_told, &u);
+        assert_string_equal(u.slug, "field.range");
+    }
     ask(f, "g", 2, &t);
     assert_string_equal(t.slug, "host.cannot");
     ask(f, "nobody", 2, &t);
