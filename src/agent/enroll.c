@@ -188,15 +188,6 @@ static void on_connected(void *ctx, const struct tls_peer *peer)
     }
 }
 
-/* Which option would help. */
-static void add_option(const struct enroll *e, struct err *err)
-{
-    size_t at = strlen(err->text);
-    (void)snprintf(err->text + at, sizeof(err->text) - at, "%s",
-                   e->is_pinned ? "; the pin is the end of --token CODE@sha256:HEX: muster token create makes one on the server"
-                                : "; the server's CA belongs in --ca FILE: muster ca prints it there");
-}
-
 static void on_disconnected(void *ctx, const struct err *err)
 {
     struct enroll *e = ctx;
@@ -205,12 +196,10 @@ static void on_disconnected(void *ctx, const struct err *err)
     if (e->has_answer)
         return;
     e->res.err = *err;
-    if (str_is(slug, "tls.pin") || str_is(slug, "tls.untrusted") || str_is(slug, "tls.name")) {
-        add_option(e, &e->res.err);
+    if (str_is(slug, "tls.pin") || str_is(slug, "tls.untrusted") || str_is(slug, "tls.name"))
         enroll_answer(e, ENROLL_UNTRUSTED);
-    } else {
+    else
         enroll_answer(e, ENROLL_UNREACHABLE);
-    }
 }
 
 struct enroll *enroll_new(const struct enroll_conf *conf, enroll_fn fn, void *ctx, struct err *err)

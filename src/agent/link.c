@@ -79,6 +79,19 @@ void link__over(struct link *l, int code, const struct err *err)
     l->ops.over(l->ops.ctx, code, &copy);
 }
 
+void link__say_way(const struct link *l, struct err *err)
+{
+    const struct state *s = l->conf.state;
+    size_t at = strlen(err->text), room = sizeof(err->text) - at;
+
+    if (s->ca_pem)
+        (void)snprintf(err->text + at, room, "; this host belongs to another fleet: to join this one, move %s away and enrol again", s->dir);
+    else if (l->conf.token)
+        (void)snprintf(err->text + at, room, "; the pin is the end of --token CODE@sha256:HEX: muster token create makes one on the server");
+    else
+        (void)snprintf(err->text + at, room, "; the server's CA belongs in --ca FILE: muster ca prints it there");
+}
+
 void link__failed(struct link *l, const struct err *err)
 {
     struct err copy = *err;

@@ -108,6 +108,7 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
         link__failed(l, &err);
         break;
     case ENROLL_UNTRUSTED:
+        link__say_way(l, &err);
         /* A pin that does not match will not match tomorrow. A known host keeps trying: its server may come back. */
         if (is_new && l->conf.token)
             link__over(l, 78, &err);

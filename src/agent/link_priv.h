@@ -46,6 +46,8 @@ static inline usec_t wall_now(void)
  * link__close_soon() may be used; the others free what the attempt made. */
 /* The next attempt after @after. */
 void link__wait(struct link *l, usec_t after);
+/* The server's certificate was not taken (@err): adds which option would help. */
+void link__say_way(const struct link *l, struct err *err);
 /* This one failed of @err (copied): waits and tries again. */
 void link__failed(struct link *l, const struct err *err);
 /* For good, with this exit code; @err (copied) says why. */

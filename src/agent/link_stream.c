@@ -348,6 +348,8 @@ static void link_on_disconnected(void *ctx, const struct err *err)
     bool is_told = l->phase == LINK_CLOSING && strcmp(l->closing.slug, "link.ended") != 0;
     struct err why = is_told ? l->closing : *err;
 
+    if (!is_told && (strcmp(err->slug, "tls.untrusted") == 0 || strcmp(err->slug, "tls.name") == 0))
+        link__say_way(l, &why);
     if (strcmp(err->slug, "tls.refused") == 0)
         l->must_ask = true;
     if (l->over_code)

@@ -50,6 +50,22 @@ def test_a_wrong_pin_is_named_and_the_token_is_not_sent(fleet):
     assert code not in a.log and code not in s.log
 
 
+def test_a_server_of_another_fleet_is_named_with_the_way_out(fleet, tmp):
+    s, other = fleet.server("one"), fleet.server("two")
+    ca = tmp / "ca.pem"
+    ca.write_text(other.cli("ca", check=0).stdout)
+    new = fleet.agent(s, "new", token=None, args=["--ca", ca])
+    until(lambda: "tls.untrusted" in new.log and "--ca FILE" in new.log, what="a newcomer to name the option")
+    ca.write_text(s.cli("ca", check=0).stdout)
+    new.stop()
+    new.start()
+    until(lambda: pending(s), what="the right CA to do")
+    a = fleet.agent(s, "in")
+    a.stop()
+    a.start(server_addr=f"127.0.0.1:{other.base}")
+    until(lambda: f"belongs to another fleet: to join this one, move {a.state} away" in a.log, what="a known host to say so")
+
+
 def test_used_up_expired_and_revoked_tokens_are_named(fleet):
     s = fleet.server()
     t = s.token(uses=1)
