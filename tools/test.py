@@ -179,6 +179,9 @@ def main():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:  # there are no options, and a whole run is not the answer to a question
+        print(__doc__)
+        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
     try:
         main()
     except KeyboardInterrupt:
