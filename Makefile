@@ -14,7 +14,8 @@ help:
 	@echo 'make bench            the figures of docs/performance.md'
 	@echo 'make fuzz [SECONDS=60]  every fuzz target for a while'
 	@echo 'make install [DESTDIR=] [PREFIX=/usr/local]'
-	@echo 'make fmt | lint | clean'
+	@echo 'make fmt             lays out the lines you changed since the last commit'
+	@echo 'make lint | clean'
 
 need-build:
 	@tools/need.sh packaging/packages-build.txt
@@ -49,7 +50,7 @@ need-lint:
 
 fmt:
 	@command -v clang-format >/dev/null || tools/need.sh packaging/packages-lint.txt
-	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i
+	@git clang-format --force --extensions c,h HEAD -- src tests bench
 
 lint: need-lint
 	@$(MAKE) --no-print-directory build NINJAFLAGS=--quiet
