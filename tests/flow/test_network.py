@@ -156,4 +156,6 @@ def test_an_agent_whose_server_is_gone_stays_flat(fleet):
     before, f0 = private_kb(), fds()
     end = time.monotonic() + 8
     until(lambda: time.monotonic() > end, what="thousands of attempts")
-    assert private_kb() - before <= 128 * (10 if "asan" in str(a.proc.argv[0]) else 1) and abs(fds() - f0) <= 2
+    # A collector that is at work just now gives back what it took; what attempts leave behind would only grow.
+    most = before + 128 * (10 if "asan" in str(a.proc.argv[0]) else 1)
+    until(lambda: private_kb() <= most and abs(fds() - f0) <= 2, 60, what=f"at most {most} KB and {f0} descriptors again")
