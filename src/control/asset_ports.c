@@ -20,11 +20,7 @@ static int check_wish(const struct asset_entry *e, const struct ports_wish *w, s
 
     if (w->count < 1 || w->count > max)
         return err_set(err, -EINVAL, "field.range", "count: must be between 1 and %u", max);
-    if (w->ttl_seconds > PORTS_TTL_MAX_S)
-        return err_set(err, -EINVAL, "field.range", "ttl_seconds: must be at most %d", PORTS_TTL_MAX_S);
-    if (w->hold && !w->ttl_seconds)
-        return err_set(err, -EINVAL, "field.range", "hold: goes with ttl_seconds");
-    return 0;
+    return ports__check_lease(w, err);
 }
 
 int asset_ports(struct control *c, const struct principal *p, struct str uuid, const struct ports_wish *w,

@@ -53,6 +53,8 @@ bool reporter__is_newer(const struct control *c, uint64_t host_id, uint64_t othe
 /* -- ports.c */
 void ports__link_gone(struct control *c, const struct link *l);
 void ports__wait_due(struct control *c, struct timer *t);
+/* May a lease be wished for like this? 0 or -EINVAL field.range. */
+int ports__check_lease(const struct ports_wish *w, struct err *err);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);

@@ -215,6 +215,15 @@ void ports_puller(struct control *c, const char *dialect, ports_pull_fn fn, void
 }
 
 /* -- asking */
+int ports__check_lease(const struct ports_wish *w, struct err *err)
+{
+    if (w->ttl_seconds > PORTS_TTL_MAX_S)
+        return err_set(err, -EINVAL, "field.range", "ttl_seconds: must be at most %d", PORTS_TTL_MAX_S);
+    if (w->hold && !w->ttl_seconds)
+        return err_set(err, -EINVAL, "field.range", "hold: goes with ttl_seconds");
+    return 0;
+}
+
 static int may_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, struct host **ret,
                    struct err *err)
 {
@@ -231,28 +240,23 @@ static int may_ask(struct control *c, const struct principal *p, struct str host
         r = err_set(err, -EINVAL, "host.cannot", "%s is known through %s, which has no ports to give", h->name, h->dialect);
     else if (w->count < 1 || w->count > PORTS_MAX)
         r = err_set(err, -EINVAL, "ports.count", "count is 1 to %d", PORTS_MAX);
-    else if (w->ttl_seconds > PORTS_TTL_MAX_S)
-        r = err_set(err, -EINVAL, "field.range", "ttl_seconds: must be at most %d", PORTS_TTL_MAX_S);
-    else if (w->hold && !w->ttl_seconds)
-        r = err_set(err, -EINVAL, "field.range", "hold: goes with ttl_seconds");
     else if (w->owner.len > LIMIT_NAME)
         r = err_set(err, -EINVAL, "field.too_long", "owner is at most %d bytes", LIMIT_NAME);
-    else if (HASH_COUNT(book(c)->questions) >= QUESTIONS_MAX)
+    else if ((r = ports__check_lease(w, err)) == 0 && HASH_COUNT(book(c)->questions) >= QUESTIONS_MAX)
         r = err_set(err, -EBUSY, "server.overloaded", "too many questions are open");
     return r < 0 ? audit__refused(c, p, VERB_PORTS, host, r, err) : 0;
 }
 
 /* -- the ways to a host, best first: each can, as far as is known, and carries; what it does not carry is the next one's */
-static bool link_scans(struct control *c, const struct host *h)
-{
-    (void)c;
-    return h->link && h->link->is_welcomed && h->link->ports != OFFER_NO;
-}
-
 static bool has_link(struct control *c, const struct host *h)
 {
     (void)c;
     return h->link && h->link->is_welcomed;
+}
+
+static bool link_scans(struct control *c, const struct host *h)
+{
+    return has_link(c, h) && h->link->ports != OFFER_NO;
 }
 
 static bool has_polled(struct control *c, const struct host *h)
