@@ -76,6 +76,12 @@ static void put_groups(struct buf *b)
     }
 }
 
+static void put_words(struct buf *b, const struct name *names)
+{
+    for (const struct name *v = names; v && v->text; v++)
+        buf_printf(b, "%s%s", v == names ? "" : " ", v->text);
+}
+
 /* What may follow an option, or a verb, where there is a list of it: case lines of "VERB OPTION". */
 static void put_values(struct buf *b, const char *verb, const struct conf_row *rows, size_t n)
 {
@@ -86,8 +92,7 @@ static void put_values(struct buf *b, const char *verb, const struct conf_row *r
         if (rows[i].letter)
             buf_printf(b, "|%s' -%c'", verb, rows[i].letter);
         buf_cstr(b, ") echo '");
-        for (const struct name *v = rows[i].names; v && v->text; v++)
-            buf_printf(b, "%s%s", v == rows[i].names ? "" : " ", v->text);
+        put_words(b, rows[i].names);
         buf_cstr(b, "' ;;\n");
     }
 }
@@ -199,8 +204,7 @@ static void fish_flags(struct buf *b, const char *when, const struct conf_row *r
             buf_printf(b, " -s %c", rows[i].letter);
         if (rows[i].type == CONF_ENUM) {
             buf_cstr(b, " -xa '");
-            for (const struct name *v = rows[i].names; v && v->text; v++)
-                buf_printf(b, "%s%s", v == rows[i].names ? "" : " ", v->text);
+            put_words(b, rows[i].names);
             buf_char(b, '\'');
         }
         buf_cstr(b, rows[i].type == CONF_BOOL || rows[i].type == CONF_ENUM ? " -d '" : " -x -d '");

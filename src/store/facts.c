@@ -343,8 +343,6 @@ static int move_chain(struct writer *w, const struct move_facts *m, int64_t id)
     return e;
 }
 
-static int forget_chain(struct writer *w, int64_t id);
-
 static int move_head(struct writer *w, const struct move_facts *m, struct lazy_head *old)
 {
     int e;

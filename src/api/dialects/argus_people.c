@@ -174,9 +174,8 @@ static void write_token(struct jw *w, const struct credential *cr, const char *t
     argus_time(w, "last_used", cr->last_used);
     argus_time(w, "expires_at", cr->expires_at);
     argus_flag(w, "revoked", cr->revoked_at != 0);
-    if (text) {
+    if (text)
         argus_word(w, "token", text);
-    }
     jw_end_map(w);
 }
 
