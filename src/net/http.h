@@ -64,13 +64,6 @@ struct http_server_ops {
     void *ctx;
 };
 
-/* Request bodies that all connections hold. Each has its own cap, but nobody counts how many there are: thousands of
- * slow senders would add up. Beyond @max_bytes a request is refused (503, Retry-After) where it grows. */
-struct http_bodies {
-    size_t held_bytes, max_bytes; /* max: LIMIT_HTTP_BODIES; tests lower it */
-};
-extern struct http_bodies http_bodies;
-
 /* All take an exchange id; 0, or -ENOTCONN when it is over. */
 int http_reply(uint64_t exchange, const struct http_res *res);
 void http_set_user(uint64_t exchange, void *user);

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "base/mem.h"
 #include "net/http1.h"
 
 enum { HEAD_USUAL = 384 };
@@ -80,28 +81,31 @@ bool http_res_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-const char *http_res_slug(int status)
+/* A refusal for want of room is over soon. */
+static const struct kv soon = { { "Retry-After", 11 }, { "2", 1 } };
+
+static const struct {
+    int status;
+    struct http_refusal is; /* without a text: the status's own words */
+} refusals[] = {
+    { 401, { .slug = "http.unauthorized" } },
+    { 403, { .slug = "http.forbidden" } },
+    { 404, { .slug = "http.not_found" } },
+    { 405, { .slug = "http.method" } },
+    { 408, { .slug = "http.timeout" } },
+    { 413, { .slug = "http.too_large" } },
+    { 417, { .slug = "http.expect" } },
+    { 429, { .slug = "http.throttled" } },
+    { 503, { "server.overloaded", "too many requests are arriving at once; try again in a moment", &soon, 1 } },
+};
+
+struct http_refusal http_res_refusal(int status)
 {
-    switch (status) {
-    case 401:
-        return "http.unauthorized";
-    case 403:
-        return "http.forbidden";
-    case 404:
-        return "http.not_found";
-    case 405:
-        return "http.method";
-    case 408:
-        return "http.timeout";
-    case 413:
-        return "http.too_large";
-    case 417:
-        return "http.expect";
-    case 429:
-        return "http.throttled";
-    case 503:
-        return "server.overloaded";
-    default:
-        return "http.refused";
-    }
+    struct http_refusal r = { .slug = "http.refused" };
+    for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+        if (refusals[i].status == status)
+            r = refusals[i].is;
+    if (!r.text)
+        r.text = h1_reason(status);
+    return r;
 }

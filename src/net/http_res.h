@@ -14,7 +14,12 @@ enum { HTTP_RES_HEAD_MAX = 32 << 10 };
 void http_res_head(const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor, struct buf *b);
 /* May a reply of this status carry a body (RFC 9110 section 6.4.1)? */
 bool http_res_has_body(int status);
-/* The slug of a refusal that came with a status only ("http.not_found"); static. */
-const char *http_res_slug(int status);
+/* What is said of a refusal that came with a status only: "http.not_found", a sentence, headers. All static. */
+struct http_refusal {
+    const char *slug, *text;
+    const struct kv *headers;
+    size_t n_headers;
+};
+struct http_refusal http_res_refusal(int status);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/http_bodies.h"
 #include "net/http_res.h"
 #include "net/listen_priv.h"
 
@@ -61,7 +62,6 @@ static void set_due(struct hconn *hc, usec_t after)
     conn_deadline(hc->c, hc->due);
 }
 
-struct http_bodies http_bodies = { .max_bytes = LIMIT_HTTP_BODIES };
 
 /* -- writing a reply */
 /* Status line and headers, up to the empty line. */
@@ -85,23 +85,16 @@ static void put_reply(struct hconn *hc, const struct http_res *res, bool keep_al
     conn_dirty(hc->c);
 }
 
-/* A refusal for want of room is over soon. */
-static const struct kv soon = { { "Retry-After", 11 }, { "2", 1 } };
-
 static void put_error(struct hconn *hc, int status, const char *slug, const char *text, bool keep_alive, bool is_head)
 {
     AUTO(buf_done) struct buf body = BUF(4096);
-    struct http_res res = { .status = status, .content_type = "text/plain; charset=utf-8" };
+    struct http_refusal usual = http_res_refusal(status);
+    struct http_res res = {
+        .status = status, .content_type = "text/plain; charset=utf-8", .headers = usual.headers, .n_headers = usual.n_headers
+    };
 
-    if (status == 503) {
-        res.headers = &soon;
-        res.n_headers = 1;
-        text = text ? text : "too many requests are arriving at once; try again in a moment";
-    }
-    if (!slug)
-        slug = http_res_slug(status);
-    if (!text)
-        text = h1_reason(status);
+    slug = slug ? slug : usual.slug;
+    text = text ? text : usual.text;
     if (hc->ops->error_body) {
         hc->ops->error_body(hc->ops->ctx, hc->x && hc->x->req.path.len ? &hc->x->req : NULL, status, slug, text, &body);
         res.content_type = "application/json";
@@ -130,8 +123,7 @@ static void exchange_free(struct hconn *hc)
     hc->x = NULL;
     slots_del(net__ids(NET_EXCHANGE), x->id);
     arena_free(x->req.arena);
-    http_bodies.held_bytes -= x->body.len;
-    buf_done(&x->body);
+    http_bodies_drop(&x->body);
     free(x);
     h1_reset(&hc->h1);
 }
@@ -271,12 +263,7 @@ static int on_body(void *ctx, struct str piece)
     hc->body_bytes += piece.len;
     hc->due = hc->body_since + (LIMIT_HTTP_BODY_MS + hc->body_bytes / BODY_BYTES_PER_MS) * USEC_PER_MS;
     conn_deadline(hc->c, hc->due);
-    if (piece.len > http_bodies.max_bytes - http_bodies.held_bytes)
-        return 503;
-    if (buf_str(&x->body, piece) < 0)
-        return 413;
-    http_bodies.held_bytes += piece.len;
-    return 0;
+    return http_bodies_grow(&x->body, piece);
 }
 
 static const struct h1_ops request_ops = { on_head, on_body };

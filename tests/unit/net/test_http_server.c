@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "net/http_bodies.h"
 #include "net/listen.h"
 #include "raw.h"
 
@@ -141,10 +142,12 @@ static void bodies_of_all_connections_together_have_a_cap(void **state)
     assert_true(str_ends(buf_as_str(&b), STR("server.overloaded\n")));
     buf_done(&b);
     assert_int_equal(http_bodies.held_bytes, 70);
+    assert_int_equal(http_bodies.peak_bytes, 70);
     close(fd); /* who leaves gives the room back */
     TURN_UNTIL(l, http_bodies.held_bytes == 0);
     expect(other, "HTTP/1.1 200", "67890]");
     TURN_UNTIL(l, http_bodies.held_bytes == 0);
+    assert_int_equal(http_bodies.peak_bytes, 0);
     http_bodies.max_bytes = LIMIT_HTTP_BODIES;
 }
 
