@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         fuzz_put(kinds[kind].file, NULL, 0);
     }
-    rows__done(&rows);
+    rows_done(&rows);
     arena_free(a);
     return 0;
 }

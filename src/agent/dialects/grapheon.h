@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "codec/json.h"
+#include "codec/json_ascii.h"
+#include "codec/listing.h"
 #include "wire/facts.h"
 
 /* In the order they are collected. */
@@ -34,43 +36,7 @@ enum {
     GRAPHEON_ROWS_MAX = 20000,        /* of a section, unless --max-rows says otherwise */
 };
 
-/* -- grapheon_json.c: JSON as Python's json module writes it */
-/* "text" with quotes, non-ASCII escaped; invalid UTF-8 becomes U+FFFD. 0 or -ENOBUFS. */
-int grapheon__json_str(struct buf *out, struct str s);
-/* The tree in canonical form. 0 or -ENOBUFS. */
-int grapheon__json_canonical(const struct node *n, struct buf *out);
-/* Canonical text @s as json.dumps(indent=2) writes it. 0 or -ENOBUFS. */
-int grapheon__json_pretty(struct str s, struct buf *out);
-
-/* -- grapheon_rows.c: what is told, and what of it is new */
-struct rows {
-    struct arena *arena; /* owns the texts */
-    struct str *v;       /* canonical; malloced */
-    size_t n, cap;
-    size_t max;         /* no more than these: the others are counted */
-    size_t n_truncated; /* left out for the cap or by --drop-time-wait */
-    size_t n_refused;   /* no server would take them: no address */
-    bool drop_time_wait;
-};
-void rows__done(struct rows *r);
-DEFINE_AUTO_VALUE(struct rows, rows__done)
-/* One row each from loose text: addresses are made canonical (scope, brackets and blanks off, "*" is 0.0.0.0), what the server's
- * schema refuses is emptied (a hardware address that is none) or leaves the row out (no address). Empty strings are null. 0 or
- * -ENOBUFS. */
-int rows__address(struct rows *r, struct str interface, struct str address, unsigned prefix, struct str mac);
-int rows__neighbor(struct rows *r, struct str interface, struct str address, struct str mac, struct str state);
-struct connection_seen {
-    struct str protocol, state, local, remote, process;
-    uint32_t local_port; /* 0: none, and the row is left out */
-    uint32_t remote_port, pid;
-    bool has_remote_port, has_pid;
-};
-int rows__connection(struct rows *r, const struct connection_seen *c);
-int rows__route(struct rows *r, struct str destination, struct str gateway, struct str interface, struct str source);
-/* A row of state.json. */
-int rows__node(struct rows *r, const struct node *row);
-/* Ascending by text, as the server gets them. */
-void rows__sort(struct rows *r);
+/* -- grapheon_rows.c: what of the rows (codec/listing.h) is new */
 /* Rows of @now that @before does not have, doubles kept, to @ret_added; distinct rows of @before that are gone to @ret_gone. Both
  * sorted; the results borrow the texts. */
 void rows__delta(const struct rows *now, const struct rows *before, struct rows *ret_added, struct rows *ret_gone);
@@ -84,20 +50,6 @@ struct told {
 };
 void told__add(struct told *t, enum grapheon_section s, struct str row);
 void told__sub(struct told *t, enum grapheon_section s, struct str row);
-/* Canonical text of an address in @dst as Python's ipaddress has it (v4-mapped as hex groups). False: none. */
-bool grapheon__ip(struct str text, char dst[46], bool *ret_unspecified);
-void grapheon__ip_of_bytes(struct str bytes, char dst[46]);
-/* Six hex pairs with ':' or '-'. */
-bool grapheon__is_mac(struct str s);
-
-/* -- grapheon_parse.c: what ip, ss and netstat print. 0, -EINVAL (not JSON of the right shape), -ENOBUFS. */
-int grapheon__parse_addresses(struct str json, struct rows *out, struct err *err);
-int grapheon__parse_neighbors(struct str json, struct rows *out, struct err *err);
-int grapheon__parse_routes(struct str json, struct rows *out, struct err *err);
-int grapheon__parse_ss(struct str text, struct rows *out);
-int grapheon__parse_netstat(struct str text, struct rows *out);
-/* "host:port" as ss and netstat print it; false: no host. @ret_host is a slice, "*" and brackets off. */
-bool grapheon__endpoint(struct str text, struct str *ret_host, uint32_t *ret_port, bool *ret_has_port);
 
 /* -- collecting */
 struct grapheon_sample {

@@ -129,13 +129,13 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
     switch (s) {
     case GS_ADDRESSES:
         r = grapheon__command(ip_addr, timeout, &text, err);
-        return r < 0 ? r : grapheon__parse_addresses(buf_as_str(&text), out, err);
+        return r < 0 ? r : listing_addresses(buf_as_str(&text), out, err);
     case GS_NEIGHBORS:
         r = grapheon__command(ip_neigh, timeout, &text, err);
-        return r < 0 ? r : grapheon__parse_neighbors(buf_as_str(&text), out, err);
+        return r < 0 ? r : listing_neighbors(buf_as_str(&text), out, err);
     case GS_ROUTES:
         r = grapheon__command(ip_route, timeout, &text, err);
-        return r < 0 ? r : grapheon__parse_routes(buf_as_str(&text), out, err);
+        return r < 0 ? r : listing_routes(buf_as_str(&text), out, err);
     case GS_CONNECTIONS:
         r = grapheon__command(ss_all, timeout, &text, err);
         if (r == -ENOENT) { /* only when there is no ss: one that fails is a failure */
@@ -144,7 +144,7 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
         }
         if (r < 0)
             return r;
-        return netstat ? grapheon__parse_netstat(buf_as_str(&text), out) : grapheon__parse_ss(buf_as_str(&text), out);
+        return netstat ? listing_netstat(buf_as_str(&text), out) : listing_ss(buf_as_str(&text), out);
     case GS_N:
         break;
     }
@@ -164,10 +164,10 @@ static void collect_one(const struct collect_wish *w, enum grapheon_section s, s
     r = w->by_commands ? grapheon__by_command(s, w->timeout, out, &err) : grapheon__netlink(s, w->root, out);
     ret->status[s] = r == 0 ? SECTION_OK : r == -ENOENT ? SECTION_MISSING : SECTION_FAILED;
     if (r == 0) {
-        rows__sort(out);
+        rows_sort(out);
         return;
     }
-    rows__done(out); /* half a section would look like removals */
+    rows_done(out); /* half a section would look like removals */
     if (!err_is(&err))
         (void)err_set(&err, r, "grapheon.netlink", "netlink: %m");
     (void)snprintf(ret->why[s], sizeof(ret->why[s]), "%.150s", err.text);
@@ -184,5 +184,5 @@ void grapheon__collect(const struct collect_wish *w, struct grapheon_sample *ret
 void sample__done(struct grapheon_sample *s)
 {
     for (size_t i = 0; i < GS_N; i++)
-        rows__done(&s->rows[i]);
+        rows_done(&s->rows[i]);
 }

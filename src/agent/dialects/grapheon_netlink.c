@@ -99,8 +99,8 @@ static int on_address(void *arg, const struct nlmsghdr *nlh)
     if (strcmp(name, "lo") == 0)
         return 0;
     /* on a point-to-point link IFA_ADDRESS is the other end */
-    grapheon__ip_of_bytes(src__attr_bytes(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS]), ip);
-    return rows__address(c->out, str_of(name), str_of(ip), head.ifa_prefixlen, mac_of(c, head.ifa_index));
+    listing_ip_of_bytes(src__attr_bytes(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS]), ip);
+    return rows_address(c->out, str_of(name), str_of(ip), head.ifa_prefixlen, mac_of(c, head.ifa_index));
 }
 
 /* -- neighbours */
@@ -129,9 +129,9 @@ static int on_neighbor(void *arg, const struct nlmsghdr *nlh)
         if (head.ndm_state & states[i].bit)
             (void)buf_printf(&state, "%s%s", state.len ? "," : "", states[i].text);
     ifnames__of(&c->names, (uint32_t)head.ndm_ifindex, name);
-    grapheon__ip_of_bytes(src__attr_bytes(tb[NDA_DST]), ip);
+    listing_ip_of_bytes(src__attr_bytes(tb[NDA_DST]), ip);
     mac_text(src__attr_bytes(tb[NDA_LLADDR]), mac);
-    return rows__neighbor(c->out, str_of(name), str_of(ip), str_of(mac), buf_as_str(&state));
+    return rows_neighbor(c->out, str_of(name), str_of(ip), str_of(mac), buf_as_str(&state));
 }
 
 /* -- routes */
@@ -154,9 +154,9 @@ static int on_route(void *arg, const struct nlmsghdr *nlh)
         return 0;
     if (src__attr_u32(tb[RTA_OIF], &index))
         ifnames__of(&c->names, index, name);
-    grapheon__ip_of_bytes(src__attr_bytes(tb[RTA_GATEWAY]), gateway);
-    grapheon__ip_of_bytes(src__attr_bytes(tb[RTA_PREFSRC]), source);
-    grapheon__ip_of_bytes(src__attr_bytes(tb[RTA_DST]), dst);
+    listing_ip_of_bytes(src__attr_bytes(tb[RTA_GATEWAY]), gateway);
+    listing_ip_of_bytes(src__attr_bytes(tb[RTA_PREFSRC]), source);
+    listing_ip_of_bytes(src__attr_bytes(tb[RTA_DST]), dst);
     to = STR("default");
     if (tb[RTA_DST] && head.rtm_dst_len == 32)
         to = str_of(dst);
@@ -164,7 +164,7 @@ static int on_route(void *arg, const struct nlmsghdr *nlh)
         to = str_bytes(text, (size_t)snprintf(text, sizeof(text), "%s/%u", dst, head.rtm_dst_len));
     else if (head.rtm_dst_len)
         to = str_bytes(text, (size_t)snprintf(text, sizeof(text), "0/%u", head.rtm_dst_len));
-    return rows__route(c->out, to, str_of(gateway), str_of(name), str_of(source));
+    return rows_route(c->out, to, str_of(gateway), str_of(name), str_of(source));
 }
 
 /* -- sockets */
@@ -207,7 +207,7 @@ static void address_text(const struct inet_diag_msg *m, const void *bytes, bool 
     if (m->idiag_family == AF_INET6 && !v6only && memcmp(bytes, zero, sizeof(zero)) == 0)
         (void)str_copy(STR("0.0.0.0"), dst, 46);
     else
-        grapheon__ip_of_bytes(str_bytes(bytes, m->idiag_family == AF_INET ? 4 : 16), dst);
+        listing_ip_of_bytes(str_bytes(bytes, m->idiag_family == AF_INET ? 4 : 16), dst);
 }
 
 static int on_socket(void *arg, const struct nlmsghdr *nlh)
@@ -368,7 +368,7 @@ static int connections(const char *root, struct rows *out)
                                        .has_remote_port = s->remote_port != 0,
                                        .has_pid = s->pid != 0 };
 
-        r = rows__connection(out, &row);
+        r = rows_connection(out, &row);
     }
     out->n_truncated += c.n_cut;
     free(c.v);

@@ -21,7 +21,7 @@ static int put_cstr(struct buf *b, const char *before, const char *s)
 
     if (r < 0)
         return r;
-    return s && *s ? grapheon__json_str(b, str_sub(str_of(s), 0, NAME_BYTES)) : buf_cstr(b, "null");
+    return s && *s ? json_ascii_str(b, str_sub(str_of(s), 0, NAME_BYTES)) : buf_cstr(b, "null");
 }
 
 static int put_rows(struct buf *b, const struct str *v, size_t n)
@@ -183,7 +183,7 @@ int grapheon__register_body(const struct grapheon_options *o, const struct repor
     int r = buf_cstr(b, "{\"enrollment_key\":");
 
     sha256_hex(str_of(claim), hash);
-    r = r < 0 ? r : grapheon__json_str(b, enrollment_key);
+    r = r < 0 ? r : json_ascii_str(b, enrollment_key);
     r = r < 0 ? r : put_cstr(b, ",\"agent_uuid\":", h->uuid);
     r = r < 0 ? r : put_cstr(b, ",\"display_name\":", o->display_name);
     r = r < 0 ? r : put_cstr(b, ",\"hostname\":", h->hostname);

@@ -22,11 +22,11 @@ static int put(struct buf *out, struct str key, const struct node *value, const 
 {
     int r = out->len > 1 ? buf_char(out, ',') : 0;
 
-    r = r < 0 ? r : grapheon__json_str(out, key);
+    r = r < 0 ? r : json_ascii_str(out, key);
     r = r < 0 ? r : buf_char(out, ':');
     if (r < 0)
         return r;
-    return value ? grapheon__json_canonical(value, out) : buf_cstr(out, text);
+    return value ? json_ascii_canonical(value, out) : buf_cstr(out, text);
 }
 
 static bool is_default_key(struct str key)
@@ -70,7 +70,7 @@ int grapheon__policy_merge(const struct node *cached, const struct node *fresh, 
         r = buf_char(&unsorted, '}');
     if (r == 0)
         r = json_parse(a, buf_as_str(&unsorted), unsorted.max, &tree, NULL);
-    return r < 0 ? r : grapheon__json_canonical(tree, out);
+    return r < 0 ? r : json_ascii_canonical(tree, out);
 }
 
 static uint32_t number_of(const struct node *map, size_t i)

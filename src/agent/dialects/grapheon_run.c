@@ -176,8 +176,8 @@ static int enroll(struct run *run)
 void plan__done(struct report_plan *p)
 {
     for (size_t s = 0; s < GS_N; s++) {
-        rows__done(&p->added[s]);
-        rows__done(&p->gone[s]);
+        rows_done(&p->added[s]);
+        rows_done(&p->gone[s]);
     }
 }
 
@@ -218,9 +218,9 @@ static void keep_snapshot(struct run *run, const struct report_step *st)
             }
             for (size_t k = 0; k < st->added[i]; k++)
                 *vec_add(&next) = p->added[i].v[p->at_added[i] + k];
-            rows__sort(&next);
+            rows_sort(&next);
         }
-        rows__done(last);
+        rows_done(last);
         *last = next;
         p->at_added[i] += st->added[i];
         p->at_gone[i] += st->gone[i];
@@ -260,7 +260,7 @@ static int taken(struct run *run, const struct answer *a, uint64_t sequence, con
     s->last_success = time_of(run, a->json);
     if (run->asked_for_resync) { /* an empty snapshot: a full report is next, whichever agent runs */
         for (size_t i = 0; i < GS_N; i++)
-            rows__done(&s->last[i]);
+            rows_done(&s->last[i]);
         s->has_snapshot = false;
         grapheon__say(SAY_INFO, "The server asks for everything anew: the next report is a full one");
     }

@@ -82,8 +82,8 @@ int grapheon__print_report(const struct grapheon_options *o)
     r = r < 0 ? r : json_parse(a, buf_as_str(&json), json.len, &tree, &err);
     if (r == 0) {
         buf_reset(&gz);
-        r = grapheon__json_canonical(tree, &gz);
-        r = r < 0 ? r : grapheon__json_pretty(buf_as_str(&gz), &pretty);
+        r = json_ascii_canonical(tree, &gz);
+        r = r < 0 ? r : json_ascii_pretty(buf_as_str(&gz), &pretty);
         r = r < 0 ? r : buf_char(&pretty, '\n');
     }
     if (r < 0) {

@@ -136,8 +136,8 @@ static void read_snapshot(struct grapheon_state *s, const struct node *snap)
         const struct node *list = node_get(snap, grapheon_section_names[i]);
 
         for (const struct node *c = list && list->type == NODE_LIST ? list->child : NULL; c; c = c->next)
-            (void)rows__node(&s->last[i], c);
-        rows__sort(&s->last[i]);
+            (void)rows_node(&s->last[i], c);
+        rows_sort(&s->last[i]);
     }
 }
 
@@ -169,7 +169,7 @@ static int read_state(struct grapheon_state *s, struct err *err)
     s->file = root;
     n = node_get(root, "policy");
     if (n && n->type == NODE_MAP)
-        (void)grapheon__json_canonical(n, &s->policy);
+        (void)json_ascii_canonical(n, &s->policy);
     s->agent_id = node_get(root, "agent_id");
     s->last_summary = node_get(root, "last_checkin_summary");
     s->enrollment_state = text_at(root, "enrollment_state");
@@ -206,7 +206,7 @@ static int put_text(struct buf *b, const char *key, struct str v)
 {
     int r = buf_printf(b, ",\"%s\":", key);
 
-    return r < 0 ? r : grapheon__json_str(b, v);
+    return r < 0 ? r : json_ascii_str(b, v);
 }
 
 static int put_node(struct buf *b, const char *before, const char *key, const struct node *n, const char *none)
@@ -215,7 +215,7 @@ static int put_node(struct buf *b, const char *before, const char *key, const st
 
     if (r < 0)
         return r;
-    return n ? grapheon__json_canonical(n, b) : buf_cstr(b, none);
+    return n ? json_ascii_canonical(n, b) : buf_cstr(b, none);
 }
 
 /* Only keys that have a value, as upstream's: after a pending answer there are four. */
@@ -295,7 +295,7 @@ static int save_ours(struct grapheon_state *s, struct err *err)
 
     for (size_t i = 0; r == 0 && i < s->n_refused; i++) {
         r = i ? buf_char(&b, ',') : 0;
-        r = r < 0 ? r : grapheon__json_str(&b, str_of(s->refused[i].origin));
+        r = r < 0 ? r : json_ascii_str(&b, str_of(s->refused[i].origin));
         r = r < 0 ? r : buf_printf(&b, ":%llu", (unsigned long long)(s->refused[i].at / USEC_PER_SEC));
     }
     r = r < 0 ? r
@@ -312,7 +312,7 @@ int grapheon__state_save(struct grapheon_state *s, struct err *err)
     AUTO(buf_done) struct buf flat = BUF(2 * GRAPHEON_STATE_BYTES), pretty = BUF(4 * (size_t)GRAPHEON_STATE_BYTES);
     int r = state_text(s, &flat);
 
-    r = r < 0 ? r : grapheon__json_pretty(buf_as_str(&flat), &pretty);
+    r = r < 0 ? r : json_ascii_pretty(buf_as_str(&flat), &pretty);
     if (r < 0)
         return err_set(err, r, "grapheon.state", "the snapshot is too large to be kept");
     r = secret_file_write(path, buf_as_str(&pretty), err);
@@ -378,7 +378,7 @@ void grapheon__state_free(struct grapheon_state *s)
     if (!s)
         return;
     for (size_t i = 0; i < GS_N; i++)
-        rows__done(&s->last[i]);
+        rows_done(&s->last[i]);
     for (size_t i = 0; i < s->n_refused; i++)
         free(s->refused[i].origin);
     secret_free(s->api_key);

@@ -189,7 +189,7 @@ static void a_registration_stays_below_its_limit(void **state)
     sha256_hex(STR("claim"), hash);
     assert_true(str_is(node_get(json, "claim_sha256")->s, hash));
     assert_int_equal(node_get(json, "site_name")->type, NODE_NULL);
-    rows__done(&many);
+    rows_done(&many);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* Promises of grapheon_rows.c and grapheon_json.c: rows byte for byte as Python writes them, deltas against a naive copy. */
+/* Promises of grapheon_rows.c, codec/listing_rows.c and codec/json_ascii.c: rows byte for byte as Python writes them, deltas against a naive copy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static void only_row(struct rows *r, const char *text)
 {
     assert_int_equal(r->n, 1);
     assert_string_equal(r->v[0].ptr, text);
-    rows__done(r);
+    rows_done(r);
 }
 
 static void rows_are_compact_sorted_and_null_where_nothing_is_known(void **state)
@@ -41,14 +41,14 @@ static void rows_are_compact_sorted_and_null_where_nothing_is_known(void **state
     struct connection_seen c = { .protocol = STR("tcp"), .state = STR("LISTEN"), .local = STR("*"), .remote = STR("[::]"), .local_port = 22 };
 
     (void)state;
-    rows__address(&r, STR("eth0"), STR("192.0.2.5"), 24, STR("02:00:00:00:00:05"));
+    rows_address(&r, STR("eth0"), STR("192.0.2.5"), 24, STR("02:00:00:00:00:05"));
     only_row(&r, "{\"interface\":\"eth0\",\"ip_address\":\"192.0.2.5\",\"mac_address\":\"02:00:00:00:00:05\",\"prefix_length\":24}");
-    rows__neighbor(&r, STR_NONE, STR("FE80::5%eth0"), STR("192.0.2.5"), STR("STALE,NOARP"));
+    rows_neighbor(&r, STR_NONE, STR("FE80::5%eth0"), STR("192.0.2.5"), STR("STALE,NOARP"));
     only_row(&r, "{\"interface\":null,\"ip_address\":\"fe80::5\",\"mac_address\":null,\"state\":\"stale,noarp\"}");
-    rows__connection(&r, &c);
+    rows_connection(&r, &c);
     only_row(&r, "{\"local_ip\":\"0.0.0.0\",\"local_port\":22,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"::\","
                  "\"remote_port\":null,\"state\":\"listen\"}");
-    rows__route(&r, STR_NONE, STR("192.0.2.1"), STR("eth0"), STR("0.0.0.0"));
+    rows_route(&r, STR_NONE, STR("192.0.2.1"), STR("eth0"), STR("0.0.0.0"));
     only_row(&r, "{\"destination\":\"default\",\"gateway\":\"192.0.2.1\",\"interface\":\"eth0\",\"source_ip\":null}");
 }
 
@@ -58,27 +58,27 @@ static void what_no_server_takes_is_left_out(void **state)
     struct connection_seen c = { .protocol = STR("tcp"), .state = STR("x"), .local = STR("1.2.3.4"), .remote = STR("1.2.3.5"), .local_port = 0 };
 
     (void)state;
-    rows__address(&r, STR("e"), STR("0.0.0.0"), 0, STR_NONE);
-    rows__address(&r, STR("e"), STR("::"), 0, STR_NONE);
-    rows__address(&r, STR("e"), STR("nonsense"), 0, STR_NONE);
-    rows__address(&r, STR("e"), STR("1.2.3"), 0, STR_NONE);
-    rows__address(&r, STR("e"), STR("192.0.2.1"), 129, STR_NONE);
-    rows__neighbor(&r, STR("e"), STR(""), STR_NONE, STR_NONE);
-    rows__connection(&r, &c);
+    rows_address(&r, STR("e"), STR("0.0.0.0"), 0, STR_NONE);
+    rows_address(&r, STR("e"), STR("::"), 0, STR_NONE);
+    rows_address(&r, STR("e"), STR("nonsense"), 0, STR_NONE);
+    rows_address(&r, STR("e"), STR("1.2.3"), 0, STR_NONE);
+    rows_address(&r, STR("e"), STR("192.0.2.1"), 129, STR_NONE);
+    rows_neighbor(&r, STR("e"), STR(""), STR_NONE, STR_NONE);
+    rows_connection(&r, &c);
     c.local_port = 65536;
-    rows__connection(&r, &c);
+    rows_connection(&r, &c);
     c.local_port = 1;
     c.remote = STR("?");
-    rows__connection(&r, &c);
+    rows_connection(&r, &c);
     assert_int_equal(r.n, 0);
     assert_int_equal(r.n_refused, 9);
-    rows__address(&r, STR("e"), STR("192.0.2.1"), 128, STR_NONE);
+    rows_address(&r, STR("e"), STR("192.0.2.1"), 128, STR_NONE);
     c.remote = STR("1.2.3.5");
     c.local_port = 65535;
-    rows__connection(&r, &c);
+    rows_connection(&r, &c);
     assert_int_equal(r.n, 2);
     assert_true(str_find(r.v[1], STR("\"state\":\"unknown\"")) > 0);
-    rows__done(&r);
+    rows_done(&r);
 }
 
 static void states_are_the_servers_words(void **state)
@@ -97,10 +97,10 @@ static void states_are_the_servers_words(void **state)
         struct connection_seen c = { .protocol = STR("tcp"), .state = str_of(table[i][0]), .local = STR("1.2.3.4"), .remote = STR("*"), .local_port = 1 };
         AUTO_FREE char *want = xasprintf("\"state\":\"%s\"}", table[i][1]);
 
-        rows__connection(&r, &c);
+        rows_connection(&r, &c);
         if (r.n != 1 || !str_ends(r.v[0], str_of(want)))
             fail_msg("%s: %s", table[i][0], r.n ? r.v[0].ptr : "no row");
-        rows__done(&r);
+        rows_done(&r);
     }
 }
 
@@ -134,7 +134,7 @@ static void addresses_look_as_pythons(void **state)
         char dst[46];
         bool any;
 
-        if (!grapheon__ip(str_of(table[i].in), dst, &any))
+        if (!listing_ip(str_of(table[i].in), dst, &any))
             fail_msg("%s", table[i].in);
         assert_string_equal(dst, table[i].out);
         assert_int_equal(any, table[i].any);
@@ -143,7 +143,7 @@ static void addresses_look_as_pythons(void **state)
         char dst[46];
         bool any;
 
-        if (grapheon__ip(str_of(bad[i]), dst, &any))
+        if (listing_ip(str_of(bad[i]), dst, &any))
             fail_msg("taken: %s", bad[i]);
     }
 }
@@ -151,14 +151,14 @@ static void addresses_look_as_pythons(void **state)
 static void hardware_addresses_are_six_pairs(void **state)
 {
     (void)state;
-    assert_true(grapheon__is_mac(STR("02:00:00:00:00:05")));
-    assert_true(grapheon__is_mac(STR("AA-bb:CC-dd:EE-ff")));
-    assert_false(grapheon__is_mac(STR("02:00:00:00:00")));
-    assert_false(grapheon__is_mac(STR("02:00:00:00:00:05:06")));
-    assert_false(grapheon__is_mac(STR("0g:00:00:00:00:05")));
-    assert_false(grapheon__is_mac(STR("02.00.00.00.00.05")));
-    assert_false(grapheon__is_mac(STR("192.0.2.5")));
-    assert_false(grapheon__is_mac(STR("")));
+    assert_true(listing_is_mac(STR("02:00:00:00:00:05")));
+    assert_true(listing_is_mac(STR("AA-bb:CC-dd:EE-ff")));
+    assert_false(listing_is_mac(STR("02:00:00:00:00")));
+    assert_false(listing_is_mac(STR("02:00:00:00:00:05:06")));
+    assert_false(listing_is_mac(STR("0g:00:00:00:00:05")));
+    assert_false(listing_is_mac(STR("02.00.00.00.00.05")));
+    assert_false(listing_is_mac(STR("192.0.2.5")));
+    assert_false(listing_is_mac(STR("")));
 }
 
 static void text_is_escaped_as_python_does(void **state)
@@ -181,7 +181,7 @@ static void text_is_escaped_as_python_does(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(buf_done) struct buf b = BUF(256);
 
-        assert_int_equal(grapheon__json_str(&b, table[i].in), 0);
+        assert_int_equal(json_ascii_str(&b, table[i].in), 0);
         assert_string_equal(buf_as_cstr(&b), table[i].out);
     }
 }
@@ -193,9 +193,9 @@ static void trees_are_written_canonical_and_indented(void **state)
 
     (void)state;
     assert_int_equal(json_parse(arena, STR(" {\"b\":[1, {\"z\":null,\"a\":true}], \"a\": {}, \"e\": [], \"\xc3\xa4\":\"x,y:{\\\"\"} "), 4096, &n, NULL), 0);
-    assert_int_equal(grapheon__json_canonical(n, &b), 0);
+    assert_int_equal(json_ascii_canonical(n, &b), 0);
     assert_string_equal(buf_as_cstr(&b), "{\"a\":{},\"b\":[1,{\"a\":true,\"z\":null}],\"e\":[],\"\\u00e4\":\"x,y:{\\\"\"}");
-    assert_int_equal(grapheon__json_pretty(buf_as_str(&b), &p), 0);
+    assert_int_equal(json_ascii_pretty(buf_as_str(&b), &p), 0);
     assert_string_equal(buf_as_cstr(&p), "{\n  \"a\": {},\n  \"b\": [\n    1,\n    {\n      \"a\": true,\n      \"z\": null\n    }\n  ],\n  \"e\": [],\n"
                                          "  \"\\u00e4\": \"x,y:{\\\"\"\n}");
 }
@@ -207,10 +207,10 @@ static void the_cap_counts_what_it_leaves_out(void **state)
     (void)state;
     r.max = 3;
     for (unsigned i = 1; i <= 5; i++)
-        rows__address(&r, STR("e"), STR("192.0.2.1"), i, STR_NONE);
+        rows_address(&r, STR("e"), STR("192.0.2.1"), i, STR_NONE);
     assert_int_equal(r.n, 3);
     assert_int_equal(r.n_truncated, 2);
-    rows__done(&r);
+    rows_done(&r);
 }
 
 static void wildcard_listeners_are_found_by_their_local_address(void **state)
@@ -220,12 +220,12 @@ static void wildcard_listeners_are_found_by_their_local_address(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(locals); i++)
-        rows__connection(&r, &(struct connection_seen){ .protocol = STR("tcp"), .local = str_of(locals[i]), .remote = STR("0.0.0.0"), .local_port = 1 });
+        rows_connection(&r, &(struct connection_seen){ .protocol = STR("tcp"), .local = str_of(locals[i]), .remote = STR("0.0.0.0"), .local_port = 1 });
     assert_int_equal(rows__count_wildcards(&r), 3);
     assert_int_equal(rows__drop_wildcards(&r), 3);
     assert_int_equal(r.n, 2);
     assert_int_equal(rows__drop_wildcards(&r), 0);
-    rows__done(&r);
+    rows_done(&r);
 }
 
 /* -- the delta against a copy that thinks in loops */
@@ -251,7 +251,7 @@ static struct rows random_rows(unsigned kinds)
 
     for (unsigned n = dice(12); n > 0; n--)
         *vec_add(&r) = arena_printf(arena, "{\"k\":%u}", dice(kinds));
-    rows__sort(&r);
+    rows_sort(&r);
     return r;
 }
 
@@ -301,10 +301,10 @@ static void deltas_and_digests_agree_with_a_naive_copy(void **state)
                     told__add(&t, GS_ROUTES, added.v[i]);
             assert_int_equal(t.n, want.n);
             assert_true(fact_digest_eq(&t.digest, &want.digest));
-            rows__done(&before);
-            rows__done(&now);
-            rows__done(&added);
-            rows__done(&gone);
+            rows_done(&before);
+            rows_done(&now);
+            rows_done(&added);
+            rows_done(&gone);
         }
         arena_reset(arena);
     }
@@ -317,12 +317,12 @@ static void a_row_of_a_state_file_keeps_its_identity_in_any_key_order(void **sta
 
     (void)state;
     assert_int_equal(json_parse(arena, STR("[{\"prefix_length\":24,\"interface\":\"e\",\"ip_address\":\"1.2.3.4\",\"mac_address\":null},7]"), 4096, &n, NULL), 0);
-    rows__node(&r, n->child);
-    rows__node(&r, n->child->next);
-    rows__address(&r, STR("e"), STR("1.2.3.4"), 24, STR_NONE);
+    rows_node(&r, n->child);
+    rows_node(&r, n->child->next);
+    rows_address(&r, STR("e"), STR("1.2.3.4"), 24, STR_NONE);
     assert_int_equal(r.n, 2);
     assert_true(str_eq(r.v[0], r.v[1]));
-    rows__done(&r);
+    rows_done(&r);
 }
 
 int main(void)

@@ -1,7 +1,12 @@
-/* agent/dialects/grapheon_json.c - JSON byte for byte as Python's json module writes it. Pure. */
-#include <errno.h>
+/* codec/json_ascii.c - see json_ascii.h. */
+#include "codec/json_ascii.h"
 
-#include "agent/dialects/grapheon.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 static int put_unit(struct buf *out, unsigned u)
@@ -39,7 +44,7 @@ static int put_char(struct buf *out, uint32_t c)
     return r < 0 ? r : put_unit(out, 0xdc00 | ((c - 0x10000) & 0x3ff));
 }
 
-int grapheon__json_str(struct buf *out, struct str s)
+int json_ascii_str(struct buf *out, struct str s)
 {
     AUTO(buf_done) struct buf clean = BUF(s.len * 3 + 1);
     size_t plain = 0;
@@ -86,11 +91,11 @@ static int put_map(const struct node *n, struct buf *out)
         if (k > 0)
             r = buf_char(out, ',');
         if (r == 0)
-            r = grapheon__json_str(out, v[k]->key);
+            r = json_ascii_str(out, v[k]->key);
         if (r == 0)
             r = buf_char(out, ':');
         if (r == 0)
-            r = grapheon__json_canonical(v[k], out);
+            r = json_ascii_canonical(v[k], out);
     }
     return r < 0 ? r : buf_char(out, '}');
 }
@@ -100,14 +105,14 @@ static int put_list(const struct node *n, struct buf *out)
     int r = buf_char(out, '[');
 
     for (const struct node *c = n->child; r == 0 && c; c = c->next) {
-        r = grapheon__json_canonical(c, out);
+        r = json_ascii_canonical(c, out);
         if (r == 0 && c->next)
             r = buf_char(out, ',');
     }
     return r < 0 ? r : buf_char(out, ']');
 }
 
-int grapheon__json_canonical(const struct node *n, struct buf *out)
+int json_ascii_canonical(const struct node *n, struct buf *out)
 {
     switch (n->type) {
     case NODE_NULL:
@@ -119,7 +124,7 @@ int grapheon__json_canonical(const struct node *n, struct buf *out)
     case NODE_REAL:
         return node_write(n, out); /* no row has one; in policies nobody compares them */
     case NODE_STR:
-        return grapheon__json_str(out, n->s);
+        return json_ascii_str(out, n->s);
     case NODE_LIST:
         return put_list(n, out);
     case NODE_MAP:
@@ -149,7 +154,7 @@ static size_t string_end(struct str s, size_t at)
     return s.len;
 }
 
-int grapheon__json_pretty(struct str s, struct buf *out)
+int json_ascii_pretty(struct str s, struct buf *out)
 {
     unsigned depth = 0;
     int r = 0;

@@ -1,27 +1,28 @@
-/* fuzz: dialects
+/* fuzz: codec
  * `ip -json` of addresses, neighbours and routes: the first byte says which. */
 #include <assert.h>
 
-#include "agent/dialects/grapheon.h"
+#include "codec/json.h"
+#include "codec/listing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static int (*const parsers[])(struct str, struct rows *, struct err *) = { grapheon__parse_addresses, grapheon__parse_neighbors, grapheon__parse_routes };
+    static int (*const parsers[])(struct str, struct rows *, struct err *) = { listing_addresses, listing_neighbors, listing_routes };
     struct arena *a = arena_new(64 << 20);
     struct rows rows = { .arena = a };
     struct err err = { 0 };
 
     if (n > 0)
         (void)parsers[data[0] % 3](str_bytes(data + 1, n - 1), &rows, &err);
-    rows__sort(&rows);
+    rows_sort(&rows);
     for (size_t i = 0; i < rows.n; i++) {
         struct node *tree;
 
         assert(json_parse(a, rows.v[i], 64 << 10, &tree, NULL) == 0 && tree->type == NODE_MAP && tree->n == 4);
     }
-    rows__done(&rows);
+    rows_done(&rows);
     arena_free(a);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Promises of grapheon_parse.c: the upstream agent's tests 1-4 and the tables of its spec, losses included. */
+/* Promises of codec/listing.h: the upstream agent's tests 1-4 and the tables of its spec, losses included. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,8 @@
 
 #include <errno.h>
 
-#include "agent/dialects/grapheon.h"
+#include "base/mem.h"
+#include "codec/listing.h"
 
 static struct rows rows;
 
@@ -21,7 +22,7 @@ static int down(void **state)
 {
     (void)state;
     arena_free(rows.arena);
-    rows__done(&rows);
+    rows_done(&rows);
     return 0;
 }
 
@@ -29,7 +30,7 @@ static void expect(const char *const *want)
 {
     size_t n = 0;
 
-    rows__sort(&rows);
+    rows_sort(&rows);
     for (; want[n]; n++) {
         if (n >= rows.n)
             fail_msg("missing: %s", want[n]);
@@ -42,7 +43,7 @@ static void expect(const char *const *want)
 static void addresses_skip_lo_and_take_v4_and_v6_with_the_interfaces_mac(void **state)
 {
     (void)state;
-    assert_int_equal(grapheon__parse_addresses(STR(
+    assert_int_equal(listing_addresses(STR(
         "[{\"ifname\":\"lo\",\"address\":\"00:00:00:00:00:00\",\"addr_info\":[{\"local\":\"127.0.0.1\",\"prefixlen\":8}]},"
         "{\"ifname\":\"eth0\",\"address\":\"02:00:00:00:00:05\",\"addr_info\":[{\"local\":\"fe80::5\",\"prefixlen\":64},{\"local\":\"192.0.2.5\",\"prefixlen\":24}]},"
         "{\"ifname\":\"gre1\",\"address\":\"192.0.2.5\",\"addr_info\":[{\"local\":\"198.51.100.9\",\"prefixlen\":32}]},"
@@ -55,7 +56,7 @@ static void addresses_skip_lo_and_take_v4_and_v6_with_the_interfaces_mac(void **
 static void neighbours_take_their_state_as_list_or_string(void **state)
 {
     (void)state;
-    assert_int_equal(grapheon__parse_neighbors(STR("[{\"dst\":\"192.0.2.1\",\"dev\":\"e\",\"lladdr\":\"02:00:00:00:00:01\",\"state\":[\"STALE\",\"NOARP\"]},"
+    assert_int_equal(listing_neighbors(STR("[{\"dst\":\"192.0.2.1\",\"dev\":\"e\",\"lladdr\":\"02:00:00:00:00:01\",\"state\":[\"STALE\",\"NOARP\"]},"
                                                    "{\"dst\":\"192.0.2.2\",\"dev\":\"e\",\"state\":\"FAILED\"},{\"dst\":\"192.0.2.3\",\"dev\":\"e\"},{\"dev\":\"e\"}]"),
                                                &rows, NULL), 0);
     EXPECT("{\"interface\":\"e\",\"ip_address\":\"192.0.2.1\",\"mac_address\":\"02:00:00:00:00:01\",\"state\":\"stale,noarp\"}",
@@ -66,7 +67,7 @@ static void neighbours_take_their_state_as_list_or_string(void **state)
 static void routes_without_a_destination_are_the_default(void **state)
 {
     (void)state;
-    assert_int_equal(grapheon__parse_routes(STR("[{\"gateway\":\"192.0.2.1\",\"dev\":\"e\"},{\"dst\":\"default\",\"nexthops\":[{}]},"
+    assert_int_equal(listing_routes(STR("[{\"gateway\":\"192.0.2.1\",\"dev\":\"e\"},{\"dst\":\"default\",\"nexthops\":[{}]},"
                                                 "{\"type\":\"unreachable\",\"dst\":\"10.0.0.0/8\",\"metric\":7}]"), &rows, NULL), 0);
     EXPECT("{\"destination\":\"10.0.0.0/8\",\"gateway\":null,\"interface\":null,\"source_ip\":null}",
            "{\"destination\":\"default\",\"gateway\":\"192.0.2.1\",\"interface\":\"e\",\"source_ip\":null}",
@@ -80,18 +81,18 @@ static void what_is_no_list_is_refused_and_nothing_is_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        assert_int_equal(grapheon__parse_addresses(str_of(bad[i]), &rows, &err), -EINVAL);
-        assert_int_equal(grapheon__parse_routes(str_of(bad[i]), &rows, &err), -EINVAL);
+        assert_int_equal(listing_addresses(str_of(bad[i]), &rows, &err), -EINVAL);
+        assert_int_equal(listing_routes(str_of(bad[i]), &rows, &err), -EINVAL);
     }
-    assert_int_equal(grapheon__parse_neighbors(STR(" \n"), &rows, &err), 0);
-    assert_int_equal(grapheon__parse_neighbors(STR("[]"), &rows, &err), 0);
+    assert_int_equal(listing_neighbors(STR(" \n"), &rows, &err), 0);
+    assert_int_equal(listing_neighbors(STR("[]"), &rows, &err), 0);
     assert_int_equal(rows.n, 0);
 }
 
 static void ss_lines_become_tcp_and_udp_rows(void **state)
 {
     (void)state;
-    assert_int_equal(grapheon__parse_ss(STR(
+    assert_int_equal(listing_ss(STR(
         "tcp   ESTAB  0 0  192.0.2.5:22  198.51.100.7:50000 users:((\"sshd\",pid=900,fd=3),(\"sshd\",pid=901,fd=4))\n"
         "udp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:* users:((\"systemd-resolve\",pid=620,fd=12))\n"
         "icmp6 UNCONN 0 0 *:58 *:*\n"
@@ -108,7 +109,7 @@ static void ss_lines_become_tcp_and_udp_rows(void **state)
 static void netstat_loses_what_it_loses_upstream(void **state)
 {
     (void)state;
-    assert_int_equal(grapheon__parse_netstat(STR(
+    assert_int_equal(listing_netstat(STR(
         "Active Internet connections (servers and established)\n"
         "Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name\n"
         "tcp        0      0 0.0.0.0:22              0.0.0.0:*               LISTEN      900/sshd: /usr/sbin\n"
@@ -152,7 +153,7 @@ static void endpoints_are_cut_as_upstream_cuts_them(void **state)
         bool has, any;
         char text[46];
 
-        if (!grapheon__endpoint(str_of(table[i].in), &host, &port, &has) || !grapheon__ip(host, text, &any))
+        if (!listing_endpoint(str_of(table[i].in), &host, &port, &has) || !listing_ip(host, text, &any))
             fail_msg("%s has no host", table[i].in);
         assert_string_equal(text, table[i].host);
         assert_int_equal(has, table[i].port >= 0);
@@ -170,10 +171,99 @@ static void an_owner_that_makes_no_sense_is_none(void **state)
         AUTO_FREE char *line = xasprintf("tcp ESTAB 0 0 192.0.2.1:1 192.0.2.2:2 %s\n", rests[i]);
 
         rows.n = 0;
-        assert_int_equal(grapheon__parse_ss(str_of(line), &rows), 0);
+        assert_int_equal(listing_ss(str_of(line), &rows), 0);
         assert_int_equal(rows.n, 1);
         assert_true(str_find(rows.v[0], STR("\"pid\":null,\"process_name\":null")) > 0);
     }
+}
+
+/* -- what is left out says so; what is handed over is not kept */
+static char refusals[1024];
+
+static void on_refused(void *ctx, size_t at, const char *field, const char *why)
+{
+    size_t n = strlen(refusals);
+
+    assert_ptr_equal(ctx, &rows);
+    assert_true(why[0] != '\0');
+    (void)snprintf(refusals + n, sizeof(refusals) - n, "%zu:%s ", at, field);
+}
+
+static size_t n_taken, take_at_most;
+static int on_row(void *ctx, struct str row)
+{
+    assert_ptr_equal(ctx, &rows);
+    assert_true(row.len > 2 && row.ptr[0] == '{');
+    return n_taken++ < take_at_most ? 0 : -ENOBUFS;
+}
+
+static void hooked(void)
+{
+    rows.refused = on_refused;
+    rows.take = on_row;
+    rows.ctx = &rows;
+    refusals[0] = '\0';
+    n_taken = 0;
+    take_at_most = 100;
+    rows.n_refused = 0;
+}
+
+static void lines_that_are_no_rows_are_told_with_their_place(void **state)
+{
+    (void)state;
+    hooked();
+    assert_int_equal(listing_ss(STR("Netid State Recv-Q Send-Q Local Peer\n"
+                                    "tcp LISTEN 0 128 *:80 *:*\n"
+                                    "nonsense\n\n"
+                                    "tcp LISTEN 0 1\n"
+                                    "udp UNCONN 0 0 nowhere:53 *:*\n"
+                                    "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\n"
+                                    "udp UNCONN 0 0 *:53 nowhere:*\n"
+                                    "u_str ESTAB 0 0 /run/x 1 * 2\n"
+                                    "tcp LISTEN 0 1 *:0 *:*"), &rows), 0);
+    assert_string_equal(refusals, "2: 4: 5:local_ip 6:local_port 7:remote_ip 9:local_port ");
+    assert_int_equal(n_taken, 1);
+    hooked();
+    assert_int_equal(listing_netstat(STR("Active Internet connections\nProto Recv-Q\ntcp6 0 0 :::80 :::* LISTEN 7/nginx\nwhat\ntcp 0 0 *:1 * LISTEN\n"), &rows), 0);
+    assert_string_equal(refusals, "3: ");
+    assert_int_equal(n_taken, 1);
+}
+
+static void items_that_are_no_rows_are_told_with_their_place(void **state)
+{
+    (void)state;
+    hooked();
+    assert_int_equal(listing_neighbors(STR("[7,{},{\"dst\":\"192.0.2.1\"},{\"dst\":7}]"), &rows, NULL), 0);
+    assert_string_equal(refusals, "0: 1:ip_address 3:ip_address ");
+    hooked();
+    assert_int_equal(listing_addresses(STR("[null,{\"ifname\":\"e\",\"addr_info\":[{\"local\":\"192.0.2.1\"},{\"local\":\"192.0.2.1\",\"prefixlen\":129},"
+                                           "{\"local\":\"x\",\"prefixlen\":1},{\"local\":\"192.0.2.1\",\"prefixlen\":\"5\"},8]}]"), &rows, NULL), 0);
+    assert_string_equal(refusals, "0: 1:prefix_length 1:prefix_length 1:ip_address 1:prefix_length 1:prefix_length ");
+    assert_int_equal(rows.n_refused, 6);
+    hooked();
+    assert_int_equal(listing_routes(STR("[[],{\"dst\":\"192.0.2.0/24\"}]"), &rows, NULL), 0);
+    assert_string_equal(refusals, "0: ");
+    assert_int_equal(rows.n, 0);
+}
+
+static void who_takes_rows_may_end_the_reading(void **state)
+{
+    (void)state;
+    hooked();
+    take_at_most = 1;
+    assert_int_equal(listing_ss(STR("tcp LISTEN 0 1 *:1 *:*\ntcp LISTEN 0 1 *:2 *:*\ntcp LISTEN 0 1 *:3 *:*\n"), &rows), -ENOBUFS);
+    assert_int_equal(n_taken, 2);
+    hooked();
+    take_at_most = 0;
+    assert_int_equal(listing_routes(STR("[{},{}]"), &rows, NULL), -ENOBUFS);
+    assert_int_equal(n_taken, 1);
+}
+
+static void escapes_are_read_and_the_later_of_two_counts(void **state)
+{
+    (void)state;
+    assert_int_equal(listing_neighbors(STR("[{\"dst\":\"x\",\"dst\":\"192.0.2.1\",\"dev\":\"a\\u0062\\\"\\ud83d\\u0000\"}]"), &rows, NULL), 0);
+    EXPECT("{\"interface\":\"ab\\\"\\ufffd\\ufffd\",\"ip_address\":\"192.0.2.1\",\"mac_address\":null,\"state\":null}");
 }
 
 int main(void)
@@ -188,6 +278,10 @@ int main(void)
         T(netstat_loses_what_it_loses_upstream),
         T(endpoints_are_cut_as_upstream_cuts_them),
         T(an_owner_that_makes_no_sense_is_none),
+        T(lines_that_are_no_rows_are_told_with_their_place),
+        T(items_that_are_no_rows_are_told_with_their_place),
+        T(who_takes_rows_may_end_the_reading),
+        T(escapes_are_read_and_the_later_of_two_counts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

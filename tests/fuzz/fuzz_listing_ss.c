@@ -1,8 +1,9 @@
-/* fuzz: dialects
+/* fuzz: codec
  * What ss and netstat print: the first byte says which. Every row that comes out is JSON the server's schema knows. */
 #include <assert.h>
 
-#include "agent/dialects/grapheon.h"
+#include "codec/json.h"
+#include "codec/listing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -14,15 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n > 0) {
         struct str text = str_bytes(data + 1, n - 1);
 
-        (void)(data[0] % 2 ? grapheon__parse_ss(text, &rows) : grapheon__parse_netstat(text, &rows));
+        (void)(data[0] % 2 ? listing_ss(text, &rows) : listing_netstat(text, &rows));
     }
-    rows__sort(&rows);
+    rows_sort(&rows);
     for (size_t i = 0; i < rows.n; i++) {
         struct node *tree;
 
         assert(json_parse(a, rows.v[i], 64 << 10, &tree, NULL) == 0 && tree->type == NODE_MAP && tree->n == 8);
     }
-    rows__done(&rows);
+    rows_done(&rows);
     arena_free(a);
     return 0;
 }
