@@ -32,8 +32,6 @@ struct hub {
     struct role_shared shared;
 };
 
-static const char *const status_text[] = { "", "ok", "disabled", "failed", "missing" };
-
 /* -- services. @host is the seat, so that a role need not know its own name. */
 
 static bool env_is_up(void *host)
@@ -243,7 +241,7 @@ void hub_fill_beat(struct hub *h, Muster__V1__Heartbeat *beat, struct arena *are
             return;
         muster__v1__role_health__init(r);
         r->name = (char *)(uintptr_t)s->role->name;
-        r->status = (char *)(uintptr_t)status_text[s->status];
+        r->status = (char *)(uintptr_t)(s->status ? name_of(section_status_names, (int)s->status) : "");
         r->message = s->message;
         beat->roles[beat->n_roles++] = r;
     }

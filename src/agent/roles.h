@@ -17,13 +17,19 @@
 #include "base/err.h"
 #include "muster.pb-c.h"
 #include "net/loop.h"
+#include "wire/facts.h"
 
 enum { ROLE_ABI = 1 };
 enum role_contexts { ROLE_SYSTEM = 1, ROLE_USER = 2 }; /* where it may run: the root daemon; a helper per user */
 enum role_needs { ROLE_NEED_EXEC = 1, ROLE_NEED_PTY = 2, ROLE_NEED_NET = 4 };
 
-/* How a role is; told in every heartbeat. */
-enum role_status { ROLE_OK = 1, ROLE_DISABLED, ROLE_FAILED, ROLE_MISSING };
+/* How a role is; told in every heartbeat in the words of section_status_names. */
+enum role_status {
+    ROLE_OK = SECTION_OK,
+    ROLE_DISABLED = SECTION_DISABLED,
+    ROLE_FAILED = SECTION_FAILED,
+    ROLE_MISSING = SECTION_MISSING
+};
 
 enum role_msg_kind {
     ROLE_MSG_HELLO,   /* a link is being made: add to @hello (allocate in @arena) */

@@ -195,7 +195,8 @@ static enum offer offers(char *const *roles, size_t n, const char *name)
 /* Is this role's health that of one who works, or tries to? */
 static enum offer offer_of(const char *status)
 {
-    return strcmp(status, "disabled") == 0 || strcmp(status, "missing") == 0 ? OFFER_NO : OFFER_YES;
+    int is = name_value(section_status_names, str_of(status));
+    return is == SECTION_DISABLED || is == SECTION_MISSING ? OFFER_NO : OFFER_YES;
 }
 
 static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
