@@ -36,9 +36,10 @@ static struct policy_entry *file(struct control *c, const struct report_policy *
 {
     struct policy_entry *e = xnew0(struct policy_entry);
     e->p = *row;
-    e->p.name = e->p.description = STR_NONE;
+    e->p.name = e->p.description = e->p.target_version = STR_NONE;
     report__set(&e->p.name, row->name);
     report__set(&e->p.description, row->description);
+    report__set(&e->p.target_version, row->target_version);
     HASH_ADD(hh, report__book(c)->policies, p.id, sizeof(e->p.id), e);
     return e;
 }
@@ -83,6 +84,11 @@ static int check(struct control *c, const struct report_policy_wish *w, const st
         return r;
     if (other && other != self)
         return err_set(err, -EEXIST, "name.taken", "another policy has this name");
+    if (w->target_version.len && !report_version_fits(w->target_version)) {
+        err_set(err, -EINVAL, "field.invalid", "a version is letters, digits and . + ~ _ : -, at most %d", REPORT_VERSION_MAX);
+        err_path(err, "target_version");
+        return -EINVAL;
+    }
     return 0;
 }
 
@@ -108,6 +114,8 @@ static void take(struct report_policy *p, const struct report_policy_wish *w, co
         p->max_report_bytes = w->max_report_bytes;
     if (report__given(rec, w, "is_active"))
         p->is_active = w->is_active;
+    if (report__given(rec, w, "target_version"))
+        report__set(&p->target_version, w->target_version);
 }
 
 int report_policy_create(struct control *c, const struct principal *p, const struct report_policy_wish *w,
@@ -204,6 +212,7 @@ void policy__free_all(struct control *c)
         HASH_DEL(report__book(c)->policies, e);
         report__set(&e->p.name, STR_NONE);
         report__set(&e->p.description, STR_NONE);
+        report__set(&e->p.target_version, STR_NONE);
         free(e);
     }
 }

@@ -84,6 +84,25 @@ enum sequence_verdict sequence_judge(struct str epoch, bool has_seq, uint64_t se
     return seq < last && (epoch.len || seq > 1) ? SEQUENCE_BACK : SEQUENCE_NEW;
 }
 
+bool report_version_fits(struct str version)
+{
+    static const char others[] = ".+~_:-";
+
+    for (size_t i = 0; i < version.len; i++) {
+        char c = version.ptr[i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+            !memchr(others, c, sizeof(others) - 1))
+            return false;
+    }
+    return version.len > 0 && version.len <= REPORT_VERSION_MAX;
+}
+
+bool report_is_other_version(struct str version, struct str target)
+{
+    return version.len > 0 && target.len > 0 && !str_eq(version, target);
+}
+
 bool report_is_skewed(usec_t observed_at, usec_t now)
 {
     usec_t off = observed_at > now ? observed_at - now : now - observed_at;

@@ -8,6 +8,7 @@
 
 #include "fleet/enroll.h"
 #include "wire/facts.h"
+#include "wire/report.h"
 
 enum report_section { REPORT_ADDRESSES, REPORT_NEIGHBORS, REPORT_CONNECTIONS, REPORT_ROUTES, REPORT_SECTIONS };
 extern const struct name report_section_names[]; /* as reported: addresses neighbors connections routes */
@@ -50,6 +51,12 @@ enum { KEY_REISSUE_WINDOW_S = 24 * 3600 };
 /* The first call let in without a key gets one. A key whose answer was lost (never used, within the window) is replaced for the
  * holder of the claim only. */
 enum key_verdict key_judge(const struct key_facts *f, usec_t now);
+
+/* -- versions, as policies name them and agents say them */
+/* Letters, digits and . + ~ _ : - only, 1 to REPORT_VERSION_MAX: it goes into logs and onto terminals as it is. */
+bool report_version_fits(struct str version);
+/* Both are known, and they differ. Nothing is said of which is newer: an operator may want an older one. */
+bool report_is_other_version(struct str version, struct str target);
 
 /* -- reporting */
 enum checkin_verdict { CHECKIN_OK, CHECKIN_NO_KEY, CHECKIN_STATE };

@@ -24,7 +24,7 @@ extern const struct name report_command_names[]; /* ip_neigh ss_tunap ip_addr ip
 
 struct report_policy {
     uint64_t id;
-    struct str name, description;
+    struct str name, description, target_version; /* the version agents should run; empty: nobody says */
     bool has_description;
     uint32_t interval_s, jitter_s, command_timeout_s;
     uint32_t commands_named, commands_on; /* masks of enum report_command */
@@ -37,7 +37,7 @@ extern const struct record report_policy_record;
 /* As asked for; only what was there counts (struct seen). */
 struct report_policy_wish {
     struct seen seen;
-    struct str name, description;
+    struct str name, description, target_version;
     uint32_t interval_s, jitter_s, command_timeout_s, max_report_bytes;
     struct json_text commands_json;       /* api reads it into the masks */
     bool is_active;

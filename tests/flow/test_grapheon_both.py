@@ -67,8 +67,13 @@ def test_listeners_on_every_address_are_taken(server, host):
 
 
 def test_a_large_report_arrives_in_pieces_and_whole(server, host):
-    Console(server.url)("PATCH", f"/policies/{host.policy}", {"max_report_bytes": 65536})
-    host.run("--force")
+    api = Console(server.url)
+    api("PATCH", f"/policies/{host.policy}", {"max_report_bytes": 65536, "target_version": "9.9"})
+    # on the way: which version is wanted, said by both
+    assert "Version 9.9 is wanted here" in host.run("--force").stderr and "9.9 is wanted here, this is" in host.run("status").stdout
+    assert api("GET", "")["items"][0]["version_skew"] is True
+    api("PATCH", f"/policies/{host.policy}", {"target_version": None})
+    assert "wanted" not in host.run("--force").stderr and "wanted" not in host.run("status").stdout
     host.tools.set(ss=many(900))
     assert "in pieces" in host.run("--force").stderr
     agree(server, host)

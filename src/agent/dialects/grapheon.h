@@ -20,6 +20,7 @@
 #include "codec/json_ascii.h"
 #include "codec/listing.h"
 #include "wire/facts.h"
+#include "wire/report.h"
 
 /* In the order they are collected. */
 enum grapheon_section { GS_ADDRESSES, GS_NEIGHBORS, GS_CONNECTIONS, GS_ROUTES, GS_N };
@@ -82,9 +83,10 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
 struct grapheon_policy {
     uint32_t interval_s, jitter_s, command_timeout_s, max_report_bytes;
     bool enabled[GS_N];
+    char target_version[REPORT_VERSION_MAX + 1]; /* what operators want to run here; empty: they do not say */
 };
 /* Built-in defaults, over them @cached, over that @fresh (either may be NULL or no map), key by key; written as canonical JSON to
- * @out. */
+ * @out. Keys of ours count only as long as the server says them: not naming one is how it is taken back. */
 int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *out);
 /* Out of the merged object: a value that is missing, null or out of bounds counts as the default. */
 void grapheon__policy_read(const struct node *merged, struct grapheon_policy *ret);

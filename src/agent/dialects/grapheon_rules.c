@@ -3,6 +3,7 @@
 
 #include "agent/dialects/grapheon.h"
 #include "base/crypto.h"
+#include "fleet/report.h"
 
 /* The upstream agent's defaults, canonical. */
 static const struct {
@@ -37,6 +38,12 @@ static bool is_default_key(struct str key)
     return str_is(key, "enabled_commands");
 }
 
+/* Not upstream's: a server leaves them out to take them back. */
+static bool is_ours(struct str key)
+{
+    return str_is(key, "target_version");
+}
+
 int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *out)
 {
     const struct node *from[2] = { cached && cached->type == NODE_MAP ? cached : NULL,
@@ -62,7 +69,7 @@ int grapheon__policy_merge(const struct node *cached, const struct node *fresh, 
             char name[256];
 
             if (is_default_key(c->key) || str_copy(c->key, name, sizeof(name)) < 0 ||
-                (k == 0 && from[1] && node_get(from[1], name)))
+                (k == 0 && from[1] && (node_get(from[1], name) || is_ours(c->key))))
                 continue;
             r = put(&unsorted, c->key, c, NULL);
         }
@@ -86,10 +93,13 @@ void grapheon__policy_read(const struct node *merged, struct grapheon_policy *re
 {
     const struct node *map = merged && merged->type == NODE_MAP ? merged : NULL;
     const struct node *commands = map ? node_get(map, "enabled_commands") : NULL;
+    const struct node *target = map ? node_get(map, "target_version") : NULL;
 
     *ret = (struct grapheon_policy){
-        number_of(map, N_INTERVAL), number_of(map, N_JITTER), number_of(map, N_TIMEOUT), number_of(map, N_MAX), { 0 }
+        number_of(map, N_INTERVAL), number_of(map, N_JITTER), number_of(map, N_TIMEOUT), number_of(map, N_MAX), { 0 }, ""
     };
+    if (target && target->type == NODE_STR && report_version_fits(target->s))
+        (void)str_copy(target->s, ret->target_version, sizeof(ret->target_version));
     for (size_t s = 0; s < GS_N; s++) {
         const struct node *on = commands && commands->type == NODE_MAP ? node_get(commands, grapheon_command_names[s]) : NULL;
 

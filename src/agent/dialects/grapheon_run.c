@@ -5,6 +5,7 @@
 #include "agent/dialects/grapheon.h"
 #include "agent/dialects/personality.h"
 #include "base/fd.h"
+#include "fleet/report.h"
 
 enum { REGISTER_TIMEOUT_S = 15, REPEATS_MAX = 3, ENROLLMENT_KEY_MAX = 512 };
 
@@ -305,6 +306,15 @@ static bool is_true(const struct node *map, const char *key)
     return n && n->type == NODE_BOOL && n->b;
 }
 
+/* Upgrading is the work of scripts and packages: here it is only said. */
+static void say_skew(const struct run *run)
+{
+    struct grapheon_policy p = grapheon__policy_of(run->s);
+
+    if (report_is_other_version(STR(MUSTER_VERSION), str_of(p.target_version)))
+        grapheon__say(SAY_INFO, "Version %s is wanted here, this is %s", p.target_version, MUSTER_VERSION);
+}
+
 static int tell(struct run *run)
 {
     AUTO(buf_done) struct buf json = BUF(64 << 20), gz = BUF(GRAPHEON_RAW_BYTES);
@@ -343,6 +353,7 @@ static int tell(struct run *run)
     }
     grapheon__say(SAY_INFO, "Check-in accepted (sequence %llu%s)", (unsigned long long)run->s->sequence,
                   run->n_told > 1 ? ", in pieces" : "");
+    say_skew(run);
     return GRAPHEON_EXIT_OK;
 }
 

@@ -31,6 +31,9 @@ static void put_next(const struct grapheon_options *o, const struct grapheon_sta
         (void)buf_printf(b, "next report   in %llu s at the earliest\n", (unsigned long long)(wait / USEC_PER_SEC));
     (void)buf_printf(b, "policy        every %u s, jitter %u s, commands %u s, reports of %u bytes\n", p.interval_s, p.jitter_s,
                      p.command_timeout_s, p.max_report_bytes);
+    if (p.target_version[0])
+        (void)buf_printf(b, "version       %s is wanted here%s\n", p.target_version,
+                         strcmp(p.target_version, MUSTER_VERSION) == 0 ? "" : ", this is " MUSTER_VERSION);
 }
 
 int grapheon__status(const struct grapheon_options *o)

@@ -120,6 +120,8 @@ void grapheon_policy(struct jw *w, const struct report_policy *p, int64_t agent_
         jw_i64(w, agent_count);
     else
         jw_null(w);
+    if (p->target_version.len) /* ours: unless an operator sets it, nobody sees it */
+        text(w, "target_version", p->target_version);
     jw_end_map(w);
 }
 
@@ -243,6 +245,10 @@ void grapheon_agent(struct jw *w, struct control *c, const struct reporter_view 
     text(w, "host", v->host_name);
     flag(w, "is_claimed", r->claim.len > 0);
     flags(w, "flags", s->flags);
+    if (v->policy && v->policy->target_version.len) {
+        text(w, "target_version", v->policy->target_version);
+        flag(w, "version_skew", report_is_other_version(r->version, v->policy->target_version));
+    }
     jw_end_map(w);
 }
 

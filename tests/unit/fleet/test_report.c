@@ -290,6 +290,30 @@ static void a_set_of_marks_does_what_a_list_does(void **state)
     mark_set_done(&s);
 }
 
+static void a_version_may_stand_in_a_log(void **state)
+{
+    static const char *const good[] = { "0.3.0", "1.2.3-rc1+deb12u1~x_y:z", "v2" }, *const bad[] = { "", "1 2", "1\n", "\x1b[1m", "1/2", "\xc3\xa9" };
+    char text[REPORT_VERSION_MAX + 1];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(report_version_fits(str_of(good[i])));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(report_version_fits(str_of(bad[i])));
+    memset(text, '1', sizeof(text));
+    assert_true(report_version_fits((struct str){ text, REPORT_VERSION_MAX }));
+    assert_false(report_version_fits((struct str){ text, REPORT_VERSION_MAX + 1 }));
+}
+
+static void another_version_is_one_that_is_known_and_differs(void **state)
+{
+    (void)state;
+    assert_true(report_is_other_version(STR("0.3.0"), STR("0.3.1")));
+    assert_false(report_is_other_version(STR("0.3.1"), STR("0.3.1")));
+    assert_false(report_is_other_version(STR_NONE, STR("0.3.1")));
+    assert_false(report_is_other_version(STR("0.3.0"), STR_NONE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +333,8 @@ int main(void)
         cmocka_unit_test(words_are_found_in_any_case),
         cmocka_unit_test(a_key_names_its_addresses),
         cmocka_unit_test(a_set_of_marks_does_what_a_list_does),
+        cmocka_unit_test(a_version_may_stand_in_a_log),
+        cmocka_unit_test(another_version_is_one_that_is_known_and_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,25 @@ static void policies_are_merged_key_by_key(void **state)
            "{\"checkin_interval_seconds\":3600,\"command_timeout_seconds\":15,\"enabled_commands\":{},\"jitter_seconds\":300,\"max_report_bytes\":262144}");
 }
 
+static void a_key_of_ours_goes_when_the_server_no_longer_names_it(void **state)
+{
+    struct grapheon_policy p;
+
+    (void)state;
+    merged("{\"target_version\":\"1\",\"name\":\"n\"}", "{\"jitter_seconds\":5}",
+           "{\"checkin_interval_seconds\":3600," DEFAULTS "\"jitter_seconds\":5,\"max_report_bytes\":262144,\"name\":\"n\"}");
+    merged("{\"target_version\":\"1\"}", "{\"target_version\":\"2\"}",
+           "{\"checkin_interval_seconds\":3600," DEFAULTS "\"jitter_seconds\":300,\"max_report_bytes\":262144,\"target_version\":\"2\"}");
+    merged("{\"target_version\":\"1\"}", "null",
+           "{\"checkin_interval_seconds\":3600," DEFAULTS "\"jitter_seconds\":300,\"max_report_bytes\":262144,\"target_version\":\"1\"}");
+    grapheon__policy_read(parse("{\"target_version\":\"0.3.1~rc1\"}"), &p);
+    assert_string_equal(p.target_version, "0.3.1~rc1");
+    for (size_t i = 0; i < 4; i++) {
+        grapheon__policy_read(parse(((const char *[]){ "{}", "{\"target_version\":null}", "{\"target_version\":3}", "{\"target_version\":\"1\\u001b[1m\"}" })[i]), &p);
+        assert_string_equal(p.target_version, "");
+    }
+}
+
 static void nonsense_in_a_policy_counts_as_the_default(void **state)
 {
     struct grapheon_policy p;
@@ -194,6 +213,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
     const struct CMUnitTest tests[] = {
         T(policies_are_merged_key_by_key),
+        T(a_key_of_ours_goes_when_the_server_no_longer_names_it),
         T(nonsense_in_a_policy_counts_as_the_default),
         T(times_come_with_and_without_a_zone),
         T(the_gate_opens_when_it_is_time),
