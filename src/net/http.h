@@ -34,6 +34,7 @@ struct http_req {
     struct kv_list headers;       /* names lower-cased */
     struct str body;              /* whole, within the cap the head callback gave */
     const struct net_peer *peer;
+    const uint8_t *client_key;    /* SHA256_LEN bytes: of the public key (SPKI) the client proved to hold; NULL: none asked or shown */
     struct arena *arena;          /* freed after the exchange ends */
     bool keep_alive;
     uint32_t listener_tag;        /* from struct http_listen */

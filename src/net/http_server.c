@@ -213,6 +213,7 @@ static int on_head(void *ctx)
     struct hconn *hc = ctx;
     struct h1 *h = &hc->h1;
     struct exchange *x = xnew0(struct exchange);
+    const struct tls_peer *who = conn_tls_peer(hc->c);
     int64_t cap = LIMIT_HTTP_BODY_DEFAULT;
     int status;
 
@@ -222,6 +223,7 @@ static int on_head(void *ctx)
         .target = h->target,
         .headers = h->headers,
         .peer = &hc->c->peer,
+        .client_key = who->has_key ? who->spki_sha256 : NULL,
         .arena = arena_new(HTTP_ARENA_BYTES),
         .keep_alive = h->is_keep_alive,
         .listener_tag = hc->tag,

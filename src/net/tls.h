@@ -15,7 +15,7 @@
 struct tls_ctx {
     unsigned refs;
     SSL_CTX *ssl;
-    bool is_server;
+    bool is_server, any_client_cert;
     X509_STORE *ca; /* NULL: none, or the pin decides */
     bool has_pin, skip_verify;
     uint8_t pin[SHA256_LEN];

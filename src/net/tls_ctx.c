@@ -98,15 +98,24 @@ static usec_t time_of(const ASN1_TIME *t)
     return s < 0 ? 0 : (usec_t)s * USEC_PER_SEC;
 }
 
-static struct tls_peer *read_peer(X509 *leaf)
+/* The handshake goes on to check that it holds the key (RFC 8446 section 4.4.3, RFC 5246 section 7.4.8). */
+static struct tls_peer *read_key(X509 *leaf)
 {
     AUTO_FREE struct tls_peer *p = xnew0(struct tls_peer);
+
+    p->is_tls = p->has_key = true;
+    return spki_digest(leaf, p->spki_sha256) < 0 ? NULL : TAKE(p);
+}
+
+static struct tls_peer *read_peer(X509 *leaf)
+{
+    AUTO_FREE struct tls_peer *p = read_key(leaf);
     const ASN1_INTEGER *serial = X509_get0_serialNumber(leaf);
     size_t n = (size_t)ASN1_STRING_length(serial);
 
-    p->is_tls = p->has_cert = true;
-    if (n * 2 + 1 > sizeof(p->serial) || spki_digest(leaf, p->spki_sha256) < 0)
+    if (!p || n * 2 + 1 > sizeof(p->serial))
         return NULL;
+    p->has_cert = true;
     hex_encode(ASN1_STRING_get0_data(serial), n, p->serial);
     read_uri(leaf, p->uri, sizeof(p->uri));
     p->not_after = time_of(X509_get0_notAfter(leaf));
@@ -239,13 +248,15 @@ static int on_verify(X509_STORE_CTX *c, void *arg)
 
     if (!t || !leaf)
         return 0;
-    if (ctx->is_server)
+    if (ctx->any_client_cert)
+        code = X509_V_OK;
+    else if (ctx->is_server)
         code = ctx->ca ? verify_chain(ctx->ca, leaf, chain, X509_PURPOSE_SSL_CLIENT, err) : X509_V_ERR_UNSPECIFIED;
     else
         code = ctx->skip_verify ? X509_V_OK : verify_server(ctx, leaf, chain, err);
     if (code == X509_V_OK) {
         free(t->peer);
-        t->peer = read_peer(leaf);
+        t->peer = ctx->any_client_cert ? read_key(leaf) : read_peer(leaf);
         if (!t->peer)
             code = X509_V_ERR_UNSPECIFIED;
     }
@@ -370,7 +381,10 @@ struct tls_ctx *tls_server_new(const struct tls_server_conf *conf, struct err *e
         return NULL;
     if (conf->ca_pem && use_ca(t, conf->ca_pem, conf->ask_client_cert, err) < 0)
         return NULL;
-    /* Asked for, not required: without one only Enroll answers. A bad one ends the handshake with an alert. */
+    t->any_client_cert = conf->any_client_cert;
+    /* Asked for, not required: without one only Enroll answers. A bad one ends the handshake with an alert. The CA stands in the
+     * question even where anybody's will do: a browser then asks its user nothing, having none of that CA, and clients that were
+     * given one certificate send it all the same. */
     SSL_CTX_set_verify(t->ssl, conf->ask_client_cert ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_keylog_callback(t->ssl, tls__on_secret);
     if (t->alpn)

@@ -17,6 +17,7 @@ struct tls_server_conf {
     const char *key_pem;
     const char *ca_pem;      /* client certificates must chain to it */
     bool ask_client_cert;    /* ask for one; a connection without is allowed and says so in tls_peer */
+    bool any_client_cert;    /* and take anybody's, as the proof of a key and of nothing else: never tls_peer.has_cert */
     const char *const *alpn; /* NULL-terminated preference list, e.g. { "h2", NULL } */
     bool allow_tls12;        /* browsers; agents are 1.3 only */
 };
@@ -42,10 +43,11 @@ const char *tls_pinned_ca(const struct tls_ctx *t);
 /* Who is at the other end, once the handshake is done. The certificate itself is dropped. */
 struct tls_peer {
     bool is_tls;
-    bool has_cert;              /* chained to our CA and within its time */
+    bool has_key;               /* it has the private key to spki_sha256; who it is, nobody says */
+    bool has_cert;              /* and its certificate is chained to our CA and within its time: the rest is true */
+    uint8_t spki_sha256[SHA256_LEN];
     char uri[PKI_URI_MAX];
     char serial[PKI_SERIAL_HEX_MAX];
-    uint8_t spki_sha256[SHA256_LEN];
     usec_t not_after;
 };
 

@@ -8,28 +8,18 @@
 #include "net/tls.h"
 
 static struct loop *l;
-static struct certs *certs;
+static struct certs *certs, *strangers; /* of another CA */
+static const struct certs *shown;      /* whose certificate the client has; NULL: none */
+static bool takes_any;
 static struct tls_ctx *ctx;
 static struct tls *srv;
 static SSL_CTX *octx;
 static SSL *ossl;
 static BIO *to_client, *from_client;
 
-static void start(int version, const char *suites, bool allow_tls12)
+static void show(const struct certs *c)
 {
-    struct err err = { 0 };
-    struct tls_server_conf conf = { .cert_pem = certs->server_chain, .key_pem = certs->server_key, .ca_pem = certs->ca,
-                                    .ask_client_cert = true, .alpn = alpn_h2, .allow_tls12 = allow_tls12 };
-
-    l = loop_new();
-    ctx = tls_server_new(&conf, &err);
-    assert_non_null(ctx);
-    srv = tls_new(l, ctx, NULL);
-    octx = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_max_proto_version(octx, version);
-    if (suites)
-        SSL_CTX_set_ciphersuites(octx, suites);
-    BIO *b = BIO_new_mem_buf(certs->client, -1), *k = BIO_new_mem_buf(certs->client_key, -1);
+    BIO *b = BIO_new_mem_buf(c->client, -1), *k = BIO_new_mem_buf(c->client_key, -1);
     X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(k, NULL, NULL, NULL);
 
@@ -39,6 +29,24 @@ static void start(int version, const char *suites, bool allow_tls12)
     EVP_PKEY_free(key);
     BIO_free(b);
     BIO_free(k);
+}
+
+static void start(int version, const char *suites, bool allow_tls12)
+{
+    struct err err = { 0 };
+    struct tls_server_conf conf = { .cert_pem = certs->server_chain, .key_pem = certs->server_key, .ca_pem = certs->ca,
+                                    .ask_client_cert = true, .any_client_cert = takes_any, .alpn = alpn_h2, .allow_tls12 = allow_tls12 };
+
+    l = loop_new();
+    ctx = tls_server_new(&conf, &err);
+    assert_non_null(ctx);
+    srv = tls_new(l, ctx, NULL);
+    octx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(octx, version);
+    if (suites)
+        SSL_CTX_set_ciphersuites(octx, suites);
+    if (shown)
+        show(shown);
     ossl = SSL_new(octx);
     to_client = BIO_new(BIO_s_mem());
     from_client = BIO_new(BIO_s_mem());
@@ -270,10 +278,87 @@ static void plain_records_after_the_handshake_are_refused(void **state)
     stop();
 }
 
+static const int versions[] = { TLS1_3_VERSION, TLS1_2_VERSION };
+
+static void anybodys_certificate_is_a_key_and_no_name_where_that_will_do(void **state)
+{
+    const struct certs *const whose[] = { strangers, certs };
+    struct pki_cert known;
+    struct err err = { 0 };
+
+    (void)state;
+    takes_any = true;
+    for (size_t i = 0; i < ARRAY_SIZE(whose) * ARRAY_SIZE(versions); i++) {
+        shown = whose[i / 2];
+        assert_int_equal(pki_cert_read(str_of(shown->client), &known, &err), 0);
+        start(versions[i % 2], NULL, true);
+        shake(0);
+        assert_true(srv->peer->is_tls && srv->peer->has_key);
+        assert_memory_equal(srv->peer->spki_sha256, known.spki_sha256, SHA256_LEN);
+        assert_false(srv->peer->has_cert); /* also of a member: who asks for names does so on another port */
+        assert_string_equal(srv->peer->uri, "");
+        talk();
+        stop();
+    }
+    takes_any = false;
+    shown = certs;
+}
+
+static void who_shows_no_certificate_has_no_key(void **state)
+{
+    (void)state;
+    shown = NULL;
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(versions); i++) {
+        takes_any = i / 2 == 0;
+        start(versions[i % 2], NULL, true);
+        shake(0);
+        assert_null(srv->peer);
+        talk();
+        stop();
+    }
+    takes_any = false;
+    shown = certs;
+}
+
+static void a_strangers_certificate_is_refused_where_a_name_is_asked_for(void **state)
+{
+    AUTO(buf_done) struct buf none = BUF(100);
+    int r = 0;
+
+    (void)state;
+    shown = strangers;
+    start(TLS1_3_VERSION, NULL, false);
+    for (int i = 0; i < 100 && r >= 0; i++) {
+        SSL_do_handshake(ossl);
+        r = feed(&none, 0);
+    }
+    assert_int_equal(r, -EACCES);
+    assert_null(srv->peer);
+    ERR_clear_error();
+    stop();
+    shown = certs;
+}
+
+/* What a browser goes by before it bothers its user: certificates of these CAs only. */
+static void the_question_names_our_ca(void **state)
+{
+    (void)state;
+    takes_any = true;
+    start(TLS1_3_VERSION, NULL, true);
+    shake(0);
+    const STACK_OF(X509_NAME) *names = SSL_get0_peer_CA_list(ossl);
+
+    assert_int_equal(sk_X509_NAME_num(names), 1);
+    stop();
+    takes_any = false;
+}
+
 static int group_up(void **state)
 {
     (void)state;
     certs = certs_new();
+    strangers = certs_new();
+    shown = certs;
     return 0;
 }
 
@@ -281,6 +366,7 @@ static int group_down(void **state)
 {
     (void)state;
     certs_free(certs);
+    certs_free(strangers);
     return 0;
 }
 
@@ -296,6 +382,10 @@ int main(void)
         cmocka_unit_test(close_notify_is_told_both_ways),
         cmocka_unit_test(a_forged_record_ends_it_with_an_alert),
         cmocka_unit_test(plain_records_after_the_handshake_are_refused),
+        cmocka_unit_test(anybodys_certificate_is_a_key_and_no_name_where_that_will_do),
+        cmocka_unit_test(who_shows_no_certificate_has_no_key),
+        cmocka_unit_test(a_strangers_certificate_is_refused_where_a_name_is_asked_for),
+        cmocka_unit_test(the_question_names_our_ca),
     };
 
     return cmocka_run_group_tests(tests, group_up, group_down);
