@@ -45,6 +45,7 @@ int report_authenticate(struct control *c, struct str text, const char *peer, st
         char who[160] = "";
         if (r)
             snprintf(who, sizeof(who), "agent:%.*s", STR_FMT(r->row.uuid));
+        reporter__refused(c, r, peer, err);
         return credential_refused(c, who, peer, err);
     }
     const struct policy_entry *p = policy__by_id(c, r->row.policy_id);
@@ -54,9 +55,10 @@ int report_authenticate(struct control *c, struct str text, const char *peer, st
 
 int report_refused(struct control *c, const struct report_pass *pass, const char *peer, const struct err *err)
 {
-    const struct reporter *r = reporter__by_id(c, pass->reporter_id);
+    struct reporter *r = reporter__by_id(c, pass->reporter_id);
     struct details d = { 0 };
     char who[160] = "";
+    reporter__refused(c, r, peer, err);
     if (!admission_take(c->admission, 'f', str_of(peer), &c->conf.admission.auth_failure, control__mono(c), NULL))
         return err->code;
     if (r)
@@ -328,8 +330,10 @@ static int apply(struct control *c, struct reporter *r, const struct report_wait
     struct section_news news[REPORT_SECTIONS] = { 0 };
     bool is_resync = false;
     int e = judge(c, r, credential_by_id(c, w->pass.credential_id), err); /* it may have been decided about meanwhile */
-    if (e < 0)
+    if (e < 0) {
+        reporter__refused(c, r, w->peer, err);
         return credential_refused(c, "", w->peer, err);
+    }
     if (control_refuses_writes(c, err))
         return -EAGAIN;
     if (!str_eq(in->uuid, r->row.uuid)) {

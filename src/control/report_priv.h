@@ -35,6 +35,7 @@ struct reporter {
     bool is_cut[REPORT_SECTIONS];    /* rows were given up: what is shown is not all that was told */
     bool is_loaded, is_loading;
     struct report_waiting *waiting;
+    struct report_last_refusal *refusal; /* NULL: none since the start */
     UT_hash_handle hh, hh_host;
 };
 struct policy_entry {
@@ -85,6 +86,9 @@ void reporter__tell_host(struct control *c, struct reporter *r, const char *peer
 /* Out of the book with its name and key; the host stays. */
 void reporter__part(struct control *c, struct reporter *r);
 usec_t reporter__every(const struct control *c, const struct reporter *r);
+void reporter__view(struct control *c, struct reporter *r, struct reporter_view *ret);
+/* report_health.c: it was refused, and why. NULL @r is a no-op. */
+void reporter__refused(struct control *c, struct reporter *r, const char *peer, const struct err *err);
 /* The inventory section of its host that @s becomes. */
 struct str reporter__section(const struct control *c, const struct reporter *r, enum report_section s);
 /* Reads its sets; report_checkin.c is called back. */

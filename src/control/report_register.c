@@ -240,8 +240,12 @@ int report_register(struct control *c, const struct register_ask *ask, struct re
     }
     const struct register_facts f = facts_of(c, key, rp, ask);
     enum register_verdict v = register_judge(&f, control__wall(c));
-    if (v != REGISTER_OK)
-        return refuse_verdict(c, ask, v, f.state, err);
+    if (v != REGISTER_OK) {
+        r = refuse_verdict(c, ask, v, f.state, err);
+        if (key) /* else anybody could write something there who knows a uuid */
+            reporter__refused(c, rp, ask->peer, err);
+        return r;
+    }
     r = check_claim(ask, err);
     if (r < 0)
         return refuse(c, ask, r, err);

@@ -235,7 +235,7 @@ static void present(struct control *c, const struct reporter *r, struct reporter
     ret->macs = (struct str_list){ macs, macs ? sort_out(macs, n_macs) : 0 };
 }
 
-static void view(struct control *c, struct reporter *r, struct reporter_view *ret)
+void reporter__view(struct control *c, struct reporter *r, struct reporter_view *ret)
 {
     const struct host *h = host__by_id(c, r->row.host_id);
     arena_reset(c->scratch);
@@ -258,34 +258,8 @@ int reporter_find(struct control *c, uint64_t id, struct reporter_view *ret, str
     struct reporter *r = reporter__by_id(c, id);
     if (!r)
         return err_set(err, -ENOENT, "reporter.unknown", "there is no agent %llu", (unsigned long long)id);
-    view(c, r, ret);
+    reporter__view(c, r, ret);
     return 0;
-}
-
-static int seen_order(const void *a, const void *b)
-{
-    const struct reporter *x = *(struct reporter *const *)a, *y = *(struct reporter *const *)b;
-    if (x->state.last_seen_at != y->state.last_seen_at)
-        return x->state.last_seen_at < y->state.last_seen_at ? 1 : -1;
-    return x->row.id < y->row.id ? 1 : -1;
-}
-
-uint64_t reporter_list(struct control *c, enum host_state state, int is_active, uint64_t skip, uint64_t limit,
-                       void (*fn)(void *ctx, const struct reporter_view *v), void *ctx)
-{
-    struct reporter **all = xcalloc(HASH_COUNT(report__book(c)->by_id) + 1, sizeof(struct reporter *)), *r, *next;
-    size_t n = 0;
-    HASH_ITER(hh, report__book(c)->by_id, r, next)
-    if ((!state || reporter__host_state(c, r) == state) && (is_active < 0 || r->row.is_active == (is_active > 0)))
-        all[n++] = r;
-    qsort(all, n, sizeof(struct reporter *), seen_order);
-    for (size_t i = skip; i < n && i - skip < limit; i++) {
-        struct reporter_view v;
-        view(c, all[i], &v);
-        fn(ctx, &v);
-    }
-    free(all);
-    return n;
 }
 
 void reporter_read_checkins(struct control *c, uint64_t id, uint32_t skip, uint32_t limit, store_count_fn count, store_trail_fn row,
@@ -465,6 +439,7 @@ static void reporter_free(struct control *c, struct reporter *r, const struct er
     for (size_t i = 0; i < REPORT_SECTIONS; i++)
         mark_set_done(&r->rows[i]);
     mark_set_done(&r->ips);
+    free(r->refusal);
     free(r);
 }
 

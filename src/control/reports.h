@@ -44,13 +44,40 @@ struct reporter_view {
 };
 /* 0 or -ENOENT reporter.unknown. */
 int reporter_find(struct control *c, uint64_t id, struct reporter_view *ret, struct err *err);
-/* Last seen first, never seen last, then the newest first. @state 0: all; @is_active -1: all. Returns how many there are; @fn sees those
- * from @skip on, at most @limit. */
-uint64_t reporter_list(struct control *c, enum host_state state, int is_active, uint64_t skip, uint64_t limit,
-                       void (*fn)(void *ctx, const struct reporter_view *v), void *ctx);
 /* Check-ins, newest first; and how many. @done as in control/reads.h. */
 void reporter_read_checkins(struct control *c, uint64_t id, uint32_t skip, uint32_t limit, store_count_fn count, store_trail_fn row,
                             store_done_fn done, void *ctx);
+
+/* -- report_health.c: which of them, and how they fare */
+struct reporter_filter {
+    enum host_state state; /* 0: all */
+    int is_active;         /* -1: all, 0, 1 */
+    bool is_overdue;       /* only those */
+};
+/* Last seen first, never seen last, then the newest first. Returns how many there are; @fn sees those from @skip on, at most @limit. */
+uint64_t reporter_list(struct control *c, const struct reporter_filter *which, uint64_t skip, uint64_t limit,
+                       void (*fn)(void *ctx, const struct reporter_view *v), void *ctx);
+
+struct reporter_tally {
+    uint64_t n, by_state[HOST_REVOKED + 1], n_overdue;
+};
+void reporter_tally(struct control *c, struct reporter_tally *ret);
+
+/* Why a reporter was turned away last: a register or a check-in, by what names it (its API key; its uuid with a known enrolment key).
+ * One of each reporter, in memory only: somebody who is refused again and again shall not make the server write, and after a restart
+ * the next refusal is at most a timer away. The audit log has what was before. */
+struct report_last_refusal {
+    usec_t at;
+    char code[48], text[160], peer[64];
+};
+struct reporter_health {
+    bool is_overdue;
+    usec_t due_at;                           /* 0: no report is expected */
+    bool is_other_version;                   /* than its policy wants */
+    enum section_status collectors[REPORT_SECTIONS]; /* as told last; 0: nothing told yet */
+    const struct report_last_refusal *refusal; /* lent; NULL: none since the start */
+};
+void reporter_judge(struct control *c, const struct reporter_view *v, struct reporter_health *ret);
 
 /* -- report_agents.c: what operators do. 0 and *@ret; -ENOENT reporter.unknown, report_policy.unknown, enroll_key.unknown; -EEXIST
  * reporter.exists; -EINVAL field.invalid. */

@@ -184,13 +184,14 @@ static void list(struct call *c)
     uint64_t limit = q->limit ? q->limit : PAGE_LIMIT, total = 0;
     int active = field_is_present(&grapheon_page_record, q, "is_active") ? q->is_active : -1;
     int state = q->enrollment_state.len ? state_of(q->enrollment_state) : 0;
+    const struct reporter_filter which = { .state = state > 0 ? (enum host_state)state : 0, .is_active = active };
 
     if (state >= 0)
-        total = reporter_list(c->control, (enum host_state)state, active, 0, 0, nothing, NULL);
+        total = reporter_list(c->control, &which, 0, 0, nothing, NULL);
     grapheon_begin(c);
     grapheon_page_begin(l.w, total, q->skip, limit);
     if (state >= 0)
-        (void)reporter_list(c->control, (enum host_state)state, active, q->skip, limit, on_agent, &l);
+        (void)reporter_list(c->control, &which, q->skip, limit, on_agent, &l);
     grapheon_page_end(l.w);
     reply_parked(c, 200);
 }

@@ -704,6 +704,88 @@ static void another_agents_uuid_is_refused(void **state)
     assert_string_equal(t.err.slug, "report.uuid");
 }
 
+/* -- how they fare */
+static struct reporter_health judged(struct fixture *f, uint64_t id)
+{
+    struct reporter_view v = view(f, id);
+    struct reporter_health h;
+    reporter_judge(f->c, &v, &h);
+    return h;
+}
+
+static void note_uuid(void *ctx, const struct reporter_view *v)
+{
+    snprintf((char *)ctx + strlen(ctx), 64 - strlen(ctx), "%.*s;", STR_FMT(v->row->uuid));
+}
+
+static void who_is_late_is_counted_and_listed(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass, other;
+    struct register_answer a = let_in(f, "u1", &pass), b;
+    char key[SECRET_TEXT_MAX], names[64] = "";
+    struct pack p;
+    struct reporter_tally t;
+    (void)make_key(f, "manual", false, key);
+    assert_int_equal(reg(f, key, "u2", NULL, &b), 0);
+    (void)tell(f, &pass, pack(&p, "u1", true, NULL, NULL));
+    assert_false(judged(f, a.reporter_id).is_overdue);
+    clock_turn(&f->clock, 2 * USEC_PER_HOUR);
+    (void)let_in(f, "u3", &other);
+    assert_true(judged(f, a.reporter_id).is_overdue);
+    assert_false(judged(f, b.reporter_id).is_overdue); /* it waits: nothing is expected of it */
+    reporter_tally(f->c, &t);
+    assert_int_equal(t.n, 3);
+    assert_int_equal(t.by_state[HOST_PENDING], 1);
+    assert_int_equal(t.by_state[HOST_APPROVED], 2);
+    assert_int_equal(t.n_overdue, 1);
+    const struct reporter_filter late = { .is_active = -1, .is_overdue = true };
+    assert_int_equal(reporter_list(f->c, &late, 0, 10, note_uuid, names), 1);
+    assert_string_equal(names, "u1;");
+    (void)tell(f, &pass, pack(&p, "u1", false, NULL, NULL));
+    assert_false(judged(f, a.reporter_id).is_overdue);
+}
+
+static void a_collector_that_failed_is_shown_until_it_is_well(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    struct report *r = pack(&p, "u1", true, NULL, NULL);
+    assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], 0);
+    r->sections[REPORT_CONNECTIONS].status = SECTION_FAILED;
+    (void)tell(f, &pass, r);
+    assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_FAILED);
+    assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_ROUTES], SECTION_OK);
+    (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
+    assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_OK);
+}
+
+static void the_last_refusal_is_kept_by_whoever_can_be_named(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass), b;
+    struct pack p;
+    assert_null(judged(f, a.reporter_id).refusal);
+    (void)tell(f, &pass, pack(&p, "u2", true, NULL, NULL));
+    assert_string_equal(judged(f, a.reporter_id).refusal->code, "report.uuid");
+    assert_string_equal(judged(f, a.reporter_id).refusal->peer, "192.0.2.50");
+    assert_int_equal(reporter_revoke(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), 0);
+    assert_int_equal(pass_of(f, a.api_key, &pass), -EACCES);
+    assert_string_equal(judged(f, a.reporter_id).refusal->code, "host.revoked");
+    /* A uuid alone, with a key that nobody gave out, writes nothing. */
+    clock_turn(&f->clock, USEC_PER_SEC);
+    usec_t before = judged(f, a.reporter_id).refusal->at;
+    assert_int_equal(reg(f, "gaek_nobody", "u1", NULL, &b), -EACCES);
+    assert_true(judged(f, a.reporter_id).refusal->at == before);
+    char key[SECRET_TEXT_MAX];
+    (void)make_key(f, "other", true, key);
+    assert_true(reg(f, key, "u1", NULL, &b) < 0);
+    assert_true(judged(f, a.reporter_id).refusal->at > before);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void)
 {
@@ -730,6 +812,9 @@ int main(void)
         T(reports_that_wait_for_the_sets_keep_their_order),
         T(one_that_waited_hears_when_its_agent_goes),
         T(another_agents_uuid_is_refused),
+        T(who_is_late_is_counted_and_listed),
+        T(a_collector_that_failed_is_shown_until_it_is_well),
+        T(the_last_refusal_is_kept_by_whoever_can_be_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
