@@ -2,17 +2,31 @@
  * `muster approve` allows, for no certificate is at stake: a reporter that was refused may be let in again, with a new key. */
 #include "control/report_priv.h"
 
-static int begin(struct control *c, const struct principal *p, uint64_t id, struct reporter **ret, char target[32], struct err *err)
+static int begin_as(struct control *c, const struct principal *p, enum verb v, uint64_t id, struct reporter **ret, char target[32],
+                    struct err *err)
 {
     snprintf(target, 32, "agent %llu", (unsigned long long)id);
-    int r = report__begin(c, p, VERB_FOREIGN_AGENT, str_of(target), err);
+    int r = report__begin(c, p, v, str_of(target), err);
     if (r < 0)
         return r;
     *ret = reporter__by_id(c, id);
     if (*ret)
         return 0;
     r = err_set(err, -ENOENT, "reporter.unknown", "there is no agent %llu", (unsigned long long)id);
-    return audit__refused(c, p, VERB_FOREIGN_AGENT, str_of(target), r, err);
+    return audit__refused(c, p, v, str_of(target), r, err);
+}
+
+static int begin(struct control *c, const struct principal *p, uint64_t id, struct reporter **ret, char target[32], struct err *err)
+{
+    return begin_as(c, p, VERB_FOREIGN_AGENT, id, ret, target, err);
+}
+
+/* Who waits is decided about by whoever may decide about any host that waits (`muster approve`). Only administrators go back on a
+ * decision. */
+static enum verb verb_for(const struct control *c, uint64_t id, enum verb of_hosts)
+{
+    const struct reporter *r = reporter__by_id(c, id);
+    return r && reporter__host_state(c, r) == HOST_PENDING ? of_hosts : VERB_FOREIGN_AGENT;
 }
 
 static void tell(struct control *c, const struct principal *p, const struct reporter *r, const char *action, struct str reason)
@@ -102,7 +116,8 @@ int reporter_approve(struct control *c, const struct principal *p, uint64_t id, 
 {
     struct reporter *r = NULL;
     char target[32];
-    int e = begin(c, p, id, &r, target, err);
+    enum verb v = policy_id || display_name.len ? VERB_FOREIGN_AGENT : verb_for(c, id, VERB_HOST_APPROVE);
+    int e = begin_as(c, p, v, id, &r, target, err);
     if (e < 0)
         return e;
     e = check_policy(c, policy_id, err);
@@ -124,7 +139,7 @@ static int turn_away(struct control *c, const struct principal *p, uint64_t id, 
 {
     struct reporter *r = NULL;
     char target[32];
-    int e = begin(c, p, id, &r, target, err);
+    int e = begin_as(c, p, to == HOST_REJECTED ? verb_for(c, id, VERB_HOST_REJECT) : VERB_FOREIGN_AGENT, id, &r, target, err);
     if (e == 0)
         e = set_state(c, p, r, to, reason, err);
     if (e < 0)

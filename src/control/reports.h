@@ -83,7 +83,8 @@ void reporter_judge(struct control *c, const struct reporter_view *v, struct rep
  * reporter.exists; -EINVAL field.invalid. */
 int reporter_create(struct control *c, const struct principal *p, const struct reporter_wish *w, uint64_t *ret_id, struct err *err);
 int reporter_change(struct control *c, const struct principal *p, uint64_t id, const struct reporter_wish *w, struct err *err);
-/* Any state but active becomes active; a key it had stays dead: it fetches a new one by registering. @policy_id 0: as it is. */
+/* Any state but active becomes active; a key it had stays dead: it fetches a new one by registering. @policy_id 0: as it is. Who may
+ * approve (reject) hosts may do so to one that waits; all else takes VERB_FOREIGN_AGENT. */
 int reporter_approve(struct control *c, const struct principal *p, uint64_t id, uint64_t policy_id, struct str display_name,
                      struct err *err);
 int reporter_reject(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err);

@@ -705,6 +705,27 @@ static void another_agents_uuid_is_refused(void **state)
 }
 
 /* -- how they fare */
+static void whoever_may_approve_hosts_decides_about_those_that_wait_and_no_others(void **state)
+{
+    struct fixture *f = *state;
+    struct principal ops = { .kind = PRINCIPAL_TOKEN, .role = ROLE_OPERATOR, .name = "otto" };
+    struct register_answer a, b;
+    char key[SECRET_TEXT_MAX];
+    (void)make_key(f, "manual", false, key);
+    assert_int_equal(reg(f, key, "u1", NULL, &a), 0);
+    assert_int_equal(reg(f, key, "u2", NULL, &b), 0);
+    assert_int_equal(reporter_approve(f->c, &f->viewer, a.reporter_id, 0, STR_NONE, &f->err), -EACCES);
+    assert_int_equal(reporter_approve(f->c, &ops, a.reporter_id, 0, STR("named"), &f->err), -EACCES);
+    assert_int_equal(reporter_approve(f->c, &ops, a.reporter_id, 0, STR_NONE, &f->err), 0);
+    assert_int_equal(reporter_reject(f->c, &ops, b.reporter_id, STR("no"), &f->err), 0);
+    assert_int_equal(view(f, a.reporter_id).host_state, HOST_APPROVED);
+    assert_int_equal(view(f, b.reporter_id).host_state, HOST_REJECTED);
+    assert_int_equal(reporter_reject(f->c, &ops, a.reporter_id, STR_NONE, &f->err), -EACCES);
+    assert_int_equal(reporter_approve(f->c, &ops, b.reporter_id, 0, STR_NONE, &f->err), -EACCES);
+    assert_int_equal(reporter_revoke(f->c, &ops, a.reporter_id, STR_NONE, &f->err), -EACCES);
+    settle(f);
+}
+
 static struct reporter_health judged(struct fixture *f, uint64_t id)
 {
     struct reporter_view v = view(f, id);
@@ -812,6 +833,7 @@ int main(void)
         T(reports_that_wait_for_the_sets_keep_their_order),
         T(one_that_waited_hears_when_its_agent_goes),
         T(another_agents_uuid_is_refused),
+        T(whoever_may_approve_hosts_decides_about_those_that_wait_and_no_others),
         T(who_is_late_is_counted_and_listed),
         T(a_collector_that_failed_is_shown_until_it_is_well),
         T(the_last_refusal_is_kept_by_whoever_can_be_named),
