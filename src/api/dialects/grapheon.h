@@ -32,6 +32,8 @@ void grapheon_error(struct call *c, const struct err *err);
 void grapheon_policy(struct jw *w, const struct report_policy *p, int64_t agent_count);
 void grapheon_key(struct jw *w, struct control *c, const struct enroll_key *k);
 void grapheon_agent(struct jw *w, struct control *c, const struct reporter_view *v);
+/* The same for operators: and how it fares. */
+void grapheon_agent_judged(struct jw *w, struct control *c, const struct reporter_view *v);
 struct grapheon_seen_lists { /* instead of those kept: all of them */
     const struct str *ips, *macs;
     size_t n_ips, n_macs;

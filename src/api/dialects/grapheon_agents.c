@@ -31,7 +31,7 @@ static void answer_agent(struct call *c, uint64_t id, int r, const struct err *w
         return;
     }
     grapheon_begin(c);
-    grapheon_agent(call_json(c), c->control, &v);
+    grapheon_agent_judged(call_json(c), c->control, &v);
     reply_parked(c, status);
 }
 
@@ -125,7 +125,7 @@ static void rotate(struct call *c)
     jw_key(w, "message");
     jw_cstr(w, "the old key is no longer valid; this one is shown once");
     jw_key(w, "agent");
-    grapheon_agent(w, c->control, &v);
+    grapheon_agent_judged(w, c->control, &v);
     jw_end_map(w);
     secret_wipe(text, sizeof(text));
     reply_parked(c, 200);
@@ -168,7 +168,7 @@ static void on_agent(void *ctx, const struct reporter_view *v)
 {
     const struct list *l = ctx;
 
-    grapheon_agent(l->w, l->c->control, v);
+    grapheon_agent_judged(l->w, l->c->control, v);
 }
 
 static void nothing(void *ctx, const struct reporter_view *v)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/dialects/grapheon.h"
+#include "fleet/report_health.h"
 
 static char *two(char *p, unsigned v)
 {
@@ -201,12 +202,11 @@ static void flags(struct jw *w, const char *key, uint32_t mask)
     jw_end_list(w);
 }
 
-void grapheon_agent(struct jw *w, struct control *c, const struct reporter_view *v)
+static void agent(struct jw *w, struct control *c, const struct reporter_view *v)
 {
     const struct reporter_row *r = v->row;
     const struct reporter_state *s = v->state;
 
-    jw_map(w);
     number(w, "id", r->id);
     text(w, "agent_uuid", r->uuid);
     text(w, "display_name", r->display_name);
@@ -249,6 +249,49 @@ void grapheon_agent(struct jw *w, struct control *c, const struct reporter_view 
         text(w, "target_version", v->policy->target_version);
         flag(w, "version_skew", report_is_other_version(r->version, v->policy->target_version));
     }
+}
+
+void grapheon_agent(struct jw *w, struct control *c, const struct reporter_view *v)
+{
+    jw_map(w);
+    agent(w, c, v);
+    jw_end_map(w);
+}
+
+static void refusal(struct jw *w, const struct report_last_refusal *why)
+{
+    jw_key(w, "last_refusal");
+    if (!why) {
+        jw_null(w);
+        return;
+    }
+    jw_map(w);
+    grapheon_time(w, "at", why->at);
+    jw_key(w, "code");
+    jw_cstr(w, why->code);
+    jw_key(w, "detail");
+    jw_cstr(w, why->text);
+    jw_key(w, "source_ip");
+    jw_cstr(w, why->peer);
+    jw_end_map(w);
+}
+
+void grapheon_agent_judged(struct jw *w, struct control *c, const struct reporter_view *v)
+{
+    struct reporter_health h;
+
+    reporter_judge(c, v, &h);
+    jw_map(w);
+    agent(w, c, v);
+    flag(w, "overdue", h.is_overdue);
+    grapheon_time(w, "due_at", h.due_at);
+    jw_key(w, "failing_collectors");
+    jw_list(w);
+    for (enum report_section s = 0; s < REPORT_SECTIONS; s++)
+        if (report_collector_fails(h.collectors[s]))
+            jw_cstr(w, name_of(report_section_names, (int)s));
+    jw_end_list(w);
+    refusal(w, h.refusal);
     jw_end_map(w);
 }
 
