@@ -39,9 +39,9 @@ static const struct record system_record = RECORD(system_out, system_fields);
 
 struct agent_out {
     struct str id, instance_id, name, hostname, ip_address, status, dialect, fingerprint, agent_version,
-        clone_suspected, current_task, approved_by;
+        clone_suspected, current_task, approved_by, decided_by, reason;
     int state, presence;
-    usec_t connected_at, last_heartbeat, last_seen, certificate_expires_at, created_at, approved_at;
+    usec_t connected_at, last_heartbeat, last_seen, certificate_expires_at, created_at, approved_at, decided_at;
     struct metrics_out metrics;
     struct system_out system_info;
     struct kv_list labels, claimed_labels;
@@ -83,6 +83,10 @@ static const struct field agent_fields[] = {
     F_TIME(struct agent_out, created_at, "created_at"),
     F_STR(struct agent_out, approved_by, "approved_by", LIMIT_NAME, .flags = FIELD_NULLABLE),
     F_TIME(struct agent_out, approved_at, "approved_at"),
+    F_STR(struct agent_out, decided_by, "decided_by", LIMIT_NAME, .flags = FIELD_NULLABLE,
+          .help = "Who approved, rejected or revoked it last."),
+    F_TIME(struct agent_out, decided_at, "decided_at"),
+    F_STR(struct agent_out, reason, "reason", 1024, .flags = FIELD_NULLABLE, .help = "Why it was rejected or revoked."),
 };
 const struct record agent_record = RECORD(agent_out, agent_fields);
 
@@ -132,7 +136,7 @@ static void add_alias(void *ctx, const struct alias *a)
 
 void view_agent(struct control *c, const struct host_view *h, struct jw *w)
 {
-    bool approved = h->state == HOST_APPROVED || h->state == HOST_REVOKED;
+    bool approved = h->state == HOST_APPROVED;
     char load[96] = "";
     struct aliases_out aliases;
     struct agent_out o = {
@@ -165,6 +169,9 @@ void view_agent(struct control *c, const struct host_view *h, struct jw *w)
         .created_at = h->created_at,
         .approved_by = approved ? h->decided_by : STR_NONE,
         .approved_at = approved ? h->decided_at : 0,
+        .decided_by = h->decided_by,
+        .decided_at = h->decided_at,
+        .reason = h->decided_why,
     };
 
     if (h->labels)

@@ -61,6 +61,9 @@ static const struct field host_fields[] = {
     F_TIME(struct host_view, created_at, "created_at", NONE),
     F_STR(struct host_view, approved_by, "approved_by", TEXT, NONE),
     F_TIME(struct host_view, approved_at, "approved_at", NONE),
+    F_STR(struct host_view, decided_by, "decided_by", TEXT, NONE),
+    F_TIME(struct host_view, decided_at, "decided_at", NONE),
+    F_STR(struct host_view, reason, "reason", TEXT, NONE),
 };
 const struct record host_view_record = RECORD(host_view, host_fields);
 

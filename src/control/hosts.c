@@ -317,6 +317,7 @@ void host__view(struct control *c, struct host *h, struct host_view *ret)
         .fingerprint = str_of(fingerprint),
         .clone_note = str_of(h->clone_note),
         .decided_by = str_of(h->decided_by),
+        .decided_why = str_of(h->decided_why),
         .peer = str_of(h->peer),
         .created_at = h->created_at,
         .decided_at = h->decided_at,

@@ -16,7 +16,8 @@ struct host_view {
     struct host_claims claims;
     const struct kv_list *labels;       /* operator's */
     struct str fingerprint;             /* "sha256:hex" */
-    struct str clone_note, decided_by, peer; /* peer: address it last spoke from */
+    struct str clone_note, peer;        /* peer: address it last spoke from */
+    struct str decided_by, decided_why; /* of the newest approve, reject or revoke */
     usec_t created_at, decided_at, last_seen, connected_at, last_beat, cert_not_after, pending_expires_at;
     bool has_beat;
     struct heartbeat beat;
