@@ -14,20 +14,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 root=$tmp/root
 
-for d in usr/bin usr/share/doc/grapheon-agent usr/share/man/man8 lib/systemd/system etc DEBIAN; do
-    install -d -m 0755 "$root/$d"
-done
-chmod 0755 "$root"
-install -m 0755 "$build/muster-agent" "$root/usr/bin/grapheon-agent"
-strip "$root/usr/bin/grapheon-agent" 2>/dev/null || :
-sed "s|@BIN@|/usr/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/grapheon-agent|; s|@ENV@|/etc/grapheon-agent.env|" \
-    "$here/grapheon-agent.service" >"$root/lib/systemd/system/grapheon-agent.service"
-chmod 0644 "$root/lib/systemd/system/grapheon-agent.service"
-install -m 0644 "$here/grapheon-agent.timer" "$root/lib/systemd/system/"
-install -m 0600 "$here/grapheon-agent.env.example" "$root/etc/grapheon-agent.env"
-install -m 0644 "$top/LICENSE" "$root/usr/share/doc/grapheon-agent/copyright"
-gzip -9nc "$top/docs/man/grapheon-agent.8" >"$root/usr/share/man/man8/grapheon-agent.8.gz"
-chmod 0644 "$root/usr/share/man/man8/grapheon-agent.8.gz"
+BUILD=$build "$here/package-root.sh" "$root" lib/systemd/system
+install -d -m 0755 "$root/DEBIAN"
 echo /etc/grapheon-agent.env >"$root/DEBIAN/conffiles"
 
 mkdir "$tmp/debian"

@@ -163,6 +163,37 @@ def test_the_debian_package_has_its_files_and_enables_nothing(tmp_path):
         assert state.exists() == (step == "remove")
 
 
+@pytest.mark.skipif(not shutil.which("rpmbuild") or not shutil.which("dpkg-shlibdeps"), reason="no rpm or no dpkg-dev here")
+def test_the_rpm_has_the_files_of_the_debian_package(tmp_path):
+    one, two, deb, root = tmp_path / "one.rpm", tmp_path / "two.rpm", tmp_path / "a.deb", tmp_path / "root"
+    for out in (one, two):
+        sh(ROOT / "packaging/grapheon/build-rpm.sh", "1.2.3-rc1", out)
+    sh(ROOT / "packaging/grapheon/build-deb.sh", "1.2.3-rc1", deb)
+    assert one.read_bytes() == two.read_bytes()
+
+    def ask(*argv):
+        return sh("rpm", "--dbpath", tmp_path / "db", "-qp", *argv, one).stdout
+
+    assert ask("--qf", "%{NAME} %{VERSION} %{RELEASE} %{BUILDTIME}") == "grapheon-agent 1.2.3~rc1 1 0" and "libssl.so.3" in ask("-R")
+    assert ask("--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEFLAGS:fflags}\n]").splitlines()[:2] == \
+        ["/etc/grapheon-agent.env -rw------- root cn", "/usr/bin/grapheon-agent -rwxr-xr-x root "]
+    post, preun = ask("--qf", "%{POSTIN}"), ask("--qf", "%{PREUN}")
+    assert "daemon-reload" in post and "enable" not in post and "disable --now grapheon-agent.timer" in preun
+    state = tmp_path / "state"
+    sh("sh", "-ec", post.replace("/var/lib/grapheon-agent", str(state)).replace("/run/systemd/system", "/nowhere"))
+    assert mode(state) == 0o700
+    root.mkdir()
+    sh("sh", "-ec", f"rpm2archive -n - <{one} | tar -x -C {root}")
+    sh("dpkg-deb", "-x", deb, tmp_path / "deb")
+
+    def files(top):
+        return {"/" + str(p.relative_to(top)).removeprefix("usr/") if "systemd" in str(p) else "/" + str(p.relative_to(top)):
+                (mode(p), p.read_bytes()) for p in top.rglob("*") if p.is_file()}
+
+    assert files(root) == files(tmp_path / "deb") and len(files(root)) == 6
+    assert sh(root / "usr/bin/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 def test_systemd_takes_the_units(tmp_path):
     box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
