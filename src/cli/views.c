@@ -42,12 +42,11 @@ static const struct field host_fields[] = {
     F_STR(struct host_view, ip_address, "ip_address", TEXT, SHOW("ADDRESS")),
     F_SUB(struct host_view, system, "system_info", &system_view_record, SHOW("SYSTEM")),
     F_MAP(struct host_view, labels, "labels", 1000, TEXT, SHOW("LABELS")),
-    F_STR(struct host_view, spoken, "", TEXT, MADE("DIALECT")),
+    F_STR(struct host_view, dialect, "dialect", TEXT, SHOW("DIALECT")),
     F_TIME(struct host_view, last_seen, "last_seen", SHOW("SEEN")),
     F_STR(struct host_view, id, "id", TEXT, WIDE("ID")),
     F_STR(struct host_view, hostname, "hostname", TEXT, WIDE("HOSTNAME")),
     F_STR(struct host_view, agent_version, "agent_version", TEXT, WIDE("AGENT")),
-    F_STR(struct host_view, dialect, "dialect", TEXT, NONE),
     F_STR_LIST(struct host_view, aliases, "aliases", 16, TEXT, WIDE("ALIASES")),
     F_STR(struct host_view, state, "state", TEXT, NONE),
     F_STR(struct host_view, presence, "presence", TEXT, NONE),
@@ -279,12 +278,11 @@ struct str view_command(struct arena *a, const struct str_list *argv, struct str
 /* The dialect it came by, and those of its other names: each once. */
 static void finish_host(struct arena *a, struct host_view *h)
 {
-    h->spoken = h->dialect;
     for (size_t i = 0; i < h->aliases.n; i++) {
         struct str rest = h->aliases.v[i], word;
         (void)str_cut(&rest, ':', &word);
-        if (str_find(h->spoken, word) < 0)
-            h->spoken = arena_printf(a, "%.*s+%.*s", STR_FMT(h->spoken), STR_FMT(word));
+        if (str_find(h->dialect, word) < 0)
+            h->dialect = arena_printf(a, "%.*s+%.*s", STR_FMT(h->dialect), STR_FMT(word));
     }
 }
 

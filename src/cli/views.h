@@ -23,10 +23,10 @@ struct host_view {
     struct system_view system;
     struct kv_list labels;
     usec_t last_seen;
-    struct str id, hostname, state, presence, dialect, fingerprint, agent_version, clone_suspected,
+    struct str dialect; /* with those of its aliases: "native+grapheon" */
+    struct str id, hostname, state, presence, fingerprint, agent_version, clone_suspected,
         approved_by, decided_by, reason;
     struct str_list aliases;
-    struct str spoken; /* made here: "native", "native+grapheon" */
     struct kv_list claimed_labels;
     struct metrics_view metrics;
     usec_t connected_at, certificate_expires_at, created_at, approved_at, decided_at;

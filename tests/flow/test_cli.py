@@ -89,6 +89,8 @@ def test_a_host_of_an_accent_shows_its_dialect(mock, cli):
     rows = [line.split() for line in cli("hosts").stdout.splitlines()]
     at = rows[0].index("DIALECT")
     assert [r[at + 1] for r in rows[1:]] == ["native", "sigma", "native+grapheon"]  # the OS is two words
+    mock.routes[("GET", "/api/v1/agents/db-1")] = agent("db-1", 3, aliases=["grapheon:0193"])
+    assert [line.split()[1] for line in cli("host", "db-1").stdout.splitlines() if line.startswith("dialect:")] == ["native+grapheon"]
 
 
 def test_filters_travel_percent_encoded(mock, cli):
