@@ -298,12 +298,19 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
 }
 
 /* -- making one */
+/* A key that needs a pass phrase is not usable: OpenSSL would ask for it on the terminal. */
+static int no_phrase(char *buf, int size, int is_writing, void *arg)
+{
+    (void)buf, (void)size, (void)is_writing, (void)arg;
+    return -1;
+}
+
 static int use_cert(struct tls_ctx *t, const char *cert_pem, const char *key_pem, struct err *err)
 {
     AUTO(BIO_free_all) BIO *cb = BIO_new_mem_buf(cert_pem, -1);
     AUTO(BIO_free_all) BIO *kb = BIO_new_mem_buf(key_pem, -1);
     AUTO(X509_free) X509 *leaf = cb ? PEM_read_bio_X509(cb, NULL, NULL, NULL) : NULL;
-    AUTO(EVP_PKEY_free) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL) : NULL;
+    AUTO(EVP_PKEY_free) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, no_phrase, NULL) : NULL;
     X509 *more;
 
     if (!leaf)

@@ -5,6 +5,8 @@
 
 #include "agent/dialects/grapheon.h"
 #include "base/fd.h"
+#include "base/pki.h"
+#include "base/text.h"
 
 static int fail(const struct grapheon_options *o, const struct err *err)
 {
@@ -120,6 +122,19 @@ static unsigned complain(struct buf *b, const char *fmt, const char *what)
     return 1;
 }
 
+/* For the operator who writes it into the agent's record (docs/wire/grapheon.md). */
+static void show_client_key(const struct grapheon_options *o, struct buf *b)
+{
+    AUTO(buf_done_secret) struct buf pem = BUF(1 << 20); /* the key may be in there too */
+    struct pki_cert cert;
+    char hex[SHA256_HEX_MAX];
+
+    if (!o->client_cert || fd_read_file(o->client_cert, &pem) < 0 || pki_cert_read(buf_as_str(&pem), &cert, NULL) < 0)
+        return;
+    hex_encode(cert.spki_sha256, SHA256_LEN, hex);
+    (void)buf_printf(b, "# client_key_sha256: %s\n", hex);
+}
+
 int grapheon__check_config(const struct grapheon_options *o)
 {
     AUTO(grapheon__state_free) struct grapheon_state *s = NULL;
@@ -129,6 +144,7 @@ int grapheon__check_config(const struct grapheon_options *o)
     unsigned n_bad = 0;
 
     (void)grapheon__options_dump(o, &b);
+    show_client_key(o, &b);
     if (!o->server_url)
         n_bad += complain(&b, "%s is not set", "GRAPHEON_AGENT_SERVER_URL");
     else if (talk__init(&talk, o, NULL, &err) < 0)

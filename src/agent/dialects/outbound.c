@@ -257,6 +257,17 @@ static int read_pem(const char *path, const char *slug, struct buf *out, struct 
     return r < 0 ? err_set(err, r, slug, "cannot read %s: %m", path) : 0;
 }
 
+/* One file may hold both. The key is a secret as others are: for its owner's eyes. */
+static int read_client_cert(const struct outbound_conf *conf, struct buf *cert, struct buf *key, struct err *err)
+{
+    int r;
+
+    if (!conf->cert_file)
+        return err_set(err, -EINVAL, "tls.cert", "a client key needs its certificate: --client-cert FILE");
+    r = read_pem(conf->cert_file, "tls.cert", cert, err);
+    return r < 0 ? r : secret_file_read(conf->key_file ? conf->key_file : conf->cert_file, PEM_MAX, key, err);
+}
+
 static int make_tls(struct outbound *o, const struct outbound_conf *conf, const char *host, struct err *err)
 {
     static const char *const alpn[] = { "http/1.1", NULL };
@@ -271,19 +282,18 @@ static int make_tls(struct outbound *o, const struct outbound_conf *conf, const 
         r = read_pem(conf->ca_file, "tls.ca", &ca, err);
         tls.ca_pem = buf_as_cstr(&ca);
     }
-    if (r == 0 && conf->cert_file) {
-        r = read_pem(conf->cert_file, "tls.cert", &cert, err);
-        /* one file may hold both */
-        if (r == 0)
-            r = read_pem(conf->key_file ? conf->key_file : conf->cert_file, "tls.cert", &key, err);
+    if (r == 0 && (conf->cert_file || conf->key_file)) {
+        r = read_client_cert(conf, &cert, &key, err);
         tls.cert_pem = buf_as_cstr(&cert);
         tls.key_pem = buf_as_cstr(&key);
     }
     if (r < 0)
         return r;
     o->tls = tls_client_new(&tls, err);
-    if (!o->tls && tls.ca_pem && err && strcmp(err->slug, "tls.config") == 0 && !conf->cert_file)
+    if (!o->tls && tls.ca_pem && err && strcmp(err->slug, "tls.config") == 0 && str_starts(str_of(err->text), STR("the CA")))
         return err_set(err, -EINVAL, "tls.ca", "no CA certificate in %s", conf->ca_file);
+    if (!o->tls && conf->cert_file)
+        err_prefix(err, "%s", conf->key_file ? conf->key_file : conf->cert_file);
     return o->tls ? 0 : -EINVAL;
 }
 

@@ -29,13 +29,14 @@ struct outbound_conf {
     struct loop *loop;
     const char *base_url;       /* http[s]://host[:port][/prefix]; trailing slashes are cut */
     const char *ca_file;        /* NULL: the system's */
-    const char *cert_file, *key_file; /* client certificate; NULL: none */
+    const char *cert_file, *key_file; /* client certificate, and its key where that is another file (0600); NULL: none */
     bool insecure_skip_verify;
     bool allow_http;            /* plain http to other than loopback; else "url.insecure" */
     usec_t connect_timeout, total_timeout;
     size_t max_body;            /* of a reply; 1 MiB when 0 */
 };
-/* 0; -EINVAL url.bad; -EPERM url.insecure; -errno of the CA file (tls.ca). Proxy variables of the environment are honoured for http and https
+/* 0; -EINVAL url.bad; -EPERM url.insecure; -errno of the CA file (tls.ca), the client
+ * certificate (tls.cert) or its key (file.*), or tls.config when they are no pair. Proxy variables of the environment are honoured for http and https
  * (CONNECT) unless the host is in no_proxy. insecure_skip_verify wins over ca_file; a certificate without key_file brings its key along. */
 int outbound_new(const struct outbound_conf *conf, struct outbound **ret, struct err *err);
 void outbound_free(struct outbound *o);

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../net/lib.h"
@@ -356,7 +357,37 @@ static void tls_is_verified_by_the_file_the_system_or_not_at_all_on_request(void
 
     refused(&(struct outbound_conf){ .base_url = url, .ca_file = none }, -EINVAL, "tls.ca");
     refused(&(struct outbound_conf){ .base_url = url, .ca_file = "/nonexistent" }, -ENOENT, "tls.ca");
+}
+
+/* Everything before the first byte is sent. */
+static void a_client_certificate_comes_with_its_own_key_that_nobody_else_reads(void **state)
+{
+    AUTO_FREE char *cert = NULL, *key = NULL, *other = NULL, *both = NULL, *text = NULL, *pair = NULL;
+
+    (void)state;
+    listen_tls("127.0.0.1");
+    text = pki_key_p256();
+    pair = xasprintf("%s%s", certs->client, certs->client_key);
+    cert = put("cert.pem", certs->client);
+    key = put("key.pem", certs->client_key);
+    other = put("other.pem", text);
+    both = put("both.pem", pair);
+    make_with((struct outbound_conf){ .insecure_skip_verify = true, .cert_file = both });
+    get("/a");
+    assert_int_equal(status, 200);
+    outbound_free(TAKE(out));
+
     refused(&(struct outbound_conf){ .base_url = url, .cert_file = "/nonexistent" }, -ENOENT, "tls.cert");
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = cert, .key_file = "/nonexistent" }, -ENOENT, "file.read");
+    refused(&(struct outbound_conf){ .base_url = url, .key_file = key }, -EINVAL, "tls.cert");
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = cert }, -EINVAL, "tls.config");
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = cert, .key_file = other }, -EINVAL, "tls.config");
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = key, .key_file = key }, -EINVAL, "tls.config");
+    assert_int_equal(chmod(key, 0640), 0);
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = cert, .key_file = key }, -EPERM, "file.mode");
+    assert_int_equal(chmod(both, 0604), 0);
+    refused(&(struct outbound_conf){ .base_url = url, .cert_file = both }, -EPERM, "file.mode");
+    assert_int_equal(n_requests, 1);
 }
 
 static void a_certificate_for_another_name_is_refused(void **state)
@@ -575,6 +606,7 @@ int main(void)
         T(nobody_there_an_unknown_name_and_a_slammed_door_are_told_apart),
         T(plain_http_leaves_the_machine_only_when_allowed),
         T(tls_is_verified_by_the_file_the_system_or_not_at_all_on_request),
+        T(a_client_certificate_comes_with_its_own_key_that_nobody_else_reads),
         T(a_certificate_for_another_name_is_refused),
         T(https_goes_through_a_proxy_by_connect),
         T(a_proxy_that_says_no_is_named),
