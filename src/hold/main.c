@@ -218,9 +218,10 @@ static void start(struct hold *h)
 
     /* vfork() spares a copy of our page tables, but we stand still until the exec: not while a user is looked up, which may ask
      * a server. The child only goes deeper into the stack from here, and its writes to the heap are lost words of ours. */
-    h->pid = h->spec.user[0] ? fork() : vfork();
-    if (h->pid == 0)
+    pid_t pid = h->spec.user[0] ? fork() : vfork();
+    if (pid == 0)
         child_run(&h->spec, &fds);
+    h->pid = pid;
     if (h->pid < 0)
         refuse(h, "cannot start another process", errno);
     h->has_children = h->pid > 0;

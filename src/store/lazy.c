@@ -452,8 +452,8 @@ static int write_journal(struct writer *w)
     }
     l->touched_heads.n = l->touched_seens.n = l->touched_objects.n = l->forgotten.n = 0;
     l->journal_bytes += l->scratch.len;
-    int e = db_run(w->db, "INSERT INTO lazy (id, data) VALUES (?, ?)",
-                   VALS(V_INT(++l->newest), V_BLOB(buf_as_str(&l->scratch))));
+    l->newest++;
+    int e = db_run(w->db, "INSERT INTO lazy (id, data) VALUES (?, ?)", VALS(V_INT(l->newest), V_BLOB(buf_as_str(&l->scratch))));
     buf_reset(&l->scratch);
     buf_trim(&l->scratch, SCRATCH_KEPT);
     return e;
