@@ -26,11 +26,12 @@ static int open_list(struct str json, struct json_scan *ret, struct err *err)
 }
 
 /* The member @m is @key: its text to @ret, empty for what is no string. */
-static bool takes(const struct json_item *m, const char *key, struct arena *a, struct str *ret)
+static bool takes(const struct json_item *m, const char *key, struct rows *out, struct str *ret)
 {
     if (!json_item_is(m, key))
         return false;
-    *ret = m->kind == JSON_STR ? json_item_text(m, a) : STR_NONE;
+    *ret = m->kind == JSON_STR ? json_item_text(m, out->arena) : STR_NONE;
+    out->is_short |= m->kind == JSON_STR && !ret->ptr;
     return true;
 }
 
@@ -45,7 +46,7 @@ static int take_info(const struct json_item *info, struct str name, struct str m
         int64_t prefix = -1;
 
         for (struct json_item m; a.kind == JSON_MAP && json_scan_next(&members, &m);)
-            if (!takes(&m, "local", out->arena, &local) && json_item_is(&m, "prefixlen"))
+            if (!takes(&m, "local", out, &local) && json_item_is(&m, "prefixlen"))
                 prefix = m.kind == JSON_INT && json_item_int(&m, &prefix) ? prefix : -1;
         if (prefix < 0 || prefix > 128)
             rows_refuse(out, "prefix_length", "is no prefix length");
@@ -67,27 +68,27 @@ int listing_addresses(struct str json, struct rows *out, struct err *err)
 
         out->at = i.index;
         for (struct json_item m; i.kind == JSON_MAP && json_scan_next(&members, &m);)
-            if (!takes(&m, "ifname", out->arena, &name) && !takes(&m, "address", out->arena, &mac) && json_item_is(&m, "addr_info"))
+            if (!takes(&m, "ifname", out, &name) && !takes(&m, "address", out, &mac) && json_item_is(&m, "addr_info"))
                 info = m;
         if (i.kind != JSON_MAP)
             rows_refuse(out, "", "must be an object");
         else if (info.kind == JSON_LIST && !str_is(name, "lo"))
             r = take_info(&info, name, mac, out);
     }
-    return r;
+    return out->is_short ? -ENOBUFS : r;
 }
 
 /* "STALE", or ["STALE","NOARP"] */
-static void take_state(const struct json_item *m, struct arena *a, struct buf *state)
+static void take_state(const struct json_item *m, struct rows *out, struct buf *state)
 {
     struct json_scan words = json_scan_into(m);
 
     buf_reset(state);
     if (m->kind == JSON_STR)
-        (void)buf_str(state, json_item_text(m, a));
+        (void)buf_str(state, json_item_text(m, out->arena));
     for (struct json_item w; m->kind == JSON_LIST && json_scan_next(&words, &w);)
         if (w.kind == JSON_STR)
-            (void)buf_printf(state, "%s%.*s", state->len ? "," : "", STR_FMT(json_item_text(&w, a)));
+            (void)buf_printf(state, "%s%.*s", state->len ? "," : "", STR_FMT(json_item_text(&w, out->arena)));
 }
 
 int listing_neighbors(struct str json, struct rows *out, struct err *err)
@@ -103,15 +104,15 @@ int listing_neighbors(struct str json, struct rows *out, struct err *err)
         out->at = i.index;
         buf_reset(&state);
         for (struct json_item m; i.kind == JSON_MAP && json_scan_next(&members, &m);)
-            if (!takes(&m, "dst", out->arena, &address) && !takes(&m, "dev", out->arena, &interface) &&
-                !takes(&m, "lladdr", out->arena, &mac) && json_item_is(&m, "state"))
-                take_state(&m, out->arena, &state);
+            if (!takes(&m, "dst", out, &address) && !takes(&m, "dev", out, &interface) &&
+                !takes(&m, "lladdr", out, &mac) && json_item_is(&m, "state"))
+                take_state(&m, out, &state);
         if (i.kind == JSON_MAP)
             r = rows_neighbor(out, interface, address, mac, buf_as_str(&state));
         else
             rows_refuse(out, "", "must be an object");
     }
-    return r;
+    return out->is_short ? -ENOBUFS : r;
 }
 
 int listing_routes(struct str json, struct rows *out, struct err *err)
@@ -125,14 +126,14 @@ int listing_routes(struct str json, struct rows *out, struct err *err)
 
         out->at = i.index;
         for (struct json_item m; i.kind == JSON_MAP && json_scan_next(&members, &m);)
-            (void)(takes(&m, "dst", out->arena, &to) || takes(&m, "gateway", out->arena, &gateway) ||
-                   takes(&m, "dev", out->arena, &interface) || takes(&m, "prefsrc", out->arena, &source));
+            (void)(takes(&m, "dst", out, &to) || takes(&m, "gateway", out, &gateway) ||
+                   takes(&m, "dev", out, &interface) || takes(&m, "prefsrc", out, &source));
         if (i.kind == JSON_MAP)
             r = rows_route(out, to, gateway, interface, source);
         else
             rows_refuse(out, "", "must be an object");
     }
-    return r;
+    return out->is_short ? -ENOBUFS : r;
 }
 
 /* -- ss and netstat */
@@ -231,13 +232,14 @@ static void set_owner(struct connection_seen *c, struct str rest)
     c->has_pid = true;
 }
 
-int listing_ss(struct str text, struct rows *out)
+int listing_ss(struct str text, struct rows *out, struct err *err)
 {
     static const char *const others[] = { "Netid", "icmp6", "raw",   "sctp",  "dccp",  "mptcp", "nl",   "p_raw",  "p_dgr",
                                           "tipc",  "u_str", "u_dgr", "u_seq", "v_str", "v_dgr", "xdp",  "udplite", "???", NULL };
     struct str line;
     int r = 0;
 
+    (void)err; /* lines are refused alone */
     for (out->at = 0; r == 0 && str_cut(&text, '\n', &line); out->at++) {
         struct str f[FIELDS] = { 0 };
         size_t n = split(line, f, 7);
@@ -269,12 +271,13 @@ static void set_program(struct connection_seen *c, struct str s)
     c->process = str_sub(s, (size_t)slash + 1, SIZE_MAX);
 }
 
-int listing_netstat(struct str text, struct rows *out)
+int listing_netstat(struct str text, struct rows *out, struct err *err)
 {
     static const char *const others[] = { "Active", "Proto", "tcp6", "udp6", "udpl", "udpl6", "raw", "raw6", "sctp", "unix", NULL };
     struct str line;
     int r = 0;
 
+    (void)err; /* lines are refused alone */
     for (out->at = 0; r == 0 && str_cut(&text, '\n', &line); out->at++) {
         struct str f[FIELDS] = { 0 };
         size_t n = split(line, f, FIELDS);
@@ -294,4 +297,21 @@ int listing_netstat(struct str text, struct rows *out)
         r = take_connection(out, &c, f[3], f[4]);
     }
     return r;
+}
+
+const struct listing listings[LISTINGS + 1] = {
+    { "ip_addr", "addresses", listing_addresses },
+    { "ip_neigh", "neighbors", listing_neighbors },
+    { "ss_tunap", "connections", listing_ss },
+    { "ip_route", "routes", listing_routes },
+    { "netstat_tunap", "connections", listing_netstat },
+    { NULL },
+};
+
+const struct listing *listing_find(struct str name)
+{
+    for (const struct listing *l = listings; l->name; l++)
+        if (str_is(name, l->name))
+            return l;
+    return NULL;
 }

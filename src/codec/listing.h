@@ -29,6 +29,7 @@ struct rows {
     size_t n_truncated; /* left out for the cap or by drop_time_wait */
     size_t n_refused;   /* no server would take them: no address */
     bool drop_time_wait;
+    bool is_short; /* the arena had no room for a text: what was read is not all */
     size_t at; /* of what is read: the line, or the place in the list, from 0 */
     /* Set: rows are handed over instead of kept (valid in the call; its -errno ends the reading), refusals are told with the member at
      * fault ("": the whole) and why. */
@@ -70,8 +71,17 @@ bool listing_is_mac(struct str s);
 int listing_addresses(struct str json, struct rows *out, struct err *err);
 int listing_neighbors(struct str json, struct rows *out, struct err *err);
 int listing_routes(struct str json, struct rows *out, struct err *err);
-int listing_ss(struct str text, struct rows *out);
-int listing_netstat(struct str text, struct rows *out);
+int listing_ss(struct str text, struct rows *out, struct err *err);
+int listing_netstat(struct str text, struct rows *out, struct err *err);
+/* By the names policies have for the commands: ip_addr ip_neigh ss_tunap ip_route, and netstat_tunap where there is no ss. */
+struct listing {
+    const char *name, *section; /* NULL: the end of the table */
+    int (*read)(struct str text, struct rows *out, struct err *err);
+};
+enum { LISTINGS = 5 };
+extern const struct listing listings[LISTINGS + 1];
+/* NULL: none of that name. */
+const struct listing *listing_find(struct str name);
 /* "host:port" as ss and netstat print it; false: no host. @ret_host is a slice, "*" and brackets off. */
 bool listing_endpoint(struct str text, struct str *ret_host, uint32_t *ret_port, bool *ret_has_port);
 

@@ -158,10 +158,11 @@ static void take_section(struct control *c, struct reporter *r, const struct rep
     enum section_status status = rows->status ? rows->status : SECTION_OK;
     char note[160] = "";
     /* Who keeps digests and told nothing so far (or nothing while its collector failed) tells all of it now. */
-    bool is_all = in->is_full || (rows->has_digest && r->digests[s].count == 0 && rows->gone.count == 0);
-    bool is_full = is_all && status == SECTION_OK && (in->is_full || rows->n_rows || r->rows[s].n);
+    bool is_every = in->is_full || rows->is_whole;
+    bool is_all = is_every || (rows->has_digest && r->digests[s].count == 0 && rows->gone.count == 0);
+    bool is_full = is_all && status == SECTION_OK && (is_every || rows->n_rows || r->rows[s].n);
 
-    news->is_resync = !digest_fits(r, rows, s, in->is_full);
+    news->is_resync = !digest_fits(r, rows, s, is_every);
     if (!is_full && rows->n_rows == 0 && rows->n_removed == 0 && status == SECTION_OK && !rows->n_truncated) {
         enum section_status known;
         struct fact_digest digest;

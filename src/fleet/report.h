@@ -97,6 +97,8 @@ extern const struct name report_flag_names[];
 /* -- a report as read from the wire. Strings and arrays belong to its reader's arena. */
 struct report_rows {
     bool is_told;                     /* the list was in the report */
+    bool is_raw;                      /* as the text of a command: its list, if there is one too, was not read */
+    bool is_whole;                    /* what is not told is gone, though the report is no full one */
     enum section_status status;
     uint64_t n_truncated;             /* left out by the reporter */
     uint64_t n_dropped;               /* left out by the reader: more than a section holds */
@@ -116,7 +118,12 @@ struct report_refusal {
     char message[80];
     const char *type;
 };
-enum { REPORT_REFUSALS = 32 };
+enum { REPORT_REFUSALS = 32, REPORT_RAWS = 16, REPORT_RAW_NAME_MAX = 64 };
+/* What became of the text of a command: ok, failed, unused (another one had told the section), unknown. */
+struct report_raw {
+    struct str name;
+    const char *verdict;
+};
 struct report {
     struct str uuid, hostname, fqdn, platform, release, version, epoch;
     usec_t observed_at;
@@ -130,6 +137,9 @@ struct report {
     size_t n_neighbors, n_connections, n_routes, n_addresses;
     size_t n_rejected, n_refusals;
     struct report_refusal *refusals; /* REPORT_REFUSALS at most */
+    bool has_raw;                    /* there were texts of commands, or might have been */
+    struct report_raw *raws;         /* REPORT_RAWS at most */
+    size_t n_raws;
     bool is_gzip;
 };
 

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n > 0) {
         struct str text = str_bytes(data + 1, n - 1);
 
-        (void)(data[0] % 2 ? listing_ss(text, &rows) : listing_netstat(text, &rows));
+        (void)(data[0] % 2 ? listing_ss(text, &rows, NULL) : listing_netstat(text, &rows, NULL));
     }
     rows_sort(&rows);
     for (size_t i = 0; i < rows.n; i++) {

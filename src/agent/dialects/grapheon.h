@@ -77,6 +77,8 @@ int grapheon__netlink(enum grapheon_section s, const char *root, struct rows *ou
  * (exit code) and
  * @err. */
 int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, struct err *err);
+/* The text of a section's command, and what reads it. As above. */
+int grapheon__listing(enum grapheon_section s, usec_t timeout, struct buf *text, const struct listing **ret, struct err *err);
 int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct err *err);
 
 /* -- grapheon_rules.c: pure decisions */

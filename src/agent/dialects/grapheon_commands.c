@@ -12,11 +12,14 @@
 
 extern char **environ;
 
-static const char *const ip_addr[] = { "ip", "-json", "addr", "show", NULL };
-static const char *const ip_neigh[] = { "ip", "-json", "neigh", "show", NULL };
-static const char *const ip_route[] = { "ip", "-json", "route", "show", NULL };
-static const char *const ss_all[] = { "ss", "-tunapH", NULL };
-static const char *const netstat_all[] = { "netstat", "-tunap", NULL };
+/* In the order they are tried: what its section has already is passed over. */
+static const struct {
+    const char *name, *argv[5];
+} commands[] = {
+    { "ip_addr", { "ip", "-json", "addr", "show" } },   { "ip_neigh", { "ip", "-json", "neigh", "show" } },
+    { "ip_route", { "ip", "-json", "route", "show" } }, { "ss_tunap", { "ss", "-tunapH" } },
+    { "netstat_tunap", { "netstat", "-tunap" } }, /* only when there is no ss: one that fails is a failure */
+};
 
 /* Its output, no input, no complaints; a process group of its own, so that what it started goes with it. */
 static int start(const char *const *argv, int out, pid_t *ret)
@@ -120,35 +123,32 @@ int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, 
     return 0;
 }
 
+int grapheon__listing(enum grapheon_section s, usec_t timeout, struct buf *text, const struct listing **ret, struct err *err)
+{
+    int r = -EINVAL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        const struct listing *l = listing_find(str_of(commands[i].name));
+
+        if (strcmp(l->section, grapheon_section_names[s]) != 0)
+            continue;
+        buf_reset(text);
+        err_reset(err);
+        *ret = l;
+        r = grapheon__command(commands[i].argv, timeout, text, err);
+        if (r != -ENOENT)
+            break;
+    }
+    return r;
+}
+
 int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF(GRAPHEON_OUTPUT_BYTES);
-    bool netstat = false;
-    int r;
+    const struct listing *l;
+    int r = grapheon__listing(s, timeout, &text, &l, err);
 
-    switch (s) {
-    case GS_ADDRESSES:
-        r = grapheon__command(ip_addr, timeout, &text, err);
-        return r < 0 ? r : listing_addresses(buf_as_str(&text), out, err);
-    case GS_NEIGHBORS:
-        r = grapheon__command(ip_neigh, timeout, &text, err);
-        return r < 0 ? r : listing_neighbors(buf_as_str(&text), out, err);
-    case GS_ROUTES:
-        r = grapheon__command(ip_route, timeout, &text, err);
-        return r < 0 ? r : listing_routes(buf_as_str(&text), out, err);
-    case GS_CONNECTIONS:
-        r = grapheon__command(ss_all, timeout, &text, err);
-        if (r == -ENOENT) { /* only when there is no ss: one that fails is a failure */
-            netstat = true;
-            r = grapheon__command(netstat_all, timeout, &text, err);
-        }
-        if (r < 0)
-            return r;
-        return netstat ? listing_netstat(buf_as_str(&text), out) : listing_ss(buf_as_str(&text), out);
-    case GS_N:
-        break;
-    }
-    return -EINVAL;
+    return r < 0 ? r : l->read(buf_as_str(&text), out, err);
 }
 
 static void collect_one(const struct collect_wish *w, enum grapheon_section s, struct grapheon_sample *ret)

@@ -139,6 +139,18 @@ static void write_rejected(struct jw *w, const struct report *r)
     grapheon_refusals(w, r->refusals, r->n_refusals);
 }
 
+/* {"ip_neigh": "ok", ...} */
+static void write_raw(struct jw *w, const struct report *r)
+{
+    jw_key(w, "raw");
+    jw_map(w);
+    for (size_t i = 0; i < r->n_raws; i++) {
+        jw_key_str(w, r->raws[i].name);
+        jw_cstr(w, r->raws[i].verdict);
+    }
+    jw_end_map(w);
+}
+
 static void answer_checkin(struct call *c, const struct report *r, const struct report_answer *a)
 {
     const struct grapheon_seen_lists all = { r->ips, r->macs, r->n_ips, r->n_macs };
@@ -169,6 +181,8 @@ static void answer_checkin(struct call *c, const struct report *r, const struct 
     jw_key(w, "summary");
     grapheon_summary(w, a->checkin, a->checkin_id, a->is_repeat ? NULL : &all);
     write_rejected(w, r);
+    if (r->has_raw)
+        write_raw(w, r);
     if (a->is_resync) {
         jw_key(w, "resync");
         jw_bool(w, true);

@@ -2,30 +2,18 @@
  * shared.
  *
  * First the members are found, because what comes last (digest, removed) decides how rows that came first are keyed. */
+#include "api/dialects/grapheon_reader.h"
+
 #include <stdlib.h>
 
-#include "api/dialects/grapheon.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "codec/json_scan.h"
 #include "fleet/inventory.h"
 
 enum {
     ROW_USUAL = 120, /* what a row of a connection takes; room for rows is made by it, and doubled when they are shorter */
     SECTION_BYTES = LIMIT_SECTION_BYTES - (256 << 10),
-};
-
-struct reader {
-    struct arena *a;
-    struct report *out;
-    struct buf room, canonical;
-    struct json_spans spans;
-    struct mark_set ips, macs;
-    struct str last_ips[2]; /* of the row before: most rows name this machine */
-    size_t ips_room, macs_room;
-    bool is_full_up, is_refused;
-    const uint8_t *mark_key;
 };
 
 static void note(struct reader *rd, const struct report_refusal *why)
@@ -38,8 +26,7 @@ static void note(struct reader *rd, const struct report_refusal *why)
         out->refusals[out->n_refusals++] = *why;
 }
 
-/* A field of the report itself: the whole is refused. */
-static bool refuse(struct reader *rd, const char *field, const char *type, const char *text)
+bool grapheon__refuse(struct reader *rd, const char *field, const char *type, const char *text)
 {
     struct report_refusal why = { .type = type };
 
@@ -50,20 +37,25 @@ static bool refuse(struct reader *rd, const char *field, const char *type, const
     return false;
 }
 
+void grapheon__refuse_alone(struct reader *rd, const struct report_refusal *why)
+{
+    rd->out->n_rejected++;
+    note(rd, why);
+}
+
 static void refuse_row(struct reader *rd, enum report_section s, size_t index, const struct report_refusal *in)
 {
     struct report_refusal why = *in;
 
-    rd->out->n_rejected++;
     (void)snprintf(why.field, sizeof(why.field), "%s.%zu%s%.40s", name_of(report_section_names, (int)s), index, in->field[0] ? "." : "",
                    in->field);
-    note(rd, &why);
+    grapheon__refuse_alone(rd, &why);
 }
 
 /* -- arrays that grow in the arena */
-static size_t first_room(struct str raw)
+static size_t first_room(size_t bytes)
 {
-    return raw.len / ROW_USUAL + 8;
+    return bytes / ROW_USUAL + 8;
 }
 
 /* @v, or a copy of its @n elements with more room; NULL: the arena is full. */
@@ -185,77 +177,92 @@ static void add_digest(struct reader *rd, enum report_section s, const struct js
 }
 
 /* -- rows */
-struct keeping {
-    struct mark_set keys;
-    size_t room, bytes;
-};
-
-static void keep_row(struct reader *rd, struct report_rows *in, struct keeping *k, const struct grapheon_row *row)
+static void keep_row(struct reader *rd, struct section_walk *w, const struct grapheon_row *row)
 {
+    struct report_rows *in = &rd->out->sections[w->section];
     uint64_t mark = siphash(rd->mark_key, row->key);
     size_t at = in->n_rows;
 
-    if (!rows_have_room(rd, in, &k->room))
+    if (!rows_have_room(rd, in, &w->room))
         return;
-    if (!mark_set_add(&k->keys, mark)) { /* told twice: the later word counts */
+    if (!mark_set_add(&w->keys, mark)) { /* told twice: the later word counts */
         for (at = 0; at < in->n_rows && in->marks[at] != mark; at++)
             ;
-    } else if (in->n_rows == LIMIT_SECTION_ROWS || k->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
+    } else if (in->n_rows == LIMIT_SECTION_ROWS || w->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
         in->n_dropped++;
         return;
     } else {
         in->n_rows++;
-        k->bytes += row->key.len + row->json.len + 8;
+        w->bytes += row->key.len + row->json.len + 8;
     }
     in->rows[at] = (struct fact_row){ row->key, row->json };
     in->marks[at] = mark;
     in->macs[at] = row->mac;
 }
 
-static size_t read_rows(struct reader *rd, enum report_section s, const struct json_item *list)
+bool grapheon__rows_begin(struct reader *rd, enum report_section s, size_t bytes, struct section_walk *w)
 {
     struct report_rows *in = &rd->out->sections[s];
-    struct json_scan walk = json_scan_into(list);
-    struct keeping k = { .room = first_room(list->raw) };
-    size_t n_told = 0;
-    struct mark_set told = { 0 };
-    struct report_refusal why;
-    struct grapheon_row row;
 
+    *w = (struct section_walk){ .section = s, .room = first_room(bytes) };
     in->is_told = true;
-    in->rows = arena_array(rd->a, k.room, sizeof(*in->rows));
-    in->marks = arena_array(rd->a, k.room, sizeof(*in->marks));
-    in->macs = arena_array(rd->a, k.room, sizeof(*in->macs));
+    in->rows = arena_array(rd->a, w->room, sizeof(*in->rows));
+    in->marks = arena_array(rd->a, w->room, sizeof(*in->marks));
+    in->macs = arena_array(rd->a, w->room, sizeof(*in->macs));
     if (!in->rows || !in->marks || !in->macs) {
         rd->is_full_up = true;
-        return 0;
+        return false;
     }
-    mark_set_room(&k.keys, (uint32_t)(list->raw.len / ROW_USUAL));
-    for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up; n_told++) {
-        if (in->has_digest)
-            add_digest(rd, s, &m, &told, &in->added);
-        if (in->n_dropped) { /* the section is full: what follows takes no memory */
-            in->n_dropped++;
-            continue;
-        }
-        if (grapheon_read_row(rd->a, &rd->room, s, &m, rd->out->tells_removals, &row, &why)) {
-            keep_row(rd, in, &k, &row);
-            see_ips(rd, &row);
-        } else {
-            refuse_row(rd, s, m.index, &why);
-        }
+    mark_set_room(&w->keys, (uint32_t)(bytes / ROW_USUAL));
+    return true;
+}
+
+bool grapheon__row(struct reader *rd, struct section_walk *w, const struct json_item *item, struct report_refusal *why)
+{
+    struct report_rows *in = &rd->out->sections[w->section];
+    struct grapheon_row row;
+
+    w->n_told++;
+    if (in->has_digest)
+        add_digest(rd, w->section, item, &w->told, &in->added);
+    if (in->n_dropped) { /* the section is full: what follows takes no memory */
+        in->n_dropped++;
+        return true;
     }
-    mark_set_done(&k.keys);
-    mark_set_done(&told);
+    if (!grapheon_read_row(rd->a, &rd->room, w->section, item, rd->out->tells_removals || in->is_whole, &row, why))
+        return false;
+    keep_row(rd, w, &row);
+    see_ips(rd, &row);
+    return true;
+}
+
+size_t grapheon__rows_end(struct reader *rd, struct section_walk *w)
+{
+    mark_set_done(&w->keys);
+    mark_set_done(&w->told);
     rd->is_full_up |= arena_left(rd->a) < 64;
-    return n_told;
+    return w->n_told;
+}
+
+static size_t read_rows(struct reader *rd, enum report_section s, const struct json_item *list)
+{
+    struct json_scan walk = json_scan_into(list);
+    struct section_walk w;
+    struct report_refusal why;
+
+    if (!grapheon__rows_begin(rd, s, list->raw.len, &w))
+        return 0;
+    for (struct json_item m; json_scan_next(&walk, &m) && !rd->is_full_up;)
+        if (!grapheon__row(rd, &w, &m, &why))
+            refuse_row(rd, s, m.index, &why);
+    return grapheon__rows_end(rd, &w);
 }
 
 static void read_removed(struct reader *rd, enum report_section s, const struct json_item *list)
 {
     struct report_rows *in = &rd->out->sections[s];
     struct json_scan walk = json_scan_into(list);
-    size_t room = first_room(list->raw);
+    size_t room = first_room(list->raw.len);
     struct mark_set told = { 0 };
     struct report_refusal why;
     struct grapheon_row row;
@@ -293,18 +300,18 @@ static bool get_text(struct reader *rd, const struct json_item *m, const char *f
     if (m->kind == JSON_NULL)
         return true;
     if (m->kind != JSON_STR)
-        return refuse(rd, field, "string_type", "must be a string");
+        return grapheon__refuse(rd, field, "string_type", "must be a string");
     *ret = json_item_text(m, rd->a);
-    return n_chars(*ret) <= max_chars || refuse(rd, field, "string_too_long", "is too long");
+    return n_chars(*ret) <= max_chars || grapheon__refuse(rd, field, "string_too_long", "is too long");
 }
 
 static bool get_uuid(struct reader *rd, const struct json_item *m)
 {
     if (m->kind == JSON_NULL)
-        return refuse(rd, "agent_uuid", "string_type", "must be a string");
+        return grapheon__refuse(rd, "agent_uuid", "string_type", "must be a string");
     if (!get_text(rd, m, "agent_uuid", REPORT_UUID_MAX, &rd->out->uuid))
         return false;
-    return rd->out->uuid.len || refuse(rd, "agent_uuid", "string_too_short", "must not be empty");
+    return rd->out->uuid.len || grapheon__refuse(rd, "agent_uuid", "string_too_short", "must not be empty");
 }
 
 static bool get_observed(struct reader *rd, const struct json_item *m)
@@ -312,8 +319,8 @@ static bool get_observed(struct reader *rd, const struct json_item *m)
     struct str s = m->kind == JSON_STR ? json_item_text(m, rd->a) : m->raw;
 
     if (m->kind != JSON_STR && m->kind != JSON_INT && m->kind != JSON_REAL)
-        return refuse(rd, "observed_at", "datetime_type", "must be a date and time");
-    return grapheon_parse_time(s, &rd->out->observed_at) || refuse(rd, "observed_at", "datetime_parsing", "is no date and time");
+        return grapheon__refuse(rd, "observed_at", "datetime_type", "must be a date and time");
+    return grapheon_parse_time(s, &rd->out->observed_at) || grapheon__refuse(rd, "observed_at", "datetime_parsing", "is no date and time");
 }
 
 static bool get_sequence(struct reader *rd, const struct json_item *m)
@@ -324,14 +331,14 @@ static bool get_sequence(struct reader *rd, const struct json_item *m)
     if (m->kind == JSON_NULL)
         return true;
     if (!json_item_int(m, &v))
-        return refuse(rd, "sequence_number", "int_parsing", "must be a whole number");
+        return grapheon__refuse(rd, "sequence_number", "int_parsing", "must be a whole number");
     rd->out->sequence = (uint64_t)v;
-    return v >= 0 || refuse(rd, "sequence_number", "greater_than_equal", "must be 0 or more");
+    return v >= 0 || grapheon__refuse(rd, "sequence_number", "greater_than_equal", "must be 0 or more");
 }
 
 static bool get_full(struct reader *rd, const struct json_item *m)
 {
-    return json_item_bool(m, &rd->out->is_full) || refuse(rd, "full_snapshot", "bool_parsing", "must be true or false");
+    return json_item_bool(m, &rd->out->is_full) || grapheon__refuse(rd, "full_snapshot", "bool_parsing", "must be true or false");
 }
 
 /* {"section": ...} of our own keys: what is not understood is left alone. */
@@ -388,8 +395,8 @@ static void on_removed(struct reader *rd, enum report_section s, const struct js
 
 /* -- the whole */
 struct members {
-    struct json_item lists[REPORT_SECTIONS], removed, status, digest, truncated;
-    bool has_uuid, has_observed;
+    struct json_item lists[REPORT_SECTIONS], removed, status, digest, truncated, raw;
+    bool has_uuid, has_observed, has_full;
 };
 
 static bool read_member(struct reader *rd, const struct json_item *m, struct members *ms)
@@ -399,7 +406,7 @@ static bool read_member(struct reader *rd, const struct json_item *m, struct mem
 
     if (s >= 0) {
         ms->lists[s] = *m;
-        return m->kind == JSON_LIST || refuse(rd, name_of(report_section_names, s), "list_type", "must be a list");
+        return m->kind == JSON_LIST || grapheon__refuse(rd, name_of(report_section_names, s), "list_type", "must be a list");
     }
     if (json_item_is(m, "agent_uuid"))
         return ms->has_uuid = true, get_uuid(rd, m);
@@ -408,7 +415,7 @@ static bool read_member(struct reader *rd, const struct json_item *m, struct mem
     if (json_item_is(m, "sequence_number"))
         return get_sequence(rd, m);
     if (json_item_is(m, "full_snapshot"))
-        return get_full(rd, m);
+        return ms->has_full = true, get_full(rd, m);
     if (json_item_is(m, "hostname"))
         return get_text(rd, m, "hostname", REPORT_TEXT_MAX, &out->hostname);
     if (json_item_is(m, "fqdn"))
@@ -420,9 +427,13 @@ static bool read_member(struct reader *rd, const struct json_item *m, struct mem
     if (json_item_is(m, "agent_version"))
         return get_text(rd, m, "agent_version", REPORT_VERSION_MAX, &out->version);
     if (json_item_is(m, "metadata"))
-        return m->kind == JSON_MAP || m->kind == JSON_NULL || refuse(rd, "metadata", "dict_type", "must be an object");
+        return m->kind == JSON_MAP || m->kind == JSON_NULL || grapheon__refuse(rd, "metadata", "dict_type", "must be an object");
     if (json_item_is(m, "state_epoch"))
         return get_text(rd, m, "state_epoch", GRAPHEON_EPOCH_MAX, &out->epoch);
+    if (json_item_is(m, "raw")) {
+        ms->raw = *m;
+        return m->kind == JSON_MAP || m->kind == JSON_NULL || grapheon__refuse(rd, "raw", "dict_type", "must be an object");
+    }
     if (json_item_is(m, "removed"))
         ms->removed = *m;
     else if (json_item_is(m, "section_status"))
@@ -442,8 +453,8 @@ static bool begin(struct reader *rd, struct arena *a, struct str text, struct re
         .room = BUF(LIMIT_ROW_BYTES),
         .canonical = BUF(64 << 10),
         .mark_key = report_mark_key(),
-        .ips_room = first_room(text),
-        .macs_room = first_room(text) / 2,
+        .ips_room = first_room(text.len),
+        .macs_room = first_room(text.len) / 2,
     };
     ret->ips = arena_array(a, rd->ips_room, sizeof(*ret->ips));
     ret->ip_marks = arena_array(a, rd->ips_room, sizeof(*ret->ip_marks));
@@ -476,9 +487,9 @@ static void read_all(struct reader *rd, struct json_scan *walk)
     for (struct json_item m; json_scan_next(walk, &m);)
         (void)read_member(rd, &m, &ms);
     if (!ms.has_uuid)
-        (void)refuse(rd, "agent_uuid", "missing", "is required");
+        (void)grapheon__refuse(rd, "agent_uuid", "missing", "is required");
     if (!ms.has_observed)
-        (void)refuse(rd, "observed_at", "missing", "is required");
+        (void)grapheon__refuse(rd, "observed_at", "missing", "is required");
     if (rd->is_refused)
         return;
     out->tells_removals = ms.removed.kind == JSON_MAP || ms.digest.kind == JSON_MAP;
@@ -486,8 +497,10 @@ static void read_all(struct reader *rd, struct json_scan *walk)
     each_section(&ms.truncated, on_truncated, rd);
     each_section(&ms.digest, on_digest, rd);
     each_section(&ms.removed, on_removed, rd);
+    if (ms.raw.kind == JSON_MAP)
+        grapheon__read_raw(rd, &ms.raw, out->is_full || !ms.has_full, counts);
     for (enum report_section s = 0; s < REPORT_SECTIONS && !rd->is_full_up; s++)
-        if (ms.lists[s].kind == JSON_LIST)
+        if (ms.lists[s].kind == JSON_LIST && !out->sections[s].is_raw)
             *counts[s] = read_rows(rd, s, &ms.lists[s]);
 }
 
@@ -512,7 +525,7 @@ enum grapheon_read grapheon_read_report(struct arena *a, struct str text, bool s
     if (kind == JSON_MAP)
         read_all(&rd, &walk);
     else
-        (void)refuse(&rd, "", "model_attributes_type", "must be an object");
+        (void)grapheon__refuse(&rd, "", "model_attributes_type", "must be an object");
     end(&rd);
     if (rd.is_refused || (strict && ret->n_rejected))
         return GRAPHEON_READ_FIELDS;

@@ -10,6 +10,7 @@ enum {
     GRAPHEON_REPORT_BYTES = 262144,       /* compressed, as upstream; and decoded where a policy says nothing */
     GRAPHEON_REPORT_BYTES_MAX = 4 << 20,  /* compressed, the most an operator may allow */
     GRAPHEON_REPORT_UNPROVEN = 1 << 20,   /* compressed, taken in before the key is looked at */
+    GRAPHEON_RAW_TEXT_MAX = 4 << 20,      /* of one command in a check-in */
     GRAPHEON_CLAIM_MAX = 128,
     GRAPHEON_CLAIM_MIN = 16,
     GRAPHEON_EPOCH_MAX = 64,

@@ -100,7 +100,7 @@ static void ss_lines_become_tcp_and_udp_rows(void **state)
         "u_str ESTAB 0 0 /run/x 1 * 2\n"
         "tcp SYN-SENT 0 1\n"
         "\n"
-        "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\n"), &rows), 0);
+        "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\n"), &rows, NULL), 0);
     EXPECT("{\"local_ip\":\"0.0.0.0\",\"local_port\":80,\"pid\":7,\"process_name\":\"odd (name)\",\"protocol\":\"tcp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"listen\"}",
            "{\"local_ip\":\"127.0.0.53\",\"local_port\":53,\"pid\":620,\"process_name\":\"systemd-resolve\",\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}",
            "{\"local_ip\":\"192.0.2.5\",\"local_port\":22,\"pid\":900,\"process_name\":\"sshd\",\"protocol\":\"tcp\",\"remote_ip\":\"198.51.100.7\",\"remote_port\":50000,\"state\":\"established\"}");
@@ -116,7 +116,7 @@ static void netstat_loses_what_it_loses_upstream(void **state)
         "tcp        0      0 192.0.2.5:22            198.51.100.7:50000      CLOSE       -\n"
         "tcp6       0      0 :::80                   :::*                    LISTEN      7/nginx\n"
         "udp        0      0 0.0.0.0:68              0.0.0.0:*                           620/dhclient\n"
-        "udp        0      0 192.0.2.5:48000         198.51.100.1:53         ESTABLISHED 777/dig\n"), &rows), 0);
+        "udp        0      0 192.0.2.5:48000         198.51.100.1:53         ESTABLISHED 777/dig\n"), &rows, NULL), 0);
     EXPECT("{\"local_ip\":\"0.0.0.0\",\"local_port\":22,\"pid\":900,\"process_name\":\"sshd:\",\"protocol\":\"tcp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"listen\"}",
            "{\"local_ip\":\"0.0.0.0\",\"local_port\":68,\"pid\":620,\"process_name\":\"dhclient\",\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}",
            "{\"local_ip\":\"192.0.2.5\",\"local_port\":22,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"198.51.100.7\",\"remote_port\":50000,\"state\":\"closed\"}",
@@ -171,7 +171,7 @@ static void an_owner_that_makes_no_sense_is_none(void **state)
         AUTO_FREE char *line = xasprintf("tcp ESTAB 0 0 192.0.2.1:1 192.0.2.2:2 %s\n", rests[i]);
 
         rows.n = 0;
-        assert_int_equal(listing_ss(str_of(line), &rows), 0);
+        assert_int_equal(listing_ss(str_of(line), &rows, NULL), 0);
         assert_int_equal(rows.n, 1);
         assert_true(str_find(rows.v[0], STR("\"pid\":null,\"process_name\":null")) > 0);
     }
@@ -220,11 +220,11 @@ static void lines_that_are_no_rows_are_told_with_their_place(void **state)
                                     "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\n"
                                     "udp UNCONN 0 0 *:53 nowhere:*\n"
                                     "u_str ESTAB 0 0 /run/x 1 * 2\n"
-                                    "tcp LISTEN 0 1 *:0 *:*"), &rows), 0);
+                                    "tcp LISTEN 0 1 *:0 *:*"), &rows, NULL), 0);
     assert_string_equal(refusals, "2: 4: 5:local_ip 6:local_port 7:remote_ip 9:local_port ");
     assert_int_equal(n_taken, 1);
     hooked();
-    assert_int_equal(listing_netstat(STR("Active Internet connections\nProto Recv-Q\ntcp6 0 0 :::80 :::* LISTEN 7/nginx\nwhat\ntcp 0 0 *:1 * LISTEN\n"), &rows), 0);
+    assert_int_equal(listing_netstat(STR("Active Internet connections\nProto Recv-Q\ntcp6 0 0 :::80 :::* LISTEN 7/nginx\nwhat\ntcp 0 0 *:1 * LISTEN\n"), &rows, NULL), 0);
     assert_string_equal(refusals, "3: ");
     assert_int_equal(n_taken, 1);
 }
@@ -251,7 +251,7 @@ static void who_takes_rows_may_end_the_reading(void **state)
     (void)state;
     hooked();
     take_at_most = 1;
-    assert_int_equal(listing_ss(STR("tcp LISTEN 0 1 *:1 *:*\ntcp LISTEN 0 1 *:2 *:*\ntcp LISTEN 0 1 *:3 *:*\n"), &rows), -ENOBUFS);
+    assert_int_equal(listing_ss(STR("tcp LISTEN 0 1 *:1 *:*\ntcp LISTEN 0 1 *:2 *:*\ntcp LISTEN 0 1 *:3 *:*\n"), &rows, NULL), -ENOBUFS);
     assert_int_equal(n_taken, 2);
     hooked();
     take_at_most = 0;
