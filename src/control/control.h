@@ -41,6 +41,7 @@ struct control_conf {
     struct admission_conf admission;  /* control/admission.h has the defaults */
     struct retention retention;
     bool is_dev;
+    bool asks_client_certs;           /* of foreign agents: else an enrollment key cannot require one (reports.h) */
     const char *const *names;         /* the server's certificate has these names and addresses too; read by control_open() only */
     size_t n_names;                   /* at most CONTROL_NAMES_MAX */
     /* Off-loop work (password hashing): @work on a pool thread, then @done on the loop. */

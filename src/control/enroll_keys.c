@@ -57,6 +57,9 @@ static int check(struct control *c, const struct enroll_key_wish *w, const struc
     const struct key_entry *other = r == 0 && report__given(rec, w, "name") ? by_name(c, w->name) : NULL;
     if (r < 0)
         return r;
+    if (w->require_client_cert && !c->conf.asks_client_certs)
+        return err_set(err, -EBUSY, "client_cert.off",
+                       "this server does not ask for certificates, so nobody could use the key: http_client_certs turns that on");
     if (w->policy_id && !policy__by_id(c, w->policy_id))
         return err_set(err, -ENOENT, "report_policy.unknown", "there is no policy %llu", (unsigned long long)w->policy_id);
     if (other && other != self)
@@ -78,6 +81,8 @@ static void take(struct enroll_key *k, const struct enroll_key_wish *w, const st
         k->auto_approve = w->auto_approve;
     if (report__given(rec, w, "is_active"))
         k->is_active = w->is_active;
+    if (report__given(rec, w, "require_client_cert"))
+        k->require_client_cert = w->require_client_cert;
     if (report__given(rec, w, "expires_at"))
         k->expires_at = w->expires_at;
     if (report__given(rec, w, "max_registrations"))

@@ -1,5 +1,7 @@
 /* control/report_agents.c - what operators do with reporters. The host's row decides; here is what an accent may do beyond what
  * `muster approve` allows, for no certificate is at stake: a reporter that was refused may be let in again, with a new key. */
+#include "base/text.h"
+
 #include "control/report_priv.h"
 
 static int begin_as(struct control *c, const struct principal *p, enum verb v, uint64_t id, struct reporter **ret, char target[32],
@@ -220,6 +222,9 @@ static int check(struct control *c, const struct reporter_wish *w, const struct 
         { "platform_release", offsetof(struct reporter_wish, release), REPORT_TEXT_MAX },
     };
     char word[32];
+    uint8_t key[SHA256_LEN];
+    if (w->client_key.len && (w->client_key.len != 2 * SHA256_LEN || hex_decode(w->client_key, key, SHA256_LEN) < 0))
+        return field_bad(err, "client_key_sha256", "is null or 64 hex digits");
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         if (!report__fits(*(const struct str *)((const char *)w + texts[i].offset), texts[i].max))
             return field_bad(err, texts[i].field, "is too long");
@@ -239,7 +244,23 @@ static int check(struct control *c, const struct reporter_wish *w, const struct 
     return check_policy(c, w->policy_id, err);
 }
 
-static void take(struct control *c, struct reporter *r, const struct reporter_wish *w, const struct record *rec)
+/* Null: the next it shows is bound. */
+static void set_client_key(struct control *c, const struct principal *p, struct reporter *r, struct str hex)
+{
+    uint8_t key[SHA256_LEN];
+    char text[SHA256_HEX_MAX] = "";
+    struct details d = { 0 };
+    if (hex.len && hex_decode(hex, key, SHA256_LEN) == 0)
+        hex_encode(key, SHA256_LEN, text);
+    if (str_is(r->row.client_key, text))
+        return;
+    details_str(details_u64(&d, "agent", r->row.id), "action", text[0] ? STR("bind client key") : STR("clear client key"));
+    details_str(details_str(&d, "client_key_sha256", str_of(text)), "before", r->row.client_key);
+    audit__ok(c, p, VERB_FOREIGN_AGENT, r->row.uuid, &d);
+    report__set(&r->row.client_key, str_of(text));
+}
+
+static void take(struct control *c, const struct principal *p, struct reporter *r, const struct reporter_wish *w, const struct record *rec)
 {
     struct {
         const char *field;
@@ -261,6 +282,8 @@ static void take(struct control *c, struct reporter *r, const struct reporter_wi
         reporter__set_policy(c, r, w->policy_id);
     if (report__given(rec, w, "is_active"))
         r->row.is_active = w->is_active;
+    if (report__given(rec, w, "client_key_sha256"))
+        set_client_key(c, p, r, w->client_key);
 }
 
 int reporter_create(struct control *c, const struct principal *p, const struct reporter_wish *w, uint64_t *ret_id, struct err *err)
@@ -295,7 +318,7 @@ int reporter_create(struct control *c, const struct principal *p, const struct r
     r->row.approval_required = state != HOST_APPROVED;
     if (state == HOST_APPROVED)
         r->row.approved_at = control__wall(c);
-    take(c, r, w, rec);
+    take(c, p, r, w, rec);
     if (state == HOST_REJECTED || state == HOST_REVOKED)
         (void)force_state(c, p, r, state);
     if (report__given(rec, w, "approval_required"))
@@ -322,7 +345,7 @@ int reporter_change(struct control *c, const struct principal *p, uint64_t id, c
         e = set_state(c, p, r, state, STR_NONE, err);
     if (e < 0) /* nothing of it was taken */
         return audit__refused(c, p, VERB_FOREIGN_AGENT, str_of(target), e, err);
-    take(c, r, w, rec);
+    take(c, p, r, w, rec);
     if (report__given(rec, w, "approval_required"))
         r->row.approval_required = w->approval_required;
     reporter__put(c, r);

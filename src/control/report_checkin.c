@@ -33,14 +33,22 @@ static int judge(struct control *c, struct reporter *r, const struct credential 
     return 0;
 }
 
-int report_authenticate(struct control *c, struct str text, const char *peer, struct report_pass *ret, struct err *err)
+/* The key, and what it came over: CERT_OK or CERT_BIND, or -EACCES. */
+static int admit(struct control *c, struct reporter *r, const struct credential *cr, const struct client_key *client, struct err *err)
+{
+    int e = judge(c, r, cr, err);
+    return e < 0 ? e : reporter__judge_cert(c, r, enroll_key_by_id(c, r->row.enroll_key_id), client, true, err);
+}
+
+int report_authenticate(struct control *c, struct str text, const struct client_key *client, const char *peer, struct report_pass *ret,
+                        struct err *err)
 {
     const struct credential *cr;
     struct err why = { 0 };
     *ret = (struct report_pass){ 0 };
     (void)credential_check(c, SECRET_GRAPHEON_AGENT, text, peer, &cr, &why);
     struct reporter *r = cr ? reporter__by_host(c, cr->host_id) : NULL;
-    int e = judge(c, r, cr, err);
+    int e = admit(c, r, cr, client, err);
     if (e < 0) {
         char who[160] = "";
         if (r)
@@ -49,7 +57,7 @@ int report_authenticate(struct control *c, struct str text, const char *peer, st
         return credential_refused(c, who, peer, err);
     }
     const struct policy_entry *p = policy__by_id(c, r->row.policy_id);
-    *ret = (struct report_pass){ r->row.id, cr->id, p ? p->p.max_report_bytes : 262144 };
+    *ret = (struct report_pass){ r->row.id, cr->id, p ? p->p.max_report_bytes : 262144, *client };
     return 0;
 }
 
@@ -330,8 +338,9 @@ static int apply(struct control *c, struct reporter *r, const struct report_wait
     const struct report *in = w->r;
     struct section_news news[REPORT_SECTIONS] = { 0 };
     bool is_resync = false;
-    int e = judge(c, r, credential_by_id(c, w->pass.credential_id), err); /* it may have been decided about meanwhile */
-    if (e < 0) {
+    /* It may have been decided about meanwhile. */
+    int cert = admit(c, r, credential_by_id(c, w->pass.credential_id), &w->pass.client, err), e;
+    if (cert < 0) {
         reporter__refused(c, r, w->peer, err);
         return credential_refused(c, "", w->peer, err);
     }
@@ -344,6 +353,10 @@ static int apply(struct control *c, struct reporter *r, const struct report_wait
     e = accent_seen(c, r->row.host_id, w->peer, NULL, reporter__every(c, r), err);
     if (e < 0)
         return e;
+    if (cert == CERT_BIND) {
+        reporter__bind_cert(c, r, &w->pass.client, w->peer);
+        reporter__put(c, r);
+    }
     enum sequence_verdict seq = sequence_judge(in->epoch, in->has_sequence, in->sequence, str_of(r->epoch),
                                                r->state.has_report && r->state.has_sequence, r->state.sequence);
     r->state.last_seen_at = control__wall(c);

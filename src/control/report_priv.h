@@ -96,6 +96,14 @@ void reporter__load_sets(struct control *c, struct reporter *r);
 void reporter__loaded(struct control *c, struct reporter *r);
 void reporter__waiting_end(struct reporter *r, int result, const struct err *err);
 
+/* -- report_certs.c */
+/* Does @r (NULL: a newcomer) come over the key it must? @key: the enrolment key it came in with, NULL: gone. 0, CERT_BIND, or -EACCES
+ * client_cert.required, client_cert.other. */
+int reporter__judge_cert(struct control *c, const struct reporter *r, const struct enroll_key *key, const struct client_key *shown,
+                         bool may_bind, struct err *err);
+/* From now on @r must come over @shown; audited. The caller stores it. */
+void reporter__bind_cert(struct control *c, struct reporter *r, const struct client_key *shown, const char *peer);
+
 /* -- report_policies.c, enroll_keys.c */
 /* May @p, and may anybody now? 0; -EACCES, -EAGAIN. */
 int report__begin(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err);

@@ -96,6 +96,18 @@ static int check_claim(const struct register_ask *ask, struct err *err)
     return err_set(err, -EACCES, "claim.bad", "claim_sha256 is not the hash of the claim");
 }
 
+/* CERT_OK or CERT_BIND, or refused. */
+static int check_cert(struct control *c, const struct register_ask *ask, const struct enroll_key *key, struct reporter *rp, struct err *err)
+{
+    bool is_first = !rp || !rp->row.last_registration_at;
+    int cert = reporter__judge_cert(c, rp, key, &ask->client, is_first || claim_is_right(rp, ask), err);
+    if (cert >= 0)
+        return cert;
+    cert = refuse(c, ask, cert, err);
+    reporter__refused(c, rp, ask->peer, err);
+    return cert;
+}
+
 /* -- taking what it says */
 static void take(struct reporter *r, const struct register_ask *ask, usec_t now)
 {
@@ -176,7 +188,7 @@ static int hand_key(struct control *c, struct reporter *r, const struct register
     if (e < 0)
         return refuse(c, ask, e, err);
     ret->is_reissue = v == KEY_REISSUE;
-    if (!r->row.claim.len)
+    if (!r->row.claim.len && !r->row.client_key.len)
         log_warn("report.unclaimed", "an API key was handed out without a claim: whoever has the enrollment key could have had it",
                  LOG_STR("agent", r->row.uuid), LOG_CSTR("peer", ask->peer));
     details_str(details_str(&d, "key", r->row.key_hint), "why", v == KEY_REISSUE ? STR("the first one was never used") : STR_NONE);
@@ -250,17 +262,22 @@ int report_register(struct control *c, const struct register_ask *ask, struct re
     if (r < 0)
         return refuse(c, ask, r, err);
 
+    int cert = check_cert(c, ask, &key->k, rp, err);
+    if (cert < 0)
+        return cert;
+
     snprintf(by, sizeof(by), "enrollment key %.*s", STR_FMT(key->k.name));
-    bool is_first = !rp || !rp->row.last_registration_at;
     if (!rp) {
         r = make(c, ask, key, by, &rp, err);
         if (r < 0)
             return r;
-    } else if (is_first) { /* an operator wrote it in beforehand */
+    } else if (!rp->row.last_registration_at) { /* an operator wrote it in beforehand */
         char hash[SHA256_HEX_MAX];
         if (!rp->row.claim.len && claim_hash(ask, hash))
             report__set(&rp->row.claim, str_of(hash));
     }
+    if (cert == CERT_BIND)
+        reporter__bind_cert(c, rp, &ask->client, ask->peer);
     if (!rp->row.enroll_key_id)
         rp->row.enroll_key_id = key->k.id;
     if (!rp->row.policy_id)

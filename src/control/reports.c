@@ -347,7 +347,7 @@ static void row_own(struct reporter_row *row, const struct reporter_row *in)
 {
     struct str *texts[] = { &row->uuid,    &row->display_name, &row->hostname, &row->site_name, &row->version,
                             &row->platform, &row->release,      &row->claim,    &row->key_hint,  &row->rejection_reason,
-                            &row->metadata.text };
+                            &row->metadata.text, &row->client_key };
     *row = *in;
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         struct str value = *texts[i];
@@ -422,7 +422,7 @@ static void reporter_free(struct control *c, struct reporter *r, const struct er
 {
     struct str *texts[] = { &r->row.uuid,     &r->row.display_name, &r->row.hostname, &r->row.site_name, &r->row.version,
                             &r->row.platform, &r->row.release,      &r->row.claim,    &r->row.key_hint,  &r->row.rejection_reason,
-                            &r->row.metadata.text };
+                            &r->row.metadata.text, &r->row.client_key };
     reporter__set_policy(c, r, 0);
     HASH_DEL(report__book(c)->by_id, r);
     HASH_DELETE(hh_host, report__book(c)->by_host, r);

@@ -95,6 +95,12 @@ int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, s
 /* As host_forget(); a host that was linked to others stays, without this name. */
 int reporter_forget(struct control *c, const struct principal *p, uint64_t id, struct err *err);
 
+/* The key behind the certificate that a caller's TLS connection came with; all-zero: none. */
+struct client_key {
+    bool is_shown;
+    uint8_t spki_sha256[SHA256_LEN];
+};
+
 /* -- report_register.c */
 struct register_ask {
     struct str enroll_key, uuid, display_name, hostname, site_name, version, platform, release;
@@ -103,6 +109,7 @@ struct register_ask {
     const struct str *ips, *macs;  /* canonical, sorted, distinct */
     size_t n_ips, n_macs;
     uint64_t n_addresses;
+    struct client_key client;
     const char *peer;
 };
 struct register_answer {
@@ -112,16 +119,19 @@ struct register_answer {
     usec_t retry_after;
 };
 /* 0 and *@ret (park the reply); -EACCES auth.bad_credential, enroll_key.expired, enroll_key.used_up, host.rejected, host.revoked,
- * claim.bad; -EEXIST enroll_key.other; -EBUSY enroll.rate_limited (retry_after set), enroll.full. */
+ * claim.bad, client_cert.required, client_cert.other; -EEXIST enroll_key.other; -EBUSY enroll.rate_limited (retry_after set), enroll.full. */
 int report_register(struct control *c, const struct register_ask *ask, struct register_answer *ret, struct err *err);
 
 /* -- report_checkin.c */
 struct report_pass {
     uint64_t reporter_id, credential_id;
     uint32_t max_report_bytes;
+    struct client_key client;
 };
-/* Whose key is @text: 0 and *@ret; -EACCES auth.bad_credential (401), host.pending, host.rejected, host.revoked (403). */
-int report_authenticate(struct control *c, struct str text, const char *peer, struct report_pass *ret, struct err *err);
+/* Whose key is @text, and may it be used over @client: 0 and *@ret; -EACCES auth.bad_credential (401), host.pending, host.rejected,
+ * host.revoked, client_cert.required, client_cert.other (403). */
+int report_authenticate(struct control *c, struct str text, const struct client_key *client, const char *peer, struct report_pass *ret,
+                        struct err *err);
 /* One audit row for a report that was refused for what it is (rate limited per address). Returns err->code. */
 int report_refused(struct control *c, const struct report_pass *pass, const char *peer, const struct err *err);
 

@@ -65,6 +65,15 @@ enum key_verdict key_judge(const struct key_facts *f, usec_t now)
     return f->has_claim && !f->key_is_used && is_fresh ? KEY_REISSUE : KEY_NONE;
 }
 
+enum cert_verdict cert_judge(const struct cert_facts *f)
+{
+    if (!f->is_shown)
+        return f->is_bound || f->is_required ? CERT_MISSING : CERT_OK;
+    if (f->is_bound)
+        return f->is_same ? CERT_OK : CERT_OTHER;
+    return f->may_bind ? CERT_BIND : CERT_OK;
+}
+
 /* -- reporting */
 enum checkin_verdict checkin_judge(bool key_is_known, bool key_is_revoked, bool is_switched_on, enum host_state state)
 {

@@ -39,6 +39,22 @@ struct register_facts {
  * was decided about it. */
 enum register_verdict register_judge(const struct register_facts *f, usec_t now);
 
+/* The certificate of a caller's TLS connection: the proof of a key, made before it says anything. A reporter is bound to the first
+ * key shown by who nobody else can be, and from then on every call must come over it. */
+enum cert_verdict {
+    CERT_OK,
+    CERT_BIND,    /* let in, and bound to it from now on */
+    CERT_MISSING, /* one is needed and none was shown */
+    CERT_OTHER,   /* bound to another */
+};
+struct cert_facts {
+    bool is_required;       /* the enrolment key it came in with wants one */
+    bool is_bound;          /* the reporter is, to a key */
+    bool is_shown, is_same; /* one came; it is the bound one */
+    bool may_bind;          /* its first registration, or it has its claim or its API key */
+};
+enum cert_verdict cert_judge(const struct cert_facts *f);
+
 enum key_verdict { KEY_NONE, KEY_ISSUE, KEY_REISSUE };
 struct key_facts {
     bool is_active;   /* the reporter, let in */

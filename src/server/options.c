@@ -62,6 +62,10 @@ static const struct conf_row rows[] = {
               "readable by others." },
     { "require-https", 0, CONF_BOOL, AT(require_https), "MUSTER_REQUIRE_HTTPS", .value = "false", .flags = CONF_RELOAD,
       .group = "Accents", .help = "Refuse tokens of foreign agents over plain HTTP from other machines." },
+    { "http-client-certs", 0, CONF_BOOL, AT(http_client_certs), "MUSTER_HTTP_CLIENT_CERTS", .value = "false", .flags = CONF_RELOAD,
+      .group = "Accents",
+      .help = "Ask HTTPS clients for a certificate, of any CA or none: it binds a Graphēon agent to its key. Nobody must show one "
+              "but where an enrollment key says so." },
     { "sigma-heartbeat-creates", 0, CONF_BOOL, AT(sigma_heartbeat_creates), "MUSTER_SIGMA_HEARTBEAT_CREATES", .value = "true",
       .flags = CONF_RELOAD, .group = "Accents",
       .help = "A sigma heartbeat of an unknown host makes its record, instead of 404." },

@@ -23,7 +23,7 @@ struct options {
     uint32_t max_connections;
     /* foreign accents */
     struct conf_map http_listen;
-    bool http_plain, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict, argus_sign_up;
+    bool http_plain, http_client_certs, require_https, sigma_heartbeat_creates, sigma_allow_loopback, grapheon_strict, argus_sign_up;
     usec_t argus_agent_life;
     uint64_t grapheon_max_report;
     char *grapheon_key_header;

@@ -39,7 +39,7 @@ struct server {
     struct store *store;
     struct control *control;
     struct api *api;
-    struct tls_ctx *tls_agents, *tls_people;
+    struct tls_ctx *tls_agents, *tls_people, *tls_http; /* WebSocket; HTTP, which may ask for certificates */
     struct listener *grpc, *ws, *http, *local;
     struct listener *more_http[HTTP_LISTEN_MAX]; /* --http-listen */
     size_t n_more_http;
@@ -106,6 +106,7 @@ static void control_conf_of(const struct server *s, const struct options *o, str
         },
         .retention = { .keep = o->keep, .keep_audit = o->keep_audit, .quota_bytes = o->quota },
         .is_dev = o->dev,
+        .asks_client_certs = o->http_client_certs,
         .names = s->names,
         .n_names = o->tls_names.n,
         .offload = offload,
@@ -185,8 +186,8 @@ static int read_pem(const char *path, struct buf *b, struct err *err)
     return r < 0 ? err_set(err, r, "tls.read", "%s: %m", path) : 0;
 }
 
-/* Certificates for people: the fleet's own, or those of the options. */
-static struct tls_ctx *make_tls_people(const struct server *s, const struct options *o, struct err *err)
+/* Certificates for people: the fleet's own, or those of the options. @asks: clients for theirs, whoever they are. */
+static struct tls_ctx *make_tls_people(const struct server *s, const struct options *o, bool asks, struct err *err)
 {
     static const char *const alpn[] = { "http/1.1", NULL };
     const struct control_identity *id = control_identity(s->control);
@@ -195,6 +196,8 @@ static struct tls_ctx *make_tls_people(const struct server *s, const struct opti
     struct tls_server_conf conf = { .cert_pem = id->server_cert_pem,
                                     .key_pem = id->server_key_pem,
                                     .ca_pem = id->ca_pem,
+                                    .ask_client_cert = asks,
+                                    .any_client_cert = asks,
                                     .alpn = alpn,
                                     .allow_tls12 = true };
 
@@ -259,8 +262,9 @@ static int wire(struct server *s, struct err *err)
     int r;
 
     s->tls_agents = make_tls_agents(s, err);
-    s->tls_people = s->tls_agents ? make_tls_people(s, s->options, err) : NULL;
-    if (!s->tls_people)
+    s->tls_people = s->tls_agents ? make_tls_people(s, s->options, false, err) : NULL;
+    s->tls_http = s->tls_people ? make_tls_people(s, s->options, s->options->http_client_certs, err) : NULL;
+    if (!s->tls_http)
         return -EINVAL;
 
     conf.tls = s->tls_agents;
@@ -274,6 +278,7 @@ static int wire(struct server *s, struct err *err)
     r = listen_ws(s->loop, &conf, api_ws_ops(s->api), &s->ws, err);
     if (r < 0)
         return r;
+    conf.tls = s->tls_http;
     conf.port = port_at(s, 2);
     r = listen_http(s->loop, &conf, api_http_ops(s->api), &s->http, err);
     if (r < 0)
@@ -375,6 +380,26 @@ static void on_sigusr1(void *ctx)
     log_info("log.reopened", "the log file was opened anew");
 }
 
+static void apply_tls(struct server *s, const struct options *o)
+{
+    struct err err = { 0 };
+    AUTO(tls_ctx_free) struct tls_ctx *people = make_tls_people(s, o, false, &err);
+    AUTO(tls_ctx_free) struct tls_ctx *http = people ? make_tls_people(s, o, o->http_client_certs, &err) : NULL;
+
+    if (!http) {
+        log_error("config.tls", "certificates stay as they were", LOG_ERR(&err));
+        return;
+    }
+    listener_set_tls(s->http, http);
+    for (size_t i = 0; i < s->n_more_http; i++)
+        listener_set_tls(s->more_http[i], http);
+    listener_set_tls(s->ws, people);
+    tls_ctx_free(s->tls_people);
+    tls_ctx_free(s->tls_http);
+    s->tls_people = TAKE(people);
+    s->tls_http = TAKE(http);
+}
+
 /* Puts the newly loaded options in force. The old strings stay until the new ones are in use everywhere. */
 static void apply(struct server *s, struct conf *fresh, struct options *o)
 {
@@ -383,23 +408,12 @@ static void apply(struct server *s, struct conf *fresh, struct options *o)
     struct control_conf cc;
     struct api_conf ac;
     struct err err = { 0 };
-    struct tls_ctx *tls;
 
     (void)conf_diff(s->conf, fresh, &changed, &restart);
     options_log_conf(o, &lc);
     if (log_open(&lc, &err) < 0)
         log_error("config.log", "the log stays as it was", LOG_ERR(&err));
-    tls = make_tls_people(s, o, &err);
-    if (tls) {
-        listener_set_tls(s->http, tls);
-        for (size_t i = 0; i < s->n_more_http; i++)
-            listener_set_tls(s->more_http[i], tls);
-        listener_set_tls(s->ws, tls);
-        tls_ctx_free(s->tls_people);
-        s->tls_people = tls;
-    } else {
-        log_error("config.tls", "certificates stay as they were", LOG_ERR(&err));
-    }
+    apply_tls(s, o);
     control_conf_of(s, o, &cc);
     control_reload(s->control, &cc);
     api_conf_of(s, o, &ac);
@@ -499,6 +513,7 @@ static void stop(struct server *s)
     control_free(s->control);
     store_close(s->store);
     api_free(s->api);
+    tls_ctx_free(s->tls_http);
     tls_ctx_free(s->tls_people);
     tls_ctx_free(s->tls_agents);
     wake_free(s->wake);

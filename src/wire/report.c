@@ -40,6 +40,7 @@ static const struct field key_fields[] = {
     F_BOOL(struct enroll_key, has_description, "has_description", .flags = FIELD_OMIT),
     F_BOOL(struct enroll_key, auto_approve, "auto_approve"),
     F_BOOL(struct enroll_key, is_active, "is_active"),
+    F_BOOL(struct enroll_key, require_client_cert, "require_client_cert", .flags = FIELD_OMIT),
     F_U64(struct enroll_key, expires_at, "expires_at_us", .flags = FIELD_OMIT),
     F_U64(struct enroll_key, created_at, "created_at_us"),
     F_U64(struct enroll_key, updated_at, "updated_at_us"),
@@ -65,6 +66,7 @@ static const struct field reporter_fields[] = {
     F_BOOL(struct reporter_row, is_active, "is_active"),
     F_BOOL(struct reporter_row, key_is_used, "key_is_used"),
     F_STR(struct reporter_row, claim, "claim", 64, .flags = FIELD_OMIT),
+    F_STR(struct reporter_row, client_key, "client_key", 64, .flags = FIELD_OMIT),
     F_STR(struct reporter_row, key_hint, "key_hint", 32, .flags = FIELD_OMIT),
     F_STR(struct reporter_row, rejection_reason, "rejection_reason", REPORT_REASON_MAX * 4, .flags = FIELD_OMIT),
     F_U64(struct reporter_row, n_told, "n_told"),
@@ -155,6 +157,7 @@ const struct record report_policy_change_record = RECORD_SEEN(report_policy_wish
         F_U64(struct enroll_key_wish, policy_id, "default_policy_id", .flags = FIELD_NULLABLE),                              \
         F_BOOL(struct enroll_key_wish, auto_approve, "auto_approve"),                                                        \
         F_BOOL(struct enroll_key_wish, is_active, "is_active"),                                                              \
+        F_BOOL(struct enroll_key_wish, require_client_cert, "require_client_cert"),                                          \
         F_STR(struct enroll_key_wish, expires_text, "expires_at", 64, .flags = FIELD_NULLABLE),                              \
         F_U64(struct enroll_key_wish, max_registrations, "max_registrations", .min_value = 1, .max_value = 100000,           \
               .flags = FIELD_NULLABLE)
@@ -174,6 +177,7 @@ const struct record enroll_key_change_record = RECORD_SEEN(enroll_key_wish, key_
         WISH_TEXT(struct reporter_wish, version, "agent_version", REPORT_VERSION_MAX),                                       \
         WISH_TEXT(struct reporter_wish, platform, "platform", REPORT_TEXT_MAX),                                              \
         WISH_TEXT(struct reporter_wish, release, "platform_release", REPORT_TEXT_MAX),                                       \
+        F_STR(struct reporter_wish, client_key, "client_key_sha256", 64, .flags = FIELD_NULLABLE),                           \
         F_BOOL(struct reporter_wish, is_active, "is_active", .flags = FIELD_NULLABLE)
 static const struct field reporter_create_fields[] = {
     F_STR(struct reporter_wish, uuid, "agent_uuid", REPORT_UUID_MAX, .flags = FIELD_REQUIRED),

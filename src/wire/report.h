@@ -48,7 +48,7 @@ extern const struct record report_policy_create_record, report_policy_change_rec
 struct enroll_key {
     uint64_t id, credential_id, policy_id, max_registrations, n_registrations;
     struct str name, description, hint;
-    bool has_description, auto_approve, is_active;
+    bool has_description, auto_approve, is_active, require_client_cert;
     usec_t expires_at, created_at, updated_at, last_used_at;
 };
 extern const struct record enroll_key_record;
@@ -57,7 +57,7 @@ struct enroll_key_wish {
     struct seen seen;
     struct str name, description, expires_text;
     uint64_t policy_id, max_registrations;
-    bool auto_approve, is_active;
+    bool auto_approve, is_active, require_client_cert;
     usec_t expires_at; /* api reads expires_text into it */
 };
 extern const struct record enroll_key_create_record, enroll_key_change_record;
@@ -68,6 +68,7 @@ struct reporter_row {
     struct str uuid, display_name, hostname, site_name, version, platform, release;
     bool approval_required, is_active, key_is_used;
     struct str claim;            /* SHA-256 in hex of what it can prove itself with */
+    struct str client_key;       /* the same of the public key (SPKI) its TLS certificate must have; empty: any or none */
     struct str key_hint, rejection_reason;
     uint64_t n_told;             /* address rows of the last registration */
     struct str_list told_ips, told_macs;
@@ -115,7 +116,7 @@ extern const struct record reporter_state_record;
 /* An operator's words about a reporter. */
 struct reporter_wish {
     struct seen seen;
-    struct str uuid, display_name, hostname, site_name, version, platform, release, state;
+    struct str uuid, display_name, hostname, site_name, version, platform, release, state, client_key;
     uint64_t enroll_key_id, policy_id;
     bool approval_required, is_active;
 };

@@ -69,6 +69,9 @@
     X("enroll_key.used_up", 403, 8)                                                                \
     X("enroll_key.other", 409, 6)                                                                  \
     X("enroll_key.full", 409, 8)                                                                   \
+    X("client_cert.required", 403, 7)                                                              \
+    X("client_cert.other", 403, 7)                                                                 \
+    X("client_cert.off", 409, 9)                                                                   \
     X("claim.bad", 403, 7)                                                                         \
     X("credential.full", 409, 8)                                                                   \
     X("reporter.unknown", 404, 5)                                                                  \

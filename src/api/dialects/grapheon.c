@@ -117,10 +117,20 @@ static int error(struct call *c, const struct err *err, const struct record_erro
     return status;
 }
 
+struct client_key grapheon_client_key(const struct call *c)
+{
+    struct client_key k = { .is_shown = c->req->client_key != NULL };
+
+    if (k.is_shown)
+        memcpy(k.spki_sha256, c->req->client_key, sizeof(k.spki_sha256));
+    return k;
+}
+
 /* An agent whose report is larger than anybody may send: by its key, and within what the operator allows. People as everywhere. */
 static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
 {
     const struct dialect_conf *conf = dialect_conf(c);
+    const struct client_key client = grapheon_client_key(c);
     struct report_pass pass;
     uint64_t length;
 
@@ -128,7 +138,7 @@ static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct
         return auth_operator(c->api, c->req, ret, ret_wait, err);
     if (str_to_u64(http_header(c->req, "content-length"), &length) < 0 || length > conf->grapheon_max_report)
         return err_set(err, -EMSGSIZE, "request.too_large", "the body is larger than %u bytes", conf->grapheon_max_report);
-    return report_authenticate(c->control, http_header(c->req, conf->grapheon_key_header), c->peer_addr, &pass, err);
+    return report_authenticate(c->control, http_header(c->req, conf->grapheon_key_header), &client, c->peer_addr, &pass, err);
 }
 
 const struct dialect dialect_grapheon = { .name = "grapheon", .prove = prove, .error = error, .stop = grapheon_stop };

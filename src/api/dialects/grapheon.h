@@ -25,6 +25,8 @@ bool grapheon_parse_time(struct str s, usec_t *ret);
 /* "2026-03-22T18:00:00.123456": naive UTC. @dst >= 32. */
 void grapheon_format_time(usec_t t, char *dst);
 void grapheon_time(struct jw *w, const char *key, usec_t t); /* 0: null */
+/* What TLS proved of the caller. Nothing a proxy says counts. */
+struct client_key grapheon_client_key(const struct call *c);
 /* A control verb's refusal, parked where state was looked at. */
 void grapheon_error(struct call *c, const struct err *err);
 

@@ -118,6 +118,7 @@ void grapheon_on_register(struct call *c)
         .n_ips = rows->n_ips,
         .n_macs = rows->n_macs,
         .n_addresses = rows->n_addresses,
+        .client = grapheon_client_key(c),
         .peer = c->peer_addr,
     };
     if (report_register(c->control, &ask, &a, &err) < 0) {
@@ -246,13 +247,14 @@ void grapheon_on_report(struct grapheon_job *j)
 static int check_head(struct call *c, struct report_pass *pass, bool *ret_gzip, struct err *err)
 {
     const struct dialect_conf *conf = dialect_conf(c);
+    const struct client_key client = grapheon_client_key(c);
     struct str key = http_header(c->req, conf->grapheon_key_header), encoding = http_header(c->req, "content-encoding");
 
     if (!key.len) {
         (void)err_set(err, -EACCES, "auth.required", "%s is missing", conf->grapheon_key_header);
         return credential_refused(c->control, "", c->peer_addr, err);
     }
-    int r = report_authenticate(c->control, key, c->peer_addr, pass, err);
+    int r = report_authenticate(c->control, key, &client, c->peer_addr, pass, err);
     if (r < 0)
         return r;
     if (c->req->body.len > conf->grapheon_max_report)

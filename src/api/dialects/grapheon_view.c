@@ -152,6 +152,8 @@ void grapheon_key(struct jw *w, struct control *c, const struct enroll_key *k)
     grapheon_time(w, "last_used_at", k->last_used_at);
     jw_key(w, "default_policy");
     grapheon_policy(w, report_policy_by_id(c, k->policy_id), -1);
+    if (k->require_client_cert)
+        flag(w, "require_client_cert", true);
     jw_end_map(w);
 }
 
@@ -244,6 +246,8 @@ static void agent(struct jw *w, struct control *c, const struct reporter_view *v
     text(w, "rejection_reason", r->rejection_reason);
     text(w, "host", v->host_name);
     flag(w, "is_claimed", r->claim.len > 0);
+    if (r->client_key.len)
+        text(w, "client_key_sha256", r->client_key);
     flags(w, "flags", s->flags);
     if (v->policy && v->policy->target_version.len) {
         text(w, "target_version", v->policy->target_version);

@@ -109,7 +109,7 @@ static struct told tell(struct fixture *f, const struct report_pass *pass, struc
 static int pass_of(struct fixture *f, const char *key, struct report_pass *ret)
 {
     f->err = (struct err){ 0 };
-    return report_authenticate(f->c, str_of(key), "192.0.2.50", ret, &f->err);
+    return report_authenticate(f->c, str_of(key), &(struct client_key){ 0 }, "192.0.2.50", ret, &f->err);
 }
 static struct reporter_view view(struct fixture *f, uint64_t id)
 {

@@ -97,6 +97,23 @@ static void a_claim_must_be_shown_once_it_is_bound(void **state)
     assert_int_equal(register_judge(&f, NOW), REGISTER_OK);
 }
 
+/* The whole table. */
+static void a_client_key_is_asked_for_and_bound_by_this_table(void **state)
+{
+    (void)state;
+    for (int bits = 0; bits < 32; bits++) {
+        const struct cert_facts f = { bits & 1, bits & 2, bits & 4, bits & 8, bits & 16 };
+        enum cert_verdict want = CERT_OK;
+        if (f.is_bound)
+            want = !f.is_shown ? CERT_MISSING : f.is_same ? CERT_OK : CERT_OTHER;
+        else if (f.is_required && !f.is_shown)
+            want = CERT_MISSING;
+        else if (f.is_shown && f.may_bind)
+            want = CERT_BIND;
+        assert_int_equal(cert_judge(&f), want);
+    }
+}
+
 static void keys_are_handed_out_by_this_table(void **state)
 {
     (void)state;
@@ -323,6 +340,7 @@ int main(void)
         cmocka_unit_test(refused_hosts_and_other_keys_stay_out),
         cmocka_unit_test(a_claim_must_be_shown_once_it_is_bound),
         cmocka_unit_test(keys_are_handed_out_by_this_table),
+        cmocka_unit_test(a_client_key_is_asked_for_and_bound_by_this_table),
         cmocka_unit_test(check_ins_are_let_in_by_this_table),
         cmocka_unit_test(sequences_repeat_only_within_a_named_epoch),
         cmocka_unit_test(five_minutes_of_skew_are_allowed_either_way),
