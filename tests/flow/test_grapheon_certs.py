@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -44,18 +45,21 @@ def keys(tmp_path_factory):
 
 @pytest.fixture
 def server(fleet):
-    return fleet.server(args=["--http-client-certs"])
+    return fleet.server(args=["--http-client-certs", "--trusted-proxy", "127.0.0.1"])
 
 
-def https(server, key=None, version=None, session=None):
+def context(key=None, version=None):
     ctx = ssl.create_default_context()
     ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
     if version:
         ctx.maximum_version = version
     if key:
         ctx.load_cert_chain(key.cert, key.key)
-    c = http.client.HTTPSConnection("127.0.0.1", server.base + 2, context=ctx, timeout=30)
-    return c
+    return ctx
+
+
+def https(server, key=None, version=None):
+    return http.client.HTTPSConnection("127.0.0.1", server.base + 2, context=context(key, version), timeout=30)
 
 
 def post(conn, path, body, **headers):
@@ -64,8 +68,8 @@ def post(conn, path, body, **headers):
     return r.status, json.loads(r.read())
 
 
-def register(conn, key, uuid):
-    return post(conn, "/api/agents/register", {"enrollment_key": key, "agent_uuid": uuid})
+def register(conn, key, uuid, **headers):
+    return post(conn, "/api/agents/register", {"enrollment_key": key, "agent_uuid": uuid}, **headers)
 
 
 def check_in(conn, key, uuid, n=[0]):
@@ -87,6 +91,8 @@ def test_an_agent_is_bound_to_the_key_it_came_with(server, keys):
     for conn in (https(server), http.client.HTTPConnection("127.0.0.1", server.base + 2)):
         status, body = register(conn, ek, "u1")
         assert status == 403 and "certificate" in body["detail"], body
+    # A proxy's own certificate is nobody's behind it.
+    assert register(https(server, own), ek, "u1", **{"X-Forwarded-For": "192.0.2.9"})[0] == 403
     assert api("GET", "")["total"] == 0
 
     status, body = register(https(server, own), ek, "u1")
@@ -148,10 +154,13 @@ def test_nobody_else_is_disturbed(server, keys):
         assert "No client certificate CA names sent" in s_client(server.base + 1, version)  # WebSocket: nobody is bound there
 
     # There is nothing to resume: every connection proves its key anew.
-    api("POST", "/enrollment-keys", {"name": "bound", "auto_approve": True, "require_client_cert": True})
-    for version in ("-tls1_3", "-tls1_2"):
-        out = s_client(server.base + 2, version, "-cert", str(keys["own"].cert), "-key", str(keys["own"].key), "-reconnect" if version == "-tls1_2" else "-no_ticket")
-        assert "Reused, " not in out
+    for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+        ctx, session = context(keys["own"], version), None
+        for _ in range(2):
+            with ctx.wrap_socket(socket.create_connection(("127.0.0.1", server.base + 2)), session=session) as t:
+                t.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert t.recv(100).startswith(b"HTTP/1.1 ") and not t.session_reused
+                session = t.session
 
 
 def test_the_question_comes_and_goes_with_a_reload(fleet, keys, tmp_path):
@@ -211,3 +220,5 @@ def test_our_agent_with_its_certificate(server, keys, tmp_path):
         assert "problem: " in h.run(*common, "--check-config", *args, expect=1).stdout
     out = h.run(*common, "--check-config", "--client-cert", own.cert, "--client-key", own.key).stdout
     assert own.sha256 in out and "PRIVATE" not in out
+    h.url = server.url
+    assert "only https://" in h.run("--check-config", "--enrollment-key", ek, "--client-cert", own.cert).stderr

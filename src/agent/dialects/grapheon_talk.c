@@ -34,6 +34,8 @@ int talk__init(struct talk *t, const struct grapheon_options *o, struct arena *a
 
         (void)err_set(err, r, why.slug, "%s with --allow-http (GRAPHEON_AGENT_ALLOW_HTTP=true)", why.text);
     }
+    if (r == 0 && o->client_cert && strncmp(outbound_origin(t->out), "https:", 6) != 0)
+        grapheon__say(SAY_WARNING, "The client certificate is not shown to %s: only https:// has them", outbound_origin(t->out));
     return r;
 }
 

@@ -119,7 +119,9 @@ static int error(struct call *c, const struct err *err, const struct record_erro
 
 struct client_key grapheon_client_key(const struct call *c)
 {
-    struct client_key k = { .is_shown = c->req->client_key != NULL };
+    /* A trusted proxy that comes with a certificate of its own does so for everybody behind it. */
+    bool is_own = strcmp(c->peer_addr, c->req->peer->addr) == 0;
+    struct client_key k = { .is_shown = c->req->client_key && is_own };
 
     if (k.is_shown)
         memcpy(k.spki_sha256, c->req->client_key, sizeof(k.spki_sha256));
