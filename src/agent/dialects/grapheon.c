@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/dialects/grapheon.h"
+#include "agent/dialects/grapheon_release.h"
 #include "agent/dialects/personality.h"
 #include "base/fd.h"
 
@@ -29,8 +30,11 @@ static int grapheon_main(int argc, char **argv)
 {
     AUTO(grapheon__options_done) struct grapheon_options o = { 0 };
     struct err err = { 0 };
-    int r = grapheon__options(&o, argc, argv, &err);
+    int r;
 
+    if (argc > 1 && strcmp(argv[1], "verify") == 0)
+        return grapheon__verify(argc - 1, argv + 1); /* has flags of its own, and needs no settings */
+    r = grapheon__options(&o, argc, argv, &err);
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
     grapheon__say_level(o.log_level);

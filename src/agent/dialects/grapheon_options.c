@@ -275,7 +275,7 @@ const char *grapheon__option_origin(const char *name)
 
 int grapheon__usage(const char *program, struct buf *out)
 {
-    return buf_printf(out, "usage: %s [OPTION...] [status]\n", program);
+    return buf_printf(out, "usage: %s [OPTION...] [status]\n       %s verify [--key FILE] FILE\n", program, program);
 }
 
 static const char summary[] = "Low-impact one-shot collector for Graphēon: addresses, neighbours, connections and routes.\n"
@@ -302,7 +302,8 @@ int grapheon__help(const char *program, struct buf *out)
                   "\nEach option with a value and each yes-or-no setting can also stand in the environment or in the env file, "
                   "as\n"
                   "GRAPHEON_AGENT_ and its name in capitals: GRAPHEON_AGENT_SERVER_URL=https://graphs.example.org\n"
-                  "\nThe word status prints what is known about this host and its last report.\n"
+                  "\nThe word status prints what is known about this host and its last report. verify checks a release, by its\n"
+                  "manifest and without a network: verify --help says how.\n"
                   "\nExamples:\n"
                   "  %s --server-url https://graphs.example.org --enrollment-key-file /root/key --register-only\n"
                   "  %s --server-url http://127.0.0.1:8000 --state-dir ./agent-state --check-in-only --force --log-level DEBUG\n"
@@ -338,7 +339,7 @@ int grapheon__man(struct buf *out)
         out, ".TH GRAPHEON-AGENT 8 \"\" \"muster " MUSTER_VERSION "\" \"Muster\"\n.SH NAME\n"
              "grapheon-agent \\- one-shot collector for a Graphēon server\n.SH SYNOPSIS\n"
              ".B grapheon-agent\n[\\fIOPTION\\fR...] [\\fBstatus\\fR]\n.br\n.B muster-agent grapheon\n[\\fIOPTION\\fR...] "
-             "[\\fBstatus\\fR]\n"
+             "[\\fBstatus\\fR]\n.br\n.B grapheon-agent verify\n[\\fB\\-\\-key\\fR \\fIFILE\\fR] \\fIFILE\\fR\n"
              ".SH DESCRIPTION\nCollects addresses, neighbours, connections and routes, and sends what changed since the last\n"
              "report. It takes the flags, variables, files and exit codes of the Python agent of Graphēon 0.3 and can\n"
              "take its place on a host, or give it back: both use the same state directory.\n.SH OPTIONS\n");
@@ -347,6 +348,10 @@ int grapheon__man(struct buf *out)
         r = man_row(&table[i], out);
     r = r < 0 ? r
               : buf_cstr(out,
+                         ".SH CHECKING A RELEASE\n.B verify\nchecks the manifest of a release, or a file that one names, without a\n"
+                         "network: the Ed25519 signature beside it (\\fIMANIFEST\\fR.sig) against the public key that is built in\n"
+                         "or that \\fB\\-\\-key\\fR names, then size and SHA\\-256 of the file, or of every file that is beside the\n"
+                         "manifest. It exits with 0 when all is good, else with 1; \\fBverify \\-\\-help\\fR tells the rest.\n"
                          ".SH FILES\n.TP\n.I /etc/grapheon-agent.env\nKEY=VALUE lines; flags and the environment win.\n"
                          ".TP\n.I /var/lib/grapheon-agent\nagent_uuid, api_key, state.json; .claim and .muster.json are ours.\n"
                          ".SH EXIT STATUS\n.TP\n.B 0\nReported, waiting for approval, registered, or not yet time to report.\n"
