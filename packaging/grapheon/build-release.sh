@@ -1,7 +1,8 @@
 #!/bin/sh
 # The release tarball of grapheon-agent, the same bytes for the same program.
 #   build-release.sh [version] [output file]
-# BUILD: the build folder. SIGN_KEY: an Ed25519 key in PEM that signs it. SOURCE_DATE_EPOCH: time of all files.
+# BUILD: the build folder. SIGN_KEY: an Ed25519 key in PEM that signs it; the scripts then carry its public half and take no release
+# that another has signed. SOURCE_DATE_EPOCH: time of all files.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$top/build}
@@ -22,6 +23,10 @@ install -m 0644 "$top"/packaging/grapheon/grapheon-agent.service "$top"/packagin
     "$top"/packaging/grapheon/grapheon-agent.env.example "$root/deploy/"
 install -m 0755 "$top"/packaging/grapheon/scripts/*.sh "$root/scripts/"
 chmod 0644 "$root/agent/VERSION"
+if [ -n "${SIGN_KEY:-}" ]; then
+    openssl pkey -in "$SIGN_KEY" -pubout -out "$root/scripts/release-key.pem"
+    chmod 0644 "$root/scripts/release-key.pem"
+fi
 tar -C "$tmp" --sort=name --mtime="@${SOURCE_DATE_EPOCH:-0}" --owner=0 --group=0 --numeric-owner -cf "$tmp/a.tar" "$name"
 gzip -9n <"$tmp/a.tar" >"$out"
 (cd "$(dirname "$out")" && sha256sum "$(basename "$out")" >"$(basename "$out").sha256")

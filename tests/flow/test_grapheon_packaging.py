@@ -110,12 +110,115 @@ def test_upgrade_and_rollback_move_the_link(tmp_path):
     assert box.current() == "releases/0.1.0"
 
 
-def test_an_upgrade_that_does_not_start_goes_back(tmp_path):
+def test_a_release_that_cannot_work_here_changes_nothing(tmp_path):
     box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
     box.run(old / "scripts/install-passive-agent.sh", *box.paths)
-    (new / "agent/grapheon-agent").write_text("#!/bin/sh\nexit 1\n")
-    box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1)
+    program, text = box.prefix / "agent/current/grapheon-agent", "#!/bin/sh\nexit 1\n"
+    good = program.read_bytes()
+    for rel in (new, old):  # the same version again is no way to lose it
+        (rel / "agent/grapheon-agent").write_text(text)
+        assert "does not start" in box.run(rel / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1).stderr
+        assert box.current() == "releases/0.1.0" and program.read_bytes() == good
+    (new / "agent/grapheon-agent").write_text('#!/bin/sh\ncase "$*" in *--check-config*) exit 1 ;; esac\n')
+    assert "does not take the settings" in box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1).stderr
+    assert box.current() == "releases/0.1.0" and not (box.prefix / "agent/releases/0.2.0").exists()
+    program.unlink()  # what took no settings before need not take them now
+    program.write_text(text)
+    program.chmod(0o755)
+    box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths)
+    assert box.current() == "releases/0.2.0"
+
+
+def test_an_upgrade_that_fails_where_it_was_installed_goes_back(tmp_path):
+    box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
+    box.run(old / "scripts/install-passive-agent.sh", *box.paths)
+    unit = (box.systemd / "grapheon-agent.timer").read_text()
+    (new / "agent/grapheon-agent").write_text('#!/bin/sh\ncase $0 in */current/*) exit 1 ;; esac\n')
+    (new / "deploy/grapheon-agent.timer").write_text("# another\n")
+    assert "does not work" in box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1).stderr
+    assert box.current() == "releases/0.1.0" and (box.systemd / "grapheon-agent.timer").read_text() == unit
+    assert sh(box.prefix / "agent/current/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
+
+
+class Maker:
+    """Somebody with a key who makes releases."""
+
+    def __init__(self, tmp, name):
+        self.key, self.pub, self.dir = tmp / f"{name}.pem", tmp / f"{name}.pub", tmp / f"{name}.out"
+        sh("openssl", "genpkey", "-algorithm", "ed25519", "-out", self.key)
+        sh("openssl", "pkey", "-in", self.key, "-pubout", "-out", self.pub)
+
+    def make(self, version, **env):
+        """The manifest of a tarball and a file beside it."""
+        self.dir.mkdir(exist_ok=True)
+        bundle, other = self.dir / f"grapheon-agent-v{version}.tar.gz", self.dir / "other.deb"
+        sh(BUILDER, version, bundle, **{"SIGN_KEY": str(self.key), **env})
+        other.write_text("other")
+        return pathlib.Path(sh(ROOT / "packaging/grapheon/build-manifest.sh", version, bundle, other, **{"SIGN_KEY": str(self.key), **env}).stdout.strip())
+
+
+def test_verify_takes_what_was_signed_and_nothing_else(tmp_path):
+    agent, a, b = BUILD / "muster-agent", Maker(tmp_path, "a"), Maker(tmp_path, "b")
+    m = a.make("1.2.3")
+    bundle = m.with_name("grapheon-agent-v1.2.3.tar.gz")
+
+    def verify(*argv, expect=0):
+        return sh(agent, "grapheon", "verify", *argv, expect=expect)
+
+    assert verify("--key", a.pub, m).stdout == f"signed    {m}\nversion   1.2.3\ngood      {bundle.name}\ngood      other.deb\n"
+    assert "good" in verify("--key", a.pub, bundle).stdout
+    assert "--key FILE" in verify(m, expect=1).stderr  # this build has no key
+    verify("--exit-codes", "fine", m, expect=78)
+    assert "no signature" in verify("--key", b.pub, m, expect=1).stderr
+    verify("--key", b.pub, "--exit-codes", "fine", m, expect=5)
+    verify("--hashes-only", m)
+    verify("--hashes-only", "--key", a.pub, m, expect=1)
+    (a.dir / "other.deb").write_text("0ther")
+    assert "BAD       other.deb" in verify("--key", a.pub, m, expect=1).stdout
+    (a.dir / "other.deb").unlink()
+    assert "not here  other.deb" in verify("--key", a.pub, m).stdout
+    m.with_name(m.name + ".sig").unlink()
+    assert "not signed" in verify("--key", a.pub, bundle, expect=1).stderr
+    verify(expect=2)
+    verify("--nonsense", m, expect=2)
+    assert "usage" in verify("--help").stdout
+
+
+def test_install_and_upgrade_check_a_manifest_before_anything_else(tmp_path):
+    box, a, b = Box(tmp_path), Maker(tmp_path, "a"), Maker(tmp_path, "b")
+    old, new, foreign = a.make("0.1.0"), a.make("0.2.0"), b.make("0.9.0")
+    loose = release(tmp_path, "0.0.1") / "scripts/install-passive-agent.sh"
+    box.run(loose, *box.paths, expect=1, MANIFEST=str(old))  # signed, and nothing says by whom it should be
+    box.run(loose, *box.paths, expect=1, MANIFEST=str(old), RELEASE_KEY=str(b.pub))
+    assert not box.state.exists()
+    box.run(loose, *box.paths, MANIFEST=str(old), RELEASE_KEY=str(a.pub))
     assert box.current() == "releases/0.1.0"
+    # the maker's key came with the release: from here on the installed script needs nothing but the manifest
+    upgrade = box.prefix / "agent/current/scripts/upgrade-passive-agent.sh"
+    assert "MANIFEST" in box.run(upgrade, *box.paths, expect=1).stderr
+    assert "no signature" in box.run(upgrade, *box.paths, expect=1, MANIFEST=str(foreign)).stderr
+    sig, bundle = new.with_name(new.name + ".sig"), new.with_name("grapheon-agent-v0.2.0.tar.gz")
+    kept, whole = sig.read_bytes(), bundle.read_bytes()
+    sig.unlink()
+    assert "not signed" in box.run(upgrade, *box.paths, expect=1, MANIFEST=str(new)).stderr
+    sig.write_bytes(kept)
+    bundle.write_bytes(whole[:-1] + b"x")
+    assert "BAD" in box.run(upgrade, *box.paths, expect=1, MANIFEST=str(new)).stderr
+    assert box.current() == "releases/0.1.0"
+    bundle.write_bytes(whole)
+    box.run(upgrade, *box.paths, MANIFEST=str(new))
+    assert box.current() == "releases/0.2.0" and sorted(p.name for p in box.prefix.iterdir()) == ["agent"]
+    # with no key anywhere an unsigned manifest guards against accidents
+    plain = Maker(tmp_path, "c").make("0.3.0", SIGN_KEY="")
+    assert "unsigned" in box.run(loose, *box.paths, MANIFEST=str(plain)).stderr and box.current() == "releases/0.3.0"
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="no dpkg-dev here")
+def test_a_whole_release_is_made_and_checked_in_one_go(tmp_path):
+    a = Maker(tmp_path, "a")
+    made = sh(ROOT / "packaging/grapheon/release.sh", "1.2.3", a.dir, SIGN_KEY=str(a.key)).stdout.split()
+    assert [pathlib.Path(p).suffix for p in made] == [".gz", ".deb", *([".rpm"] if shutil.which("rpmbuild") else []), ".manifest"]
+    assert sh(BUILD / "muster-agent", "grapheon", "verify", "--key", a.pub, made[-1]).stdout.count("good ") == len(made) - 1
 
 
 def test_old_releases_go_but_never_the_last_two(tmp_path):

@@ -1,0 +1,33 @@
+#!/bin/sh
+# A whole release: tarball, Debian package, RPM (where rpmbuild is), and the manifest over them, which it checks with the program it ships.
+#   release.sh [version] [folder]
+# BUILD: the build folder. SIGN_KEY: an Ed25519 key in PEM. SOURCE_DATE_EPOCH: time of all files.
+# A program made with -Drelease_key=BASE64 carries the public key: openssl pkey -in KEY.pem -pubout | sed -n 2p
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=${BUILD:-$here/../../build}
+version=${1:-$("$build/muster-agent" grapheon --version | cut -d' ' -f2)}
+dir=${2:-$PWD}
+case ${SIGN_KEY:-} in /* | "") ;; *) SIGN_KEY=$PWD/$SIGN_KEY ;; esac
+install -d "$dir"
+cd "$dir"
+export BUILD="$build"
+set -- "$("$here/build-release.sh" "$version")" "$("$here/build-deb.sh" "$version")"
+if command -v rpmbuild >/dev/null 2>&1; then
+    set -- "$@" "$("$here/build-rpm.sh" "$version")"
+else
+    echo "release: no rpmbuild here (Debian: rpm): this release has no RPM" >&2
+fi
+manifest=$("$here/build-manifest.sh" "$version" "$@")
+if [ -n "${SIGN_KEY:-}" ]; then
+    tmp=$(mktemp)
+    trap 'rm -f "$tmp"' EXIT
+    openssl pkey -in "$SIGN_KEY" -pubout -out "$tmp"
+    "$build/muster-agent" grapheon verify --key "$tmp" "$manifest" >&2
+    # what is built in, if anything, is that key
+    "$build/muster-agent" grapheon verify --exit-codes fine "$manifest" >/dev/null 2>&1 || [ $? = 78 ] || {
+        echo "release: the program carries the public key of another one than SIGN_KEY" >&2
+        exit 1
+    }
+fi
+printf '%s\n' "$@" "$manifest"
