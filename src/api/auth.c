@@ -100,21 +100,11 @@ bool auth_host_is_loopback(struct str host)
            (ntohl(a4.s_addr) >> 24) == 127;
 }
 
-int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
+int auth_check_origin(const struct http_req *req, struct err *err)
 {
     struct str host = http_header(req, "host"), origin = http_header(req, "origin");
     struct str site = http_header(req, "sec-fetch-site");
 
-    if (!is_dev || !req->peer->is_loopback || !req->peer->is_dev_listener || req->peer->is_unix)
-        return 0;
-    if (http_header(req, "x-forwarded-for").ptr || http_header(req, "forwarded").ptr)
-        return 0; /* somebody else's request, carried here */
-
-    /* A name that resolves to us but is not ours: DNS rebinding. */
-    if (!auth_host_is_loopback(host))
-        return err_set(err, -EACCES, "auth.origin",
-                       "Host is not a loopback name; without a credential only http://127.0.0.1 or "
-                       "localhost may be used");
     if (origin.ptr) {
         struct str authority = origin;
 
@@ -123,19 +113,39 @@ int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
         else if (str_starts(origin, STR("https://")))
             authority = str_sub(origin, 8, origin.len);
         if (!str_eq_nocase(authority, host))
-            return err_set(err, -EACCES, "auth.origin",
-                           "Origin is another site; without a credential only pages of this server "
-                           "may call it");
+            return err_set(err, -EACCES, "auth.origin", "Origin is another site: only pages of this server may send this");
     }
     if (str_is(site, "cross-site") || str_is(site, "same-site"))
         return err_set(err, -EACCES, "auth.origin", "the request comes from a page of another site");
-    return 1;
+    return 0;
+}
+
+int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
+{
+    int r;
+
+    if (!is_dev || !req->peer->is_loopback || !req->peer->is_dev_listener || req->peer->is_unix)
+        return 0;
+    if (http_header(req, "x-forwarded-for").ptr || http_header(req, "forwarded").ptr)
+        return 0; /* somebody else's request, carried here */
+
+    /* A name that resolves to us but is not ours: DNS rebinding. */
+    if (!auth_host_is_loopback(http_header(req, "host")))
+        return err_set(err, -EACCES, "auth.origin",
+                       "Host is not a loopback name; without a credential only http://127.0.0.1 or "
+                       "localhost may be used");
+    r = auth_check_origin(req, err);
+    return r < 0 ? r : 1;
 }
 
 int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
                   struct err *err)
 {
-    struct str bearer = auth_bearer(req);
+    return auth_credential(a, req, auth_bearer(req), ret, ret_wait, err);
+}
+
+int auth_credential(struct api *a, const struct http_req *req, struct str bearer, struct principal *ret, usec_t *ret_wait, struct err *err)
+{
     char addr[64], key_text[64];
     struct peer_info peer;
     struct str key;

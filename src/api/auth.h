@@ -14,6 +14,8 @@ struct str auth_bearer(const struct http_req *req);
 /* The development rule (docs/wire/native.md): may an absent credential on this request be local admin? 1 yes,
  * 0 no, or -EACCES (auth.origin): it could, but Host or Origin show a web page from elsewhere. Pure. */
 int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err);
+/* Is the request from a page of this server, or from none: what Origin and Sec-Fetch-Site say of it. 0; or -EACCES auth.origin. Pure. */
+int auth_check_origin(const struct http_req *req, struct err *err);
 /* Did the request come over TLS, here or to a proxy of ours that says so? */
 bool auth_is_https(const struct api *a, const struct http_req *req);
 /* --require-https is on, and what the request carries crossed a network readable by others. */
@@ -24,5 +26,7 @@ bool auth_host_is_loopback(struct str host);
  * latter. */
 int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
                   struct err *err);
+/* The same with the credential @text, wherever the request had it; {NULL,0}: none. */
+int auth_credential(struct api *a, const struct http_req *req, struct str text, struct principal *ret, usec_t *ret_wait, struct err *err);
 
 #endif

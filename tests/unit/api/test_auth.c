@@ -92,6 +92,38 @@ static void an_origin_must_be_this_server(void **state)
     assert_int_equal(rule(true, &(struct ask){ "localhost:1", NULL, "same-origin", LOCAL }, &err), 1);
 }
 
+/* Whoever it is and wherever it came from: a form of another site is not sent for anybody. */
+static void the_origin_is_looked_at_whatever_the_credential(void **state)
+{
+    static const struct {
+        const char *origin, *site;
+        int want;
+    } rows[] = {
+        { NULL, NULL, 0 },
+        { "https://fleet.example:8122", "same-origin", 0 },
+        { "https://FLEET.example:8122", NULL, 0 },
+        { NULL, "none", 0 },
+        { "https://fleet.example", NULL, -EACCES },
+        { "https://evil.example", NULL, -EACCES },
+        { "null", NULL, -EACCES },
+        { NULL, "same-site", -EACCES },
+        { NULL, "cross-site", -EACCES },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct kv kvs[3] = { { STR("host"), STR("fleet.example:8122") } };
+        struct http_req req = { .headers = { kvs, 1 } };
+        struct err err = { 0 };
+
+        if (rows[i].origin)
+            kvs[req.headers.n++] = (struct kv){ STR("origin"), str_of(rows[i].origin) };
+        if (rows[i].site)
+            kvs[req.headers.n++] = (struct kv){ STR("sec-fetch-site"), str_of(rows[i].site) };
+        assert_int_equal(auth_check_origin(&req, &err), rows[i].want);
+        assert_string_equal(err.slug, rows[i].want ? "auth.origin" : "");
+    }
+}
+
 static struct str bearer(const char *value)
 {
     static struct kv kv;
@@ -146,6 +178,7 @@ int main(void)
         cmocka_unit_test(a_foreign_host_name_is_refused),
         cmocka_unit_test(loopback_names_are_taken_with_and_without_port),
         cmocka_unit_test(an_origin_must_be_this_server),
+        cmocka_unit_test(the_origin_is_looked_at_whatever_the_credential),
         cmocka_unit_test(a_presented_credential_is_never_taken_for_an_absent_one),
         cmocka_unit_test(only_a_trusted_proxy_may_say_who_asks),
     };
