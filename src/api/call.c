@@ -56,6 +56,18 @@ void call_header(struct call *c, const char *name, const char *fmt, ...)
     c->n_headers++;
 }
 
+void call_header_lent(struct call *c, const char *name, struct str value)
+{
+    size_t i = 0;
+
+    while (i < c->n_headers && !str_is(c->headers[i].key, name))
+        i++;
+    assert(i < CALL_HEADERS);
+    c->headers[i] = (struct kv){ str_of(name), value };
+    if (i == c->n_headers)
+        c->n_headers++;
+}
+
 void call_begin_stream(struct call *c, int status)
 {
     assert(!c->is_answered);

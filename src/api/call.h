@@ -16,7 +16,7 @@
 #include "control/verbs.h"
 
 enum {
-    CALL_HEADERS = 6,
+    CALL_HEADERS = 10,
     CALL_OUT_MAX = 64 << 20,
     CALL_STUCK_US = 10 * 1000 * 1000,
     CALL_UNSAVED_US = 500 * 1000
@@ -69,6 +69,8 @@ int call_param_id(const struct call *c, size_t i, const char *slug, uint64_t *re
 /* One more reply header (name lower case, static); the value is copied, at most 63 bytes. */
 void call_header(struct call *c, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with a value of any length that outlives the call or lies in its arena; takes the place of one of that name. */
+void call_header_lent(struct call *c, const char *name, struct str value);
 /* The answer has begun as a stream of @status: the call is no longer waited for, call__closed() ends it. */
 void call_begin_stream(struct call *c, int status);
 /* The call's writer, opened on its empty body. */

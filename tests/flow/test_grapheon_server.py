@@ -1,11 +1,13 @@
 """The Graphēon accent of the server, spoken to by an agent and a console of our own making (grapheon_agent.py)."""
 import collections
 import concurrent.futures
+import contextlib
 import gzip
 import json
 import re
 import signal
 import socket
+import sqlite3
 
 import pytest
 import requests
@@ -540,6 +542,91 @@ def test_people_log_in_by_the_accents_own_route(g, server):
     bad = server.api("POST", "/api/auth/login/local", {"username": "vera", "password": "no"})
     assert bad.status_code == 401 and bad.json()["detail"]
     assert server.api("GET", "/api/agents", headers={"Authorization": "Bearer a.b.c"}).status_code == 401
+
+
+class Browser:
+    """A person at the page: cookies kept, forms sent as they stand in the last answer."""
+
+    def __init__(self, server):
+        self.server, self.s, self.text = server, requests.Session(), ""
+
+    def get(self, path):
+        return self.took(self.s.get(self.server.url + path, timeout=30))
+
+    def took(self, r):
+        self.text = r.text
+        return r
+
+    def log_in(self, user, password="correct horse battery"):
+        self.get("/grapheon/agents")
+        assert 'action="/grapheon/login"' in self.text
+        r = self.took(self.s.post(self.server.url + "/grapheon/login", {"username": user, "password": password}, timeout=30))
+        assert r.status_code == 200 and r.url.endswith("/grapheon/agents"), r.text
+        return self
+
+    def press(self, id, word, **more):
+        form = re.search(rf'action="(/grapheon/agents/{id}/{word})">(.*?)</form>', self.text, re.S)
+        fields = dict(re.findall(r'name="(\w+)" value="(\w+)"', form[2]))
+        return self.took(self.s.post(self.server.url + form[1], {**fields, **more}, headers={"Origin": self.server.url}, timeout=30))
+
+    def row(self, name):
+        return next(r for r in re.findall(r'<tr role="row">.*?</tr>', self.text, re.S) if f"<bdi>{name}</bdi>" in r)
+
+
+def age(server, seconds):
+    """As if all that was seen and decided had been that long ago."""
+    server.stop()
+    with contextlib.closing(sqlite3.connect(server.state / "muster.db")) as db:
+        for id, body in db.execute("SELECT id, body FROM object WHERE body LIKE '%\"approved_at_us\"%'").fetchall():
+            body = re.sub(r'("approved_at_us":)(\d+)', lambda m: m[1] + str(int(m[2]) - seconds * 10**6), body)
+            db.execute("UPDATE object SET body = ? WHERE id = ? AND body LIKE '%\"approved_at_us\"%'", (body, id))
+        db.commit()
+    server.start()
+
+
+def test_the_page_shows_how_agents_fare_and_its_buttons_decide(g, server):
+    p = g.policy(checkin_interval_seconds=600, target_version="9.9")
+    late = GrapheonAgent(server, hostname="late")
+    g.agent(late, g.key("auto", auto_approve=True, default_policy_id=p["id"])["enrollment_key"])
+    age(server, 3600)
+    assert g.api("GET", f"/{g.id_of(late)}")["overdue"] is True
+
+    ek = g.key("manual")["enrollment_key"]
+    ag = GrapheonAgent(server, hostname="web-1", ext=True)
+    assert ag.register(ek)["status"] == "pending"
+    b = Browser(server)
+    b.s.cookies.set("muster_page", "a.b.c", domain="127.0.0.1", path="/grapheon")  # of a session that is over
+    b.log_in("ann")
+    assert "ann (admin)" in b.text and "9.9 wanted" in b.row("late") and "overdue" in b.row("late") and "waiting" in b.row("web-1")
+    b.get("/grapheon/agents?show=overdue")
+    assert "Overdue 1" in b.text and b.row("late") and "web-1" not in b.text
+    b.get("/grapheon/agents?show=pending")
+    id = g.id_of(ag)
+    r = b.press(id, "approve")
+    assert r.status_code == 200 and r.history[0].status_code == 303 and "was let in" in b.text
+
+    assert ag.register(ek)["status"] == "active"
+    ag.check_in(section_status={"connections": "failed"})
+    body, _ = ag.report()
+    refused(409, ag.send, {**body, "agent_uuid": "another"})
+    got = g.api("GET", f"/{id}")
+    assert got["failing_collectors"] == ["connections"] and got["last_refusal"]["code"] == "report.uuid" and not got["overdue"]
+    b.get("/grapheon/agents")
+    assert "connections failed" in b.row("web-1") and "agent_uuid is not" in b.row("web-1") and "overdue" not in b.row("web-1")
+
+    old = ag.api_key
+    r = b.press(id, "rotate", reason="leaked")
+    assert r.status_code == 200 and not r.history and r.headers["Cache-Control"] == "no-store"
+    ag.api_key = re.search(r"<code>(gpak_[\w-]{43})</code>", b.text)[1]
+    assert ag.api_key != old and ag.api_key not in server.log and b.s.cookies["muster_page"] not in server.log
+    ag.check_in()
+    ag.api_key, new = old, ag.api_key
+    refused(401, ag.check_in)
+    b.get("/grapheon/agents")
+    assert new not in b.text
+    assert b.press(id, "revoke").status_code == 200 and "was revoked" in b.text
+    ag.api_key = new
+    refused(403, ag.check_in)
 
 
 def test_the_pages_examples_run(server):

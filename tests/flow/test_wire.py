@@ -12,7 +12,7 @@ A case is exchanges, one after another:
     {"id": "@id"}               a subset of the JSON answer; or `~ regex` / `= text` for other bodies
 
 In expected JSON "*" is anything, "@x" stores the value as $x, "~re" matches text, null is null; a list must match in order and
-length, [..., "..."] may go on. `$x` in requests and expectations is what was stored; `{{pad:N}}` is N letters x, `{{nul}}` a NUL;
+length, [..., "..."] may go on. A named group of a regex, (?P<x>...), is stored as $x too. `$x` in requests and expectations is what was stored; `{{pad:N}}` is N letters x, `{{nul}}` a NUL;
 `@ times N` sends the next request N times and looks at the last answer; `@ until N` sends it until the status is the wanted one, at
 most N times (a bucket refills while a slow machine empties it)."""
 import http.client
@@ -197,14 +197,18 @@ class Case:
             return
         name, _, pattern = h.partition(":")
         value = got.getheader(name)
-        if value is None or not re.search(self.fill(pattern.strip()), value):
+        m = value is not None and re.search(self.fill(pattern.strip()), value)
+        if not m:
             self.fail(line, f"header {name}: wanted {pattern.strip()!r}, got {value!r}")
+        self.vars.update(m.groupdict())
 
     def check_body(self, line, text, got):
         body = got.body.decode(errors="replace")
         if text.startswith("~ "):
-            if not re.search(self.fill(text[2:]), body, re.S):
+            m = re.search(self.fill(text[2:]), body, re.S)
+            if not m:
                 self.fail(line, f"wanted /{text[2:]}/, got {body[:600]!r}")
+            self.vars.update(m.groupdict())
         elif text.startswith("="):
             if body != self.fill(text[1:].lstrip(" ")):
                 self.fail(line, f"wanted {text[2:]!r}, got {body[:600]!r}")

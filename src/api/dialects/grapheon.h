@@ -90,7 +90,7 @@ bool grapheon_read_row(struct arena *a, struct buf *room, enum report_section s,
 /* -- the handlers */
 void grapheon_on_register(struct call *c);
 void grapheon_on_checkin(struct call *c);
-extern const struct route_table grapheon_routes, grapheon_admin_routes, grapheon_agent_routes;
+extern const struct route_table grapheon_routes, grapheon_admin_routes, grapheon_agent_routes, grapheon_page_routes;
 
 /* Hooks of the accent, see struct dialect. */
 void grapheon_stop(struct api *a);
