@@ -241,6 +241,8 @@ static uint32_t flags_of(struct control *c, const struct reporter *r, const stru
         flags |= REPORT_F_SHARED;
     if (in->n_rejected)
         flags |= REPORT_F_REJECTED;
+    if (in->is_missing_collector)
+        flags |= REPORT_F_MISSING;
     return flags;
 }
 

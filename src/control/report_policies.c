@@ -37,9 +37,11 @@ static struct policy_entry *file(struct control *c, const struct report_policy *
     struct policy_entry *e = xnew0(struct policy_entry);
     e->p = *row;
     e->p.name = e->p.description = e->p.target_version = STR_NONE;
+    e->p.collectors = (struct str_list){ 0 };
     report__set(&e->p.name, row->name);
     report__set(&e->p.description, row->description);
     report__set(&e->p.target_version, row->target_version);
+    report__set_list(&e->p.collectors, row->collectors.v, row->collectors.n);
     HASH_ADD(hh, report__book(c)->policies, p.id, sizeof(e->p.id), e);
     return e;
 }
@@ -89,6 +91,12 @@ static int check(struct control *c, const struct report_policy_wish *w, const st
         err_path(err, "target_version");
         return -EINVAL;
     }
+    for (size_t i = 0; i < w->collectors.n; i++)
+        if (!report_collector_fits(w->collectors.v[i])) {
+            err_set(err, -EINVAL, "field.invalid", "a collector's name is letters, digits and . _ -, at most %d", REPORT_COLLECTOR_NAME_MAX);
+            err_path(err, "collectors");
+            return -EINVAL;
+        }
     return 0;
 }
 
@@ -116,6 +124,10 @@ static void take(struct report_policy *p, const struct report_policy_wish *w, co
         p->is_active = w->is_active;
     if (report__given(rec, w, "target_version"))
         report__set(&p->target_version, w->target_version);
+    if (report__given(rec, w, "collectors")) {
+        p->has_collectors = !field_is_null(rec, w, "collectors");
+        report__set_list(&p->collectors, w->collectors.v, w->collectors.n);
+    }
 }
 
 int report_policy_create(struct control *c, const struct principal *p, const struct report_policy_wish *w,
@@ -213,6 +225,7 @@ void policy__free_all(struct control *c)
         report__set(&e->p.name, STR_NONE);
         report__set(&e->p.description, STR_NONE);
         report__set(&e->p.target_version, STR_NONE);
+        report__set_list(&e->p.collectors, NULL, 0);
         free(e);
     }
 }

@@ -19,6 +19,7 @@ const struct name report_flag_names[] = {
     { REPORT_F_SKEW, "clock_skew" },   { REPORT_F_BACK, "sequence_back" },
     { REPORT_F_SHARED, "two_addresses" }, { REPORT_F_RESYNC, "resync" },
     { REPORT_F_REJECTED, "rows_rejected" }, { REPORT_F_DROPPED, "rows_dropped" },
+    { REPORT_F_MISSING, "collectors_missing" },
     NAMES_END,
 };
 
@@ -93,18 +94,26 @@ enum sequence_verdict sequence_judge(struct str epoch, bool has_seq, uint64_t se
     return seq < last && (epoch.len || seq > 1) ? SEQUENCE_BACK : SEQUENCE_NEW;
 }
 
-bool report_version_fits(struct str version)
+/* A word of letters, digits and @others. */
+static bool is_word(struct str s, const char *others, size_t max)
 {
-    static const char others[] = ".+~_:-";
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
 
-    for (size_t i = 0; i < version.len; i++) {
-        char c = version.ptr[i];
-
-        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-            !memchr(others, c, sizeof(others) - 1))
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !memchr(others, c, strlen(others)))
             return false;
     }
-    return version.len > 0 && version.len <= REPORT_VERSION_MAX;
+    return s.len > 0 && s.len <= max;
+}
+
+bool report_version_fits(struct str version)
+{
+    return is_word(version, ".+~_:-", REPORT_VERSION_MAX);
+}
+
+bool report_collector_fits(struct str name)
+{
+    return is_word(name, "._-", REPORT_COLLECTOR_NAME_MAX);
 }
 
 bool report_is_other_version(struct str version, struct str target)

@@ -68,9 +68,11 @@ enum { KEY_REISSUE_WINDOW_S = 24 * 3600 };
  * holder of the claim only. */
 enum key_verdict key_judge(const struct key_facts *f, usec_t now);
 
-/* -- versions, as policies name them and agents say them */
+/* -- versions and collectors, as policies name them and agents say them */
 /* Letters, digits and . + ~ _ : - only, 1 to REPORT_VERSION_MAX: it goes into logs and onto terminals as it is. */
 bool report_version_fits(struct str version);
+/* Letters, digits and . _ - only, 1 to REPORT_COLLECTOR_NAME_MAX. */
+bool report_collector_fits(struct str name);
 /* Both are known, and they differ. Nothing is said of which is newer: an operator may want an older one. */
 bool report_is_other_version(struct str version, struct str target);
 
@@ -107,6 +109,7 @@ enum report_flag {
     REPORT_F_RESYNC = 8,
     REPORT_F_REJECTED = 16,
     REPORT_F_DROPPED = 32, /* rows given up to keep a section within its cap */
+    REPORT_F_MISSING = 64, /* its policy names a collector that it does not have */
 };
 extern const struct name report_flag_names[];
 
@@ -155,6 +158,7 @@ struct report {
     struct report_refusal *refusals; /* REPORT_REFUSALS at most */
     bool has_raw;                    /* there were texts of commands, or might have been */
     struct report_raw *raws;         /* REPORT_RAWS at most */
+    bool is_missing_collector;       /* of those its policy names */
     size_t n_raws;
     bool is_gzip;
 };

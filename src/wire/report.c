@@ -25,6 +25,8 @@ static const struct field policy_fields[] = {
     F_U64(struct report_policy, created_at, "created_at_us"),
     F_U64(struct report_policy, updated_at, "updated_at_us"),
     F_STR(struct report_policy, target_version, "target_version", REPORT_VERSION_MAX, .flags = FIELD_OMIT),
+    F_BOOL(struct report_policy, has_collectors, "has_collectors", .flags = FIELD_OMIT),
+    F_STR_LIST(struct report_policy, collectors, "collectors", REPORT_COLLECTORS_MAX, REPORT_COLLECTOR_NAME_MAX, .flags = FIELD_OMIT),
 };
 const struct record report_policy_record = RECORD(report_policy, policy_fields);
 
@@ -145,7 +147,9 @@ const struct record reporter_state_record = RECORD(reporter_state, state_fields)
         F_JSON(struct report_policy_wish, commands_json, "enabled_commands", 1024),                                          \
         F_U32(struct report_policy_wish, max_report_bytes, "max_report_bytes", .min_value = 16384, .max_value = 10485760),   \
         F_BOOL(struct report_policy_wish, is_active, "is_active"),                                                           \
-        F_STR(struct report_policy_wish, target_version, "target_version", REPORT_VERSION_MAX, .flags = FIELD_NULLABLE)
+        F_STR(struct report_policy_wish, target_version, "target_version", REPORT_VERSION_MAX, .flags = FIELD_NULLABLE),    \
+        F_STR_LIST(struct report_policy_wish, collectors, "collectors", REPORT_COLLECTORS_MAX, REPORT_COLLECTOR_NAME_MAX,    \
+                   .flags = FIELD_NULLABLE)
 static const struct field policy_create_fields[] = { POLICY_WISH(FIELD_REQUIRED) };
 static const struct field policy_change_fields[] = { POLICY_WISH(0) };
 const struct record report_policy_create_record = RECORD_SEEN(report_policy_wish, policy_create_fields);

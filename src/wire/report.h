@@ -15,6 +15,8 @@ enum {
     REPORT_REASON_MAX = 1000,
     REPORT_METADATA_MAX = 8192,
     REPORT_ADDRESSES_MAX = 256, /* shown of one reporter */
+    REPORT_COLLECTORS_MAX = 16,     /* named in a policy */
+    REPORT_COLLECTOR_NAME_MAX = 64,
     REPORT_SEEN_MAX = 32,       /* addresses kept of one check-in */
 };
 
@@ -28,6 +30,8 @@ struct report_policy {
     bool has_description;
     uint32_t interval_s, jitter_s, command_timeout_s;
     uint32_t commands_named, commands_on; /* masks of enum report_command */
+    bool has_collectors;                  /* only these are to run; else whatever the agent has */
+    struct str_list collectors;           /* names, some of which an agent may not know */
     uint32_t max_report_bytes;
     bool is_active;
     usec_t created_at, updated_at;
@@ -40,6 +44,7 @@ struct report_policy_wish {
     struct str name, description, target_version;
     uint32_t interval_s, jitter_s, command_timeout_s, max_report_bytes;
     struct json_text commands_json;       /* api reads it into the masks */
+    struct str_list collectors;           /* null: no word about it */
     bool is_active;
     uint32_t commands_named, commands_on;
 };

@@ -84,7 +84,10 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
 /* -- grapheon_rules.c: pure decisions */
 struct grapheon_policy {
     uint32_t interval_s, jitter_s, command_timeout_s, max_report_bytes;
-    bool enabled[GS_N];
+    bool enabled[GS_N];  /* by enabled_commands, and by collectors where there is such a list */
+    bool has_collectors;
+    size_t n_unknown;    /* collectors it names that this agent does not have */
+    char unknown[REPORT_COLLECTORS_MAX][REPORT_COLLECTOR_NAME_MAX + 1];
     char target_version[REPORT_VERSION_MAX + 1]; /* what operators want to run here; empty: they do not say */
 };
 /* Built-in defaults, over them @cached, over that @fresh (either may be NULL or no map), key by key; written as canonical JSON to
@@ -187,6 +190,7 @@ void grapheon__state_note_refusal(struct grapheon_state *s, const char *origin, 
 /* -- grapheon_report.c: bodies */
 struct report_head {
     const char *uuid, *hostname, *epoch;
+    const struct grapheon_policy *policy;
     char platform_release[256];
     char observed_at[CLOCK_TEXT_MAX];
 };

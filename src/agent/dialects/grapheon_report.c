@@ -1,6 +1,6 @@
 /* agent/dialects/grapheon_report.c - the bodies of a registration and of a check-in; a report cut into pieces that fit. Pure.
  *
- * Keys a real Graphēon does not know (removed, section_status, truncated, digest, state_epoch, claim) are ignored by it:
+ * Keys a real Graphēon does not know (removed, section_status, collector_status, truncated, digest, state_epoch, claim) are ignored by it:
  * docs/wire/grapheon.md. */
 #include <assert.h>
 #include <errno.h>
@@ -39,7 +39,10 @@ static int put_rows(struct buf *b, const struct str *v, size_t n)
 
 static size_t frame_of(const struct report_head *h)
 {
-    return FRAME_BYTES + 6 * (strlen(h->uuid) + (h->hostname ? strlen(h->hostname) : 0) + strlen(h->platform_release));
+    size_t names = strlen(h->uuid) + (h->hostname ? strlen(h->hostname) : 0) + strlen(h->platform_release);
+    size_t collectors = h->policy ? h->policy->n_unknown * (REPORT_COLLECTOR_NAME_MAX + 16) : 0;
+
+    return FRAME_BYTES + 6 * names + collectors;
 }
 
 /* Takes rows from @at on while they fit. */
@@ -125,6 +128,22 @@ static int put_sections(const struct report_plan *p, const struct report_step *s
     return r == 0 && n ? buf_char(b, '}') : r;
 }
 
+/* Where the policy lists collectors: which of those that are asked for ran, and which are none of ours. */
+static int put_collectors(const struct report_plan *p, const struct grapheon_policy *policy, struct buf *b)
+{
+    int r;
+
+    if (!policy || !policy->has_collectors)
+        return 0;
+    r = buf_cstr(b, ",\"collector_status\":{");
+    for (size_t s = 0; r == 0 && s < GS_N; s++)
+        r = buf_printf(b, "%s\"%s\":\"%s\"", s ? "," : "", grapheon_command_names[s],
+                       name_of(section_status_names, (int)p->sample->status[s]));
+    for (size_t i = 0; r == 0 && i < policy->n_unknown; i++)
+        r = buf_printf(b, ",\"%s\":\"missing\"", policy->unknown[i]);
+    return r < 0 ? r : buf_char(b, '}');
+}
+
 static int write_body(const struct report_plan *p, const struct report_head *h, uint64_t sequence, const struct report_step *st,
                       struct buf *b)
 {
@@ -144,6 +163,7 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     }
     r = r < 0 ? r : put_removed(p, st, b);
     r = r < 0 ? r : put_sections(p, st, b);
+    r = r < 0 ? r : put_collectors(p, h->policy, b);
     r = r < 0 ? r : put_cstr(b, ",\"state_epoch\":", h->epoch);
     return r < 0 ? r : buf_char(b, '}');
 }

@@ -41,7 +41,7 @@ static bool is_default_key(struct str key)
 /* Not upstream's: a server leaves them out to take them back. */
 static bool is_ours(struct str key)
 {
-    return str_is(key, "target_version");
+    return str_is(key, "target_version") || str_is(key, "collectors");
 }
 
 int grapheon__policy_merge(const struct node *cached, const struct node *fresh, struct buf *out)
@@ -89,15 +89,40 @@ static uint32_t number_of(const struct node *map, size_t i)
     return (uint32_t)v->i;
 }
 
+/* A list of names: only those run. What is no list says nothing; what is no name is passed over. */
+static void read_collectors(const struct node *list, struct grapheon_policy *ret)
+{
+    bool is_listed[GS_N] = { false };
+
+    if (!list || list->type != NODE_LIST)
+        return;
+    ret->has_collectors = true;
+    for (const struct node *c = list->child; c; c = c->next) {
+        size_t s = 0;
+
+        if (c->type != NODE_STR || !report_collector_fits(c->s))
+            continue;
+        while (s < GS_N && !str_is(c->s, grapheon_command_names[s]))
+            s++;
+        if (s < GS_N)
+            is_listed[s] = true;
+        else if (ret->n_unknown < REPORT_COLLECTORS_MAX)
+            (void)str_copy(c->s, ret->unknown[ret->n_unknown++], sizeof(ret->unknown[0]));
+    }
+    for (size_t s = 0; s < GS_N; s++)
+        ret->enabled[s] = ret->enabled[s] && is_listed[s];
+}
+
 void grapheon__policy_read(const struct node *merged, struct grapheon_policy *ret)
 {
     const struct node *map = merged && merged->type == NODE_MAP ? merged : NULL;
     const struct node *commands = map ? node_get(map, "enabled_commands") : NULL;
     const struct node *target = map ? node_get(map, "target_version") : NULL;
 
-    *ret = (struct grapheon_policy){
-        number_of(map, N_INTERVAL), number_of(map, N_JITTER), number_of(map, N_TIMEOUT), number_of(map, N_MAX), { 0 }, ""
-    };
+    *ret = (struct grapheon_policy){ .interval_s = number_of(map, N_INTERVAL),
+                                     .jitter_s = number_of(map, N_JITTER),
+                                     .command_timeout_s = number_of(map, N_TIMEOUT),
+                                     .max_report_bytes = number_of(map, N_MAX) };
     if (target && target->type == NODE_STR && report_version_fits(target->s))
         (void)str_copy(target->s, ret->target_version, sizeof(ret->target_version));
     for (size_t s = 0; s < GS_N; s++) {
@@ -105,6 +130,7 @@ void grapheon__policy_read(const struct node *merged, struct grapheon_policy *re
 
         ret->enabled[s] = !on || on->type != NODE_BOOL || on->b;
     }
+    read_collectors(map ? node_get(map, "collectors") : NULL, ret);
 }
 
 int grapheon__time(struct str s, usec_t *ret)

@@ -419,6 +419,7 @@ static int run_with_state(struct run *run)
 
     run->policy = grapheon__policy_of(run->s);
     grapheon__head(o, run->s, &run->head, run->hostname);
+    run->head.policy = &run->policy;
     if (o->check_in_only && !run->s->api_key) {
         (void)err_set(&err, -ENOENT, "grapheon.key",
                       "--check-in-only needs an API key, and there is none in %s/api_key: register first", run->s->dir);

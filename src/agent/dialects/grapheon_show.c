@@ -33,6 +33,10 @@ static void put_next(const struct grapheon_options *o, const struct grapheon_sta
         (void)buf_printf(b, "next report   in %llu s at the earliest\n", (unsigned long long)(wait / USEC_PER_SEC));
     (void)buf_printf(b, "policy        every %u s, jitter %u s, commands %u s, reports of %u bytes\n", p.interval_s, p.jitter_s,
                      p.command_timeout_s, p.max_report_bytes);
+    for (size_t i = 0; p.has_collectors && i < GS_N; i++)
+        (void)buf_printf(b, "%-13s %s: %s\n", i ? "" : "collectors", grapheon_command_names[i], p.enabled[i] ? "runs" : "disabled");
+    for (size_t i = 0; i < p.n_unknown; i++)
+        (void)buf_printf(b, "              %s: missing, this agent has none of that name\n", p.unknown[i]);
     if (p.target_version[0])
         (void)buf_printf(b, "version       %s is wanted here%s\n", p.target_version,
                          strcmp(p.target_version, MUSTER_VERSION) == 0 ? "" : ", this is " MUSTER_VERSION);
@@ -78,6 +82,7 @@ int grapheon__print_report(const struct grapheon_options *o)
         return fail(o, &err);
     p = grapheon__policy_of(s);
     grapheon__head(o, s, &head, hostname);
+    head.policy = &p;
     grapheon__wish(o, &p, s->arena, &wish);
     grapheon__collect(&wish, &sample);
     if (o->wildcard_mode == GW_DROP)

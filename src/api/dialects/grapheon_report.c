@@ -363,6 +363,16 @@ static void on_status(struct reader *rd, enum report_section s, const struct jso
         rd->out->sections[s].status = (enum section_status)status;
 }
 
+/* {"docker_ps": "missing"}: of collectors that are no sections all there is to know is whether the agent has them. */
+static void read_collectors(struct reader *rd, const struct json_item *m)
+{
+    struct json_scan walk = json_scan_into(m);
+
+    for (struct json_item v; m->kind == JSON_MAP && json_scan_next(&walk, &v);)
+        if (name_value(section_status_names, json_item_text(&v, rd->a)) == SECTION_MISSING)
+            rd->out->is_missing_collector = true;
+}
+
 static void on_truncated(struct reader *rd, enum report_section s, const struct json_item *v)
 {
     int64_t n;
@@ -395,7 +405,7 @@ static void on_removed(struct reader *rd, enum report_section s, const struct js
 
 /* -- the whole */
 struct members {
-    struct json_item lists[REPORT_SECTIONS], removed, status, digest, truncated, raw;
+    struct json_item lists[REPORT_SECTIONS], removed, status, collectors, digest, truncated, raw;
     bool has_uuid, has_observed, has_full;
 };
 
@@ -438,6 +448,8 @@ static bool read_member(struct reader *rd, const struct json_item *m, struct mem
         ms->removed = *m;
     else if (json_item_is(m, "section_status"))
         ms->status = *m;
+    else if (json_item_is(m, "collector_status"))
+        ms->collectors = *m;
     else if (json_item_is(m, "digest"))
         ms->digest = *m;
     else if (json_item_is(m, "truncated"))
@@ -494,6 +506,7 @@ static void read_all(struct reader *rd, struct json_scan *walk)
         return;
     out->tells_removals = ms.removed.kind == JSON_MAP || ms.digest.kind == JSON_MAP;
     each_section(&ms.status, on_status, rd);
+    read_collectors(rd, &ms.collectors);
     each_section(&ms.truncated, on_truncated, rd);
     each_section(&ms.digest, on_digest, rd);
     each_section(&ms.removed, on_removed, rd);

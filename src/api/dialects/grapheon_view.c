@@ -121,6 +121,8 @@ void grapheon_policy(struct jw *w, const struct report_policy *p, int64_t agent_
         jw_i64(w, agent_count);
     else
         jw_null(w);
+    if (p->has_collectors)
+        texts(w, "collectors", p->collectors.v, p->collectors.n);
     if (p->target_version.len) /* ours: unless an operator sets it, nobody sees it */
         text(w, "target_version", p->target_version);
     jw_end_map(w);

@@ -331,9 +331,21 @@ static void another_version_is_one_that_is_known_and_differs(void **state)
     assert_false(report_is_other_version(STR("0.3.0"), STR_NONE));
 }
 
+static void a_collectors_name_is_one_word(void **state)
+{
+    char most[REPORT_COLLECTOR_NAME_MAX + 1];
+
+    (void)state;
+    memset(most, 'a', sizeof(most));
+    assert_true(report_collector_fits(STR("ip_neigh")) && report_collector_fits(STR("x-1.2")) && report_collector_fits(str_bytes(most, sizeof(most) - 1)));
+    assert_false(report_collector_fits(STR("")) || report_collector_fits(STR("a b")) || report_collector_fits(STR("a\"")) || report_collector_fits(STR("\xc3\xa9")) ||
+                 report_collector_fits(str_bytes("a\0b", 3)) || report_collector_fits(str_bytes(most, sizeof(most))));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_collectors_name_is_one_word),
         cmocka_unit_test(an_unknown_key_is_refused_whoever_comes),
         cmocka_unit_test(a_newcomer_needs_a_key_that_is_good),
         cmocka_unit_test(who_is_known_does_not_care_how_the_key_ended),

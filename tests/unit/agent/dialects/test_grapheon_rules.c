@@ -73,6 +73,35 @@ static void a_key_of_ours_goes_when_the_server_no_longer_names_it(void **state)
     }
 }
 
+static void only_collectors_that_are_listed_run(void **state)
+{
+    struct grapheon_policy p;
+
+    (void)state;
+    grapheon__policy_read(parse("{\"collectors\":[\"ip_neigh\",\"ip_addr\",\"docker_ps\",7,\"two words\",\"\",\"ip_neigh\"],\"enabled_commands\":{\"ip_addr\":false}}"), &p);
+    assert_true(p.has_collectors);
+    assert_true(!p.enabled[GS_ADDRESSES] && p.enabled[GS_NEIGHBORS] && !p.enabled[GS_CONNECTIONS] && !p.enabled[GS_ROUTES]);
+    assert_int_equal(p.n_unknown, 1);
+    assert_string_equal(p.unknown[0], "docker_ps");
+    grapheon__policy_read(parse("{\"collectors\":[]}"), &p);
+    for (size_t s = 0; s < GS_N; s++)
+        assert_false(p.enabled[s]);
+    for (size_t i = 0; i < 4; i++) {
+        grapheon__policy_read(parse(((const char *[]){ "{}", "{\"collectors\":null}", "{\"collectors\":\"ip_addr\"}", "{\"collectors\":{}}" })[i]), &p);
+        assert_true(!p.has_collectors && p.enabled[GS_ADDRESSES] && p.enabled[GS_ROUTES]);
+    }
+    merged("{\"collectors\":[\"ip_addr\"]}", "{\"jitter_seconds\":5}",
+           "{\"checkin_interval_seconds\":3600," DEFAULTS "\"jitter_seconds\":5,\"max_report_bytes\":262144}");
+    AUTO(buf_done) struct buf many = BUF(4096);
+    (void)buf_cstr(&many, "{\"collectors\":[\"ip_addr\"");
+    for (int i = 0; i < 3 * REPORT_COLLECTORS_MAX; i++)
+        (void)buf_printf(&many, ",\"c%d\"", i);
+    (void)buf_cstr(&many, "]}");
+    grapheon__policy_read(parse(buf_as_cstr(&many)), &p);
+    assert_int_equal(p.n_unknown, REPORT_COLLECTORS_MAX);
+    assert_true(p.enabled[GS_ADDRESSES]);
+}
+
 static void nonsense_in_a_policy_counts_as_the_default(void **state)
 {
     struct grapheon_policy p;
@@ -214,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(policies_are_merged_key_by_key),
         T(a_key_of_ours_goes_when_the_server_no_longer_names_it),
+        T(only_collectors_that_are_listed_run),
         T(nonsense_in_a_policy_counts_as_the_default),
         T(times_come_with_and_without_a_zone),
         T(the_gate_opens_when_it_is_time),
