@@ -5,16 +5,23 @@
 # A program made with -Drelease_key=BASE64 carries the public key: openssl pkey -in KEY.pem -pubout | sed -n 2p
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-build=${BUILD:-$here/../../build}
-version=${1:-$("$build/muster-agent" grapheon --version | cut -d' ' -f2)}
+build=$(cd "${BUILD:-$here/../../build}" && pwd)
+said=$("$build/muster-agent" grapheon --version | cut -d' ' -f2)
+version=${1:-$said}
 dir=${2:-$PWD}
+if [ "$version" != "$said" ]; then
+    echo "release: the program calls itself $said: that is what servers compare with a policy's target_version" >&2
+fi
 case ${SIGN_KEY:-} in /* | "") ;; *) SIGN_KEY=$PWD/$SIGN_KEY ;; esac
 install -d "$dir"
 cd "$dir"
 export BUILD="$build"
-set -- "$("$here/build-release.sh" "$version")" "$("$here/build-deb.sh" "$version")"
+tarball=$("$here/build-release.sh" "$version")
+deb=$("$here/build-deb.sh" "$version")
+set -- "$tarball" "$deb"
 if command -v rpmbuild >/dev/null 2>&1; then
-    set -- "$@" "$("$here/build-rpm.sh" "$version")"
+    rpm=$("$here/build-rpm.sh" "$version")
+    set -- "$@" "$rpm"
 else
     echo "release: no rpmbuild here (Debian: rpm): this release has no RPM" >&2
 fi

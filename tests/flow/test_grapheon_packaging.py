@@ -216,7 +216,9 @@ def test_install_and_upgrade_check_a_manifest_before_anything_else(tmp_path):
 @pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="no dpkg-dev here")
 def test_a_whole_release_is_made_and_checked_in_one_go(tmp_path):
     a = Maker(tmp_path, "a")
-    made = sh(ROOT / "packaging/grapheon/release.sh", "1.2.3", a.dir, SIGN_KEY=str(a.key)).stdout.split()
+    r = sh(ROOT / "packaging/grapheon/release.sh", "1.2.3", a.dir, SIGN_KEY=str(a.key))
+    made = r.stdout.split()
+    assert "calls itself" in r.stderr  # and not 1.2.3
     assert [pathlib.Path(p).suffix for p in made] == [".gz", ".deb", *([".rpm"] if shutil.which("rpmbuild") else []), ".manifest"]
     assert sh(BUILD / "muster-agent", "grapheon", "verify", "--key", a.pub, made[-1]).stdout.count("good ") == len(made) - 1
 
