@@ -37,6 +37,7 @@ static const char landing[] =
     "<li><a href=\"/api/v1/events\">/api/v1/events</a> what happened; <a "
     "href=\"/api/v1/events?follow=true\">live</a>"
     "<li><a href=\"/api/openapi.json\">/api/openapi.json</a> every route, OpenAPI 3.1"
+    "<li><a href=\"/grapheon/agents\">/grapheon/agents</a> Graph\xc4\x93on agents, a page with buttons"
     "<li><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/readyz\">/readyz</a>, <a "
     "href=\"/healthz\">/healthz</a></ul>"
     "<p>Beyond a development server on loopback, the first four want a token: "

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import sqlite3
+import warnings
 
 import pytest
 import requests
@@ -597,6 +598,11 @@ def test_the_page_shows_how_agents_fare_and_its_buttons_decide(g, server):
     b = Browser(server)
     b.s.cookies.set("muster_page", "a.b.c", domain="127.0.0.1", path="/grapheon")  # of a session that is over
     b.log_in("ann")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        r = requests.post(server.url.replace("http:", "https:") + "/grapheon/login", {"username": "ann", "password": "correct horse battery"},
+                          timeout=30, verify=False, allow_redirects=False)
+    assert r.status_code == 303 and r.headers["Set-Cookie"].endswith("; Secure")
     assert "ann (admin)" in b.text and "9.9 wanted" in b.row("late") and "overdue" in b.row("late") and "waiting" in b.row("web-1")
     b.get("/grapheon/agents?show=overdue")
     assert "Overdue 1" in b.text and b.row("late") and "web-1" not in b.text
