@@ -31,6 +31,7 @@ void reporter_judge(struct control *c, const struct reporter_view *v, struct rep
     ret->due_at = report_due_at(&pace);
     ret->is_overdue = report_is_overdue(&pace, control__wall(c));
     ret->is_other_version = v->policy && report_is_other_version(r->row.version, v->policy->target_version);
+    ret->is_missing_collector = r->state.has_report && (r->state.last.flags & REPORT_F_MISSING);
     ret->refusal = r->refusal;
     for (enum report_section s = 0; s < REPORT_SECTIONS; s++)
         (void)accent_section(c, r->row.host_id, reporter__section(c, r, s), &ret->collectors[s], &unused);

@@ -75,6 +75,7 @@ struct reporter_health {
     usec_t due_at;                           /* 0: no report is expected */
     bool is_other_version;                   /* than its policy wants */
     enum section_status collectors[REPORT_SECTIONS]; /* as told last; 0: nothing told yet */
+    bool is_missing_collector;               /* one that its policy names, told last */
     const struct report_last_refusal *refusal; /* lent; NULL: none since the start */
 };
 void reporter_judge(struct control *c, const struct reporter_view *v, struct reporter_health *ret);

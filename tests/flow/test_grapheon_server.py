@@ -612,13 +612,13 @@ def test_the_page_shows_how_agents_fare_and_its_buttons_decide(g, server):
     assert r.status_code == 200 and r.history[0].status_code == 303 and "was let in" in b.text
 
     assert ag.register(ek)["status"] == "active"
-    ag.check_in(section_status={"connections": "failed"})
+    ag.check_in(section_status={"connections": "failed"}, collector_status={"docker_ps": "missing"})
     body, _ = ag.report()
     refused(409, ag.send, {**body, "agent_uuid": "another"})
     got = g.api("GET", f"/{id}")
     assert got["failing_collectors"] == ["connections"] and got["last_refusal"]["code"] == "report.uuid" and not got["overdue"]
     b.get("/grapheon/agents")
-    assert "connections failed" in b.row("web-1") and "agent_uuid is not" in b.row("web-1") and "overdue" not in b.row("web-1")
+    assert "connections failed" in b.row("web-1") and "lacks one" in b.row("web-1") and "agent_uuid is not" in b.row("web-1") and "overdue" not in b.row("web-1")
 
     old = ag.api_key
     r = b.press(id, "rotate", reason="leaked")

@@ -177,7 +177,11 @@ static void put_collectors(struct buf *b, const struct reporter_health *h)
                          name_of(section_status_names, (int)h->collectors[s]));
         has_failed = true;
     }
-    (void)buf_cstr(b, has_failed ? "</td>" : has_told ? "none fails</td>" : "nothing told yet</td>");
+    if (!has_failed && !h->is_missing_collector)
+        (void)buf_cstr(b, has_told ? "none fails" : "nothing told yet");
+    if (h->is_missing_collector)
+        (void)buf_printf(b, "%s<span class=\"warn\">lacks one that its policy names</span>", has_failed ? "<br>" : "");
+    (void)buf_cstr(b, "</td>");
 }
 
 static void put_refusal(const struct view *p, const struct reporter_view *v, const struct report_last_refusal *why)

@@ -779,6 +779,11 @@ static void a_collector_that_failed_is_shown_until_it_is_well(void **state)
     (void)tell(f, &pass, r);
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_FAILED);
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_ROUTES], SECTION_OK);
+    assert_false(judged(f, a.reporter_id).is_missing_collector);
+    r = pack(&p, "u1", false, NULL, NULL);
+    r->is_missing_collector = true;
+    (void)tell(f, &pass, r);
+    assert_true(judged(f, a.reporter_id).is_missing_collector);
     (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_OK);
 }
