@@ -23,7 +23,8 @@ RAW_MAX = 262144
 KNOWN_REGISTER = {"enrollment_key", "agent_uuid", "display_name", "hostname", "site_name", "platform", "platform_release", "agent_version", "metadata",
                   "addresses", "claim", "claim_sha256"}
 KNOWN_CHECKIN = {"agent_uuid", "observed_at", "sequence_number", "full_snapshot", "hostname", "fqdn", "platform", "platform_release", "agent_version",
-                 "metadata", "addresses", "neighbors", "connections", "routes", "removed", "section_status", "truncated", "digest", "state_epoch"}
+                 "metadata", "addresses", "neighbors", "connections", "routes", "removed", "section_status", "collector_status", "raw", "truncated", "digest",
+                 "state_epoch"}
 
 
 def now():

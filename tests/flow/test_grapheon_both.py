@@ -59,11 +59,47 @@ def test_a_random_life_never_needs_a_resync(server, host):
     assert [c["sequence_number"] for c in checkins(server)] == list(range(15, 0, -1))
 
 
-def test_listeners_on_every_address_are_taken(server, host):
+def keys(server, section):
+    h = next(x for x in server.agents() if x["dialect"] == "grapheon")
+    return [r["key"] for r in server.get(f"/api/v1/agents/{h['id']}/inventory/{THEIRS[section]}?limit=1000")["rows"]]
+
+
+def test_listeners_on_every_address_are_taken_as_rows_and_as_texts(server, host):
     host.tools.set(ss=SS)
     assert "without them" not in host.run("--force").stderr
     assert recorded(server, "connections") == 4
     assert "sshd" in server.cli("inventory", "host-a", "connections", check=0).stdout
+
+    rows = {s: keys(server, s) for s in SECTIONS}
+    assert "refused" not in host.run("--force", "--raw").stderr  # what the server reads is what the agent read
+    assert {s: keys(server, s) for s in SECTIONS} == rows and not host.json()["last_snapshot"]
+    (last,) = [c for c in checkins(server) if c["sequence_number"] == 2]
+    assert last["full_snapshot"] and last["content_encoding"] == "gzip" and not last["flags"]
+    host.tools.set(neigh=IP_NEIGH[:1], ss=SS + "nonsense\n")
+    assert "refused 1 rows" in host.run("--force", env={"GRAPHEON_AGENT_RAW": "yes"}).stderr
+    assert len(keys(server, "neighbors")) == 1 and keys(server, "connections") == rows["connections"]
+    host.tools.put("ip", "exit 3")  # no text: what is recorded stays
+    assert "failed with code 3" in host.run("--force", "--raw").stderr
+    assert len(keys(server, "neighbors")) == 1 and keys(server, "routes") == rows["routes"]
+    host.tools.put("ip", 'cat "$D/$2.out"')
+    host.run("--force")  # and back: a full report of rows
+    agree(server, host)
+
+    # too much for one report: rows, in pieces
+    Console(server.url)("PATCH", f"/policies/{host.policy}", {"max_report_bytes": 16384, "collectors": ["ip_neigh", "ss_tunap", "docker_ps"]})
+    host.run("--force", "--raw")
+    host.tools.set(ss=many(400))
+    out = host.run("--force", "--raw").stderr
+    assert "do not fit into one report: sending rows" in out and "in pieces" in out
+    assert recorded(server, "connections") == 400
+
+    # what the policy lists runs, and nothing else
+    status = host.run("status").stdout
+    assert "ip_neigh: runs" in status and "ip_addr: disabled" in status and "docker_ps: missing" in status
+    host.tools.set(addr=[], neigh=[])
+    host.run("--force")
+    assert keys(server, "addresses") == rows["addresses"] and not keys(server, "neighbors")
+    assert checkins(server)[0]["flags"] == ["collectors_missing"]
 
 
 def test_a_large_report_arrives_in_pieces_and_whole(server, host):

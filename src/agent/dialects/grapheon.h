@@ -57,11 +57,13 @@ struct grapheon_sample {
     struct rows rows[GS_N];
     enum section_status status[GS_N];
     char why[GS_N][160];
+    struct buf text[GS_N]; /* what was printed, where that was wished for and could be read */
+    const char *command[GS_N]; /* by that name */
 };
 struct collect_wish {
     struct arena *arena;
     bool enabled[GS_N];
-    bool by_commands;
+    bool by_commands, keep_text;
     usec_t timeout; /* of one command */
     size_t max_rows;
     bool drop_time_wait;
@@ -77,9 +79,9 @@ int grapheon__netlink(enum grapheon_section s, const char *root, struct rows *ou
  * (exit code) and
  * @err. */
 int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, struct err *err);
-/* The text of a section's command, and what reads it. As above. */
-int grapheon__listing(enum grapheon_section s, usec_t timeout, struct buf *text, const struct listing **ret, struct err *err);
-int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct err *err);
+/* Rows of a section's command, its text to @text and its name to @ret_name. As above. */
+int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct buf *text, const char **ret_name,
+                         struct err *err);
 
 /* -- grapheon_rules.c: pure decisions */
 struct grapheon_policy {
@@ -127,7 +129,7 @@ struct grapheon_options {
     char *config, *state_dir, *server_url, *enrollment_key, *enrollment_key_file, *display_name, *site_name, *hostname;
     char *api_key_header, *ca_file, *client_cert, *client_key, *log_level, *collector, *wildcards, *exit_codes;
     int64_t request_timeout_s, timer_interval_s, retries, max_rows, full_every_s;
-    bool insecure_skip_verify, allow_http, drop_time_wait, reregister, forget_enrollment_key;
+    bool insecure_skip_verify, allow_http, drop_time_wait, raw, reregister, forget_enrollment_key;
     bool register_only, check_in_only, force, no_jitter, print_report, check_config, help, version, man;
     const char *word; /* "status", or NULL */
     enum grapheon_wildcards wildcard_mode;
@@ -199,11 +201,13 @@ struct report_plan {
     struct rows added[GS_N], gone[GS_N];
     size_t at_added[GS_N], at_gone[GS_N];
     bool full;
+    bool raw;               /* not rows but the texts they were read from, all of them and in one report */
     struct told told[GS_N]; /* the set the server has, as far as we told it */
     const struct grapheon_sample *sample;
 };
 /* One report of at most @max_decoded bytes with the next rows, as JSON in @json and gzip in @gz (at most GRAPHEON_RAW_BYTES).
- * @ret says how far it goes in each section. 0 or -EMSGSIZE: not even one row fits. Changes nothing in @p. */
+ * @ret says how far it goes in each section. 0 or -EMSGSIZE: not even one row fits, or not all of the
+ * texts. Changes nothing in @p. */
 struct report_step {
     size_t added[GS_N], gone[GS_N]; /* rows of this report */
     struct told told[GS_N];         /* after it */

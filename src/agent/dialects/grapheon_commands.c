@@ -123,36 +123,31 @@ int grapheon__command(const char *const *argv, usec_t timeout, struct buf *out, 
     return 0;
 }
 
-int grapheon__listing(enum grapheon_section s, usec_t timeout, struct buf *text, const struct listing **ret, struct err *err)
+int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct buf *text, const char **ret_name,
+                         struct err *err)
 {
+    const struct listing *l = NULL;
     int r = -EINVAL;
 
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        const struct listing *l = listing_find(str_of(commands[i].name));
-
+        l = listing_find(str_of(commands[i].name));
         if (strcmp(l->section, grapheon_section_names[s]) != 0)
             continue;
         buf_reset(text);
         err_reset(err);
-        *ret = l;
         r = grapheon__command(commands[i].argv, timeout, text, err);
         if (r != -ENOENT)
             break;
     }
-    return r;
-}
-
-int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *out, struct err *err)
-{
-    AUTO(buf_done) struct buf text = BUF(GRAPHEON_OUTPUT_BYTES);
-    const struct listing *l;
-    int r = grapheon__listing(s, timeout, &text, &l, err);
-
-    return r < 0 ? r : l->read(buf_as_str(&text), out, err);
+    if (r < 0)
+        return r;
+    *ret_name = l->name;
+    return l->read(buf_as_str(text), out, err);
 }
 
 static void collect_one(const struct collect_wish *w, enum grapheon_section s, struct grapheon_sample *ret)
 {
+    AUTO(buf_done) struct buf text = BUF(GRAPHEON_OUTPUT_BYTES);
     struct rows *out = &ret->rows[s];
     struct err err = { 0 };
     int r;
@@ -161,10 +156,15 @@ static void collect_one(const struct collect_wish *w, enum grapheon_section s, s
     ret->status[s] = SECTION_DISABLED;
     if (!w->enabled[s])
         return;
-    r = w->by_commands ? grapheon__by_command(s, w->timeout, out, &err) : grapheon__netlink(s, w->root, out);
+    r = w->by_commands ? grapheon__by_command(s, w->timeout, out, &text, &ret->command[s], &err)
+                       : grapheon__netlink(s, w->root, out);
     ret->status[s] = r == 0 ? SECTION_OK : r == -ENOENT ? SECTION_MISSING : SECTION_FAILED;
     if (r == 0) {
         rows_sort(out);
+        if (w->keep_text) {
+            ret->text[s] = text;
+            text = (struct buf){ 0 };
+        }
         return;
     }
     rows_done(out); /* half a section would look like removals */
@@ -183,6 +183,8 @@ void grapheon__collect(const struct collect_wish *w, struct grapheon_sample *ret
 
 void sample__done(struct grapheon_sample *s)
 {
-    for (size_t i = 0; i < GS_N; i++)
+    for (size_t i = 0; i < GS_N; i++) {
         rows_done(&s->rows[i]);
+        buf_done(&s->text[i]);
+    }
 }

@@ -42,6 +42,7 @@ static const struct option table[] = {
     { "client-cert", ENV("CLIENT_CERT"), T_STR, O(client_cert), NULL, "PATH", "certificate this host shows an https:// server, PEM: musterd binds the agent to its key", .is_ours = true },
     { "client-key", ENV("CLIENT_KEY"), T_STR, O(client_key), NULL, "PATH", "file with its key, mode 0600, without a pass phrase; the certificate's file when not given", .is_ours = true },
     { "collector", ENV("COLLECTOR"), T_STR, O(collector), "netlink", "HOW", "netlink, or commands: ip, ss and netstat of PATH", .is_ours = true },
+    { "raw", ENV("RAW"), T_BOOL, O(raw), NULL, NULL, "send what ip, ss and netstat of PATH print, for musterd to read; rows where that does not fit or is not known", .is_ours = true },
     { "wildcard-listeners", ENV("WILDCARD_LISTENERS"), T_STR, O(wildcards), "auto", "HOW", "auto, send or drop connections with the local address 0.0.0.0 or ::", .is_ours = true },
     { "max-rows", ENV("MAX_ROWS"), T_INT, O(max_rows), "20000", "N", "of a section; more are left out and counted", .is_ours = true, .min = 1, .max = 1000000 },
     { "drop-time-wait", ENV("DROP_TIME_WAIT"), T_BOOL, O(drop_time_wait), NULL, NULL, "leave connections in TIME-WAIT out", .is_ours = true },
@@ -224,7 +225,7 @@ static int finish(struct grapheon_options *o, struct err *err)
                              *const wildcards[] = { "auto", "send", "drop", NULL }, *const codes[] = { "plain", "fine", NULL };
     int how = 0, r = choose("collector", o->collector, collectors, "netlink, commands", &how, err);
 
-    o->by_commands = how == 1;
+    o->by_commands = how == 1 || o->raw;
     if (r == 0)
         r = choose("wildcard-listeners", o->wildcards, wildcards, "auto, send, drop", &how, err);
     o->wildcard_mode = (enum grapheon_wildcards)how;

@@ -1,6 +1,6 @@
 /* agent/dialects/grapheon_report.c - the bodies of a registration and of a check-in; a report cut into pieces that fit. Pure.
  *
- * Keys a real Graphēon does not know (removed, section_status, collector_status, truncated, digest, state_epoch, claim) are ignored by it:
+ * Keys a real Graphēon does not know (removed, section_status, collector_status, raw, truncated, digest, state_epoch, claim) are ignored by it:
  * docs/wire/grapheon.md. */
 #include <assert.h>
 #include <errno.h>
@@ -109,6 +109,8 @@ static int put_sections(const struct report_plan *p, const struct report_step *s
     for (size_t s = 0; r == 0 && s < GS_N; s++)
         r = buf_printf(b, "%s\"%s\":\"%s\"", s ? "," : "", grapheon_section_names[s],
                        name_of(section_status_names, (int)p->sample->status[s]));
+    if (p->raw)
+        return r < 0 ? r : buf_char(b, '}'); /* who reads the texts has what was told */
     r = r < 0 ? r : buf_cstr(b, "},\"digest\":{");
     for (size_t s = 0; r == 0 && s < GS_N; s++) {
         char hex[2 * SHA256_LEN + 1];
@@ -126,6 +128,21 @@ static int put_sections(const struct report_plan *p, const struct report_step *s
             r = buf_printf(b, "%s\"%s\":%zu", n++ ? "," : ",\"truncated\":{", grapheon_section_names[s],
                            p->sample->rows[s].n_truncated);
     return r == 0 && n ? buf_char(b, '}') : r;
+}
+
+/* A section without a text is not in it: its status says why. */
+static int put_raw(const struct grapheon_sample *sample, struct buf *b)
+{
+    int r = buf_cstr(b, ",\"raw\":{");
+    size_t n = 0;
+
+    for (size_t s = 0; r == 0 && s < GS_N; s++) {
+        if (sample->status[s] != SECTION_OK)
+            continue;
+        r = buf_printf(b, "%s\"%s\":", n++ ? "," : "", sample->command[s]);
+        r = r < 0 ? r : json_ascii_str(b, buf_as_str(&sample->text[s]));
+    }
+    return r < 0 ? r : buf_char(b, '}');
 }
 
 /* Where the policy lists collectors: which of those that are asked for ran, and which are none of ours. */
@@ -159,18 +176,33 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     r = r < 0 ? r : buf_cstr(b, ",\"metadata\":{\"runtime\":\"muster\",\"delta_mode\":\"set-diff\"}");
     for (size_t s = 0; r == 0 && s < GS_N; s++) {
         r = buf_printf(b, ",\"%s\":", grapheon_section_names[s]);
-        r = r < 0 ? r : put_rows(b, p->added[s].v + p->at_added[s], st->added[s]);
+        r = r < 0 ? r : put_rows(b, st->added[s] ? p->added[s].v + p->at_added[s] : NULL, st->added[s]);
     }
     r = r < 0 ? r : put_removed(p, st, b);
     r = r < 0 ? r : put_sections(p, st, b);
     r = r < 0 ? r : put_collectors(p, h->policy, b);
+    if (r == 0 && p->raw)
+        r = put_raw(p->sample, b);
     r = r < 0 ? r : put_cstr(b, ",\"state_epoch\":", h->epoch);
     return r < 0 ? r : buf_char(b, '}');
+}
+
+static int raw_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded, struct buf *json,
+                    struct buf *gz, struct report_step *ret)
+{
+    *ret = (struct report_step){ .is_last = true };
+    buf_reset(json);
+    buf_reset(gz);
+    if (write_body(p, h, sequence, ret, json) < 0 || json->len > max_decoded)
+        return -EMSGSIZE;
+    return gzip_deflate(buf_as_str(json), gz) == 0 && gz->len <= GRAPHEON_RAW_BYTES ? 0 : -EMSGSIZE;
 }
 
 int grapheon__report_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded,
                           struct buf *json, struct buf *gz, struct report_step *ret)
 {
+    if (p->raw)
+        return raw_step(p, h, sequence, max_decoded, json, gz, ret);
     for (size_t budget = max_decoded;; budget /= 2) {
         int r;
 

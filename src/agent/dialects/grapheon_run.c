@@ -20,7 +20,7 @@ struct run {
     char hostname[256];
     size_t n_told; /* reports that were taken */
     size_t max_decoded;
-    bool full, dropped_wildcards, asked_for_resync, reregistered;
+    bool full, raw, dropped_wildcards, asked_for_resync, reregistered;
     unsigned n_repeats;
 };
 
@@ -80,6 +80,7 @@ void grapheon__wish(const struct grapheon_options *o, const struct grapheon_poli
 {
     *ret = (struct collect_wish){ .arena = a,
                                   .by_commands = o->by_commands,
+                                  .keep_text = o->raw,
                                   .timeout = p->command_timeout_s * USEC_PER_SEC,
                                   .max_rows = (size_t)o->max_rows,
                                   .drop_time_wait = o->drop_time_wait,
@@ -259,12 +260,13 @@ static int taken(struct run *run, const struct answer *a, uint64_t sequence, con
     if (!st->is_last)
         return grapheon__state_save(s, err); /* the time stays: the next run goes on if this one does not */
     s->last_success = time_of(run, a->json);
-    if (run->asked_for_resync) { /* an empty snapshot: a full report is next, whichever agent runs */
+    if (run->asked_for_resync || run->raw) { /* an empty snapshot: a full report is next, whichever agent runs */
         for (size_t i = 0; i < GS_N; i++)
             rows_done(&s->last[i]);
         s->has_snapshot = false;
-        grapheon__say(SAY_INFO, "The server asks for everything anew: the next report is a full one");
     }
+    if (run->asked_for_resync)
+        grapheon__say(SAY_INFO, "The server asks for everything anew: the next report is a full one");
     if (s->last_full == 0)
         s->last_full = clock_wall(&clock_real); /* another agent's snapshot: the day begins here */
     return grapheon__state_save(s, err);
@@ -273,12 +275,38 @@ static int taken(struct run *run, const struct answer *a, uint64_t sequence, con
 static void plan_again(struct run *run, bool full)
 {
     plan__done(&run->plan);
-    grapheon__plan(run->s, &run->sample, full, &run->plan);
+    grapheon__plan(run->s, &run->sample, full || run->raw, &run->plan);
+    run->plan.raw = run->raw;
+}
+
+/* Texts are no good here: the rows that were read from them are. */
+static void go_on_with_rows(struct run *run, bool full, const char *why)
+{
+    run->raw = false;
+    plan_again(run, full);
+    grapheon__say(SAY_WARNING, "%s: sending rows", why);
+}
+
+/* Did the server read the texts? Each that it could not, in the log. */
+static bool texts_were_read(const struct node *json)
+{
+    const struct node *raw = node_get(json, "raw");
+
+    if (!raw || raw->type != NODE_MAP)
+        return false;
+    for (const struct node *c = raw->child; c; c = c->next)
+        if (c->type != NODE_STR || !str_is(c->s, "ok"))
+            grapheon__say(SAY_WARNING, "The server could not read what %.*s printed", STR_FMT(str_sub(c->key, 0, 64)));
+    return true;
 }
 
 /* What can be mended after a refusal: true when it is worth another try. */
 static bool mend(struct run *run, const struct answer *a, size_t n_bytes)
 {
+    if (a->status == 413 && run->raw) {
+        go_on_with_rows(run, run->full, "The texts are too large for the server");
+        return true;
+    }
     if (a->status == 413 && n_bytes / 2 >= GRAPHEON_REPORT_MIN / 2 && run->max_decoded > GRAPHEON_REPORT_MIN / 2) {
         run->max_decoded = n_bytes / 2;
         grapheon__say(SAY_WARNING, "The report is too large for the server: sending it in pieces of %zu bytes", run->max_decoded);
@@ -326,6 +354,10 @@ static int tell(struct run *run)
         struct answer a = { 0 };
         int r = grapheon__report_step(&run->plan, &run->head, sequence, run->max_decoded, &json, &gz, &st);
 
+        if (r < 0 && run->raw) {
+            go_on_with_rows(run, run->full, "The texts do not fit into one report");
+            continue;
+        }
         if (r < 0) {
             (void)err_set(&err, r, "grapheon.report", "the report cannot be made to fit");
             return local_failure(run->o, &err);
@@ -342,6 +374,11 @@ static int tell(struct run *run)
             plan_again(run, true);
             grapheon__say(SAY_INFO, "The server has a report %llu already: sending a full one under the next number",
                           (unsigned long long)sequence);
+            continue;
+        }
+        if (run->raw && !texts_were_read(a.json)) { /* it has taken an empty report, as number @sequence */
+            run->s->sequence = sequence;
+            go_on_with_rows(run, true, "The server does not read texts of commands");
             continue;
         }
         if (run->dropped_wildcards)
@@ -403,7 +440,8 @@ static int check_in(struct run *run)
         (void)rows__drop_wildcards(&run->sample.rows[GS_CONNECTIONS]);
     run->full = !run->s->has_snapshot || (every && run->s->last_full && now >= run->s->last_full + every);
     run->max_decoded = run->policy.max_report_bytes;
-    grapheon__plan(run->s, &run->sample, run->full, &run->plan);
+    run->raw = o->raw;
+    plan_again(run, run->full);
     for (size_t s = 0; s < GS_N; s++)
         n += run->plan.added[s].n;
     grapheon__say(SAY_DEBUG, "Collected %zu addresses, %zu neighbors, %zu connections, %zu routes; %zu rows are new",

@@ -87,8 +87,13 @@ int grapheon__print_report(const struct grapheon_options *o)
     grapheon__collect(&wish, &sample);
     if (o->wildcard_mode == GW_DROP)
         (void)rows__drop_wildcards(&sample.rows[GS_CONNECTIONS]);
-    grapheon__plan(s, &sample, !s->has_snapshot, &plan);
+    grapheon__plan(s, &sample, o->raw || !s->has_snapshot, &plan);
+    plan.raw = o->raw;
     r = grapheon__report_step(&plan, &head, s->sequence + 1, p.max_report_bytes, &json, &gz, &st);
+    if (r == -EMSGSIZE && o->raw) { /* as a run does it */
+        plan.raw = false;
+        r = grapheon__report_step(&plan, &head, s->sequence + 1, p.max_report_bytes, &json, &gz, &st);
+    }
     r = r < 0 ? r : json_parse(a, buf_as_str(&json), json.len, &tree, &err);
     if (r == 0) {
         buf_reset(&gz);

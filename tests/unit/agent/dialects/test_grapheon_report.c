@@ -169,6 +169,61 @@ static void a_heartbeat_has_four_empty_lists(void **state)
     assert_int_equal(node_get(json, "full_snapshot")->b, false);
 }
 
+static void put_text(enum grapheon_section s, const char *command, const char *text, size_t n)
+{
+    sample.command[s] = command;
+    sample.text[s] = (struct buf)BUF(1 << 20);
+    assert_int_equal(buf_append(&sample.text[s], text, n), 0);
+}
+
+static void texts_go_as_they_were_printed_and_in_one_report(void **state)
+{
+    AUTO(buf_done) struct buf out = BUF(64 << 10), gz = BUF(GRAPHEON_RAW_BYTES);
+    const struct node *json, *raw;
+    struct report_step st;
+
+    (void)state;
+    plan.raw = plan.full = true;
+    sample.status[GS_ROUTES] = SECTION_MISSING;
+    put_text(GS_ADDRESSES, "ip_addr", "[]", 2);
+    put_text(GS_NEIGHBORS, "ip_neigh", "", 0);
+    put_text(GS_CONNECTIONS, "netstat_tunap", "a\tb \"\xc3\xa9\xff\n", 9);
+    step(7, GRAPHEON_REPORT_MIN, &st, &json);
+    assert_true(st.is_last);
+    raw = node_get(json, "raw");
+    assert_int_equal(raw->n, 3);
+    assert_true(str_is(node_get(raw, "ip_addr")->s, "[]") && str_is(node_get(raw, "ip_neigh")->s, ""));
+    assert_true(str_is(node_get(raw, "netstat_tunap")->s, "a\tb \"\xc3\xa9\xef\xbf\xbd\n"));
+    assert_true(node_get(json, "full_snapshot")->b && !node_get(json, "digest") && !node_get(json, "removed"));
+    assert_true(str_is(node_get(node_get(json, "section_status"), "routes")->s, "missing"));
+    for (size_t s = 0; s < GS_N; s++)
+        assert_int_equal(length(json, grapheon_section_names[s]), 0);
+
+    assert_int_equal(grapheon__report_step(&plan, &head, 7, GRAPHEON_REPORT_MIN, &out, &gz, &st), 0);
+    size_t fits = out.len;
+    assert_int_equal(grapheon__report_step(&plan, &head, 7, fits, &out, &gz, &st), 0);
+    assert_int_equal(grapheon__report_step(&plan, &head, 7, fits - 1, &out, &gz, &st), -EMSGSIZE);
+}
+
+static void collectors_are_told_of_where_the_policy_lists_them(void **state)
+{
+    struct grapheon_policy policy = { .has_collectors = true, .n_unknown = 1, .unknown = { "docker_ps" } };
+    const struct node *json, *told;
+    struct report_step st;
+
+    (void)state;
+    step(7, GRAPHEON_REPORT_MIN, &st, &json);
+    assert_null(node_get(json, "collector_status"));
+    sample.status[GS_ROUTES] = SECTION_DISABLED;
+    head.policy = &policy;
+    step(7, GRAPHEON_REPORT_MIN, &st, &json);
+    head.policy = NULL;
+    told = node_get(json, "collector_status");
+    assert_int_equal(told->n, 5);
+    assert_true(str_is(node_get(told, "docker_ps")->s, "missing") && str_is(node_get(told, "ip_neigh")->s, "ok"));
+    assert_true(str_is(node_get(told, "ip_route")->s, "disabled"));
+}
+
 static void a_registration_stays_below_its_limit(void **state)
 {
     AUTO(buf_done) struct buf b = BUF(1 << 20);
@@ -200,6 +255,8 @@ int main(void)
         T(what_does_not_compress_is_cut_by_its_compressed_size),
         T(a_row_that_never_fits_is_said_to),
         T(a_heartbeat_has_four_empty_lists),
+        T(texts_go_as_they_were_printed_and_in_one_report),
+        T(collectors_are_told_of_where_the_policy_lists_them),
         T(a_registration_stays_below_its_limit),
     };
 
