@@ -12,11 +12,12 @@ out=grapheon-agent-v$version.manifest
     printf 'grapheon-agent release manifest 1\nversion %s\n' "$version"
     for f in "$@"; do
         f=$(basename "$f")
-        [ -f "$f" ] || { echo "build-manifest: there is no $PWD/$f" >&2; exit 1; }
+        [ -f "$f" ] || { echo "build-manifest: there is no $PWD/$f" >&2; rm -f "$out~"; exit 1; }
         printf '%s  %s  %s\n' "$(sha256sum <"$f" | cut -d' ' -f1)" "$(stat -c %s "$f")" "$f"
     done
-} >"$out"
+} >"$out~"
 rm -f "$out.sig"
+mv "$out~" "$out"
 if [ -n "${SIGN_KEY:-}" ]; then
     openssl pkeyutl -sign -inkey "$SIGN_KEY" -rawin -in "$out" -out "$out.sig"
 fi
