@@ -5,8 +5,9 @@
 #include "fleet/enroll.h"
 #include "fleet/report.h"
 
-/* A reporter is started by a timer, every 15 minutes and up to 30 seconds later, and only then looks whether its interval is over. */
-enum { REPORT_TIMER_S = 15 * 60 + 30 };
+/* A reporter is started by a timer and only then looks whether its interval is over: every 15 minutes, up to 30 seconds later for
+ * spreading, and up to a minute later because that is how precise systemd is unless told (AccuracySec). */
+enum { REPORT_TIMER_S = 15 * 60 + 30 + 60 };
 
 struct report_pace {
     enum host_state state;
