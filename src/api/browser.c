@@ -48,7 +48,8 @@ static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct
 {
     struct str cookie = browser_cookie(c->req);
 
-    return cookie.len ? auth_credential(c->api, c->req, cookie, ret, ret_wait, err) : auth_operator(c->api, c->req, ret, ret_wait, err);
+    return cookie.len ? auth_credential(c->api, c->req, cookie, ret, ret_wait, err)
+                      : auth_operator(c->api, c->req, ret, ret_wait, err);
 }
 
 /* -- saying no */
@@ -177,8 +178,10 @@ void browser_who(struct call *c)
     (void)buf_printf(b, " (%s)</span>", name_of(role_level_names, (int)c->who.role));
     if (browser_cookie(c->req).len) {
         browser_csrf(c, csrf);
-        (void)buf_printf(b, "<form method=\"post\" action=\"" PAGES "/logout\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
-                            "<button>Log out</button></form>", csrf);
+        (void)buf_printf(b,
+                         "<form method=\"post\" action=\"" PAGES "/logout\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
+                         "<button>Log out</button></form>",
+                         csrf);
     }
     (void)buf_cstr(b, "</div>\n");
 }
@@ -193,10 +196,11 @@ static void put_login(struct call *c, const char *text)
         html_cstr(b, text);
         (void)buf_cstr(b, "</p>\n");
     }
-    (void)buf_cstr(b, "<form method=\"post\" action=\"" PAGES "/login\">\n"
-                      "<label>Name<br><input name=\"username\" autocomplete=\"username\" required autofocus></label>\n"
-                      "<label>Password<br><input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\n"
-                      "<button>Log in</button></form>\n");
+    (void)buf_cstr(
+        b, "<form method=\"post\" action=\"" PAGES "/login\">\n"
+           "<label>Name<br><input name=\"username\" autocomplete=\"username\" required autofocus></label>\n"
+           "<label>Password<br><input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\n"
+           "<button>Log in</button></form>\n");
     html_end(c);
 }
 
@@ -232,8 +236,9 @@ static void on_login(void *ctx, const struct session_user *u)
         reply_unread(c, -ENOBUFS);
         return;
     }
-    call_header_lent(c, "set-cookie", arena_printf(c->arena, COOKIE "=%.*s" COOKIE_RULES "; Max-Age=%d%s", STR_FMT(buf_as_str(&token)), SESSION_S,
-                                                   auth_is_https(c->api, c->req) ? "; Secure" : ""));
+    call_header_lent(c, "set-cookie",
+                     arena_printf(c->arena, COOKIE "=%.*s" COOKIE_RULES "; Max-Age=%d%s", STR_FMT(buf_as_str(&token)), SESSION_S,
+                                  auth_is_https(c->api, c->req) ? "; Secure" : ""));
     browser_go(c, STR(PAGES_HOME));
 }
 
@@ -269,7 +274,7 @@ static const struct route rows[] = {
     { HTTP_GET, PAGES "/login", AUTH_NONE, .handler = show_login, PAGE, .summary = "Page: the form to log in" },
     { HTTP_POST, PAGES "/login", AUTH_LOGIN, .cap = FORM_BYTES, .handler = login, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, PAGE,
       .summary = "Page: logs a person in, by a cookie" },
-    { HTTP_POST, PAGES "/logout", AUTH_OPERATOR, VERB_READ, .cap = FORM_BYTES, .handler = logout, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, PAGE,
-      .summary = "Page: takes the cookie back" },
+    { HTTP_POST, PAGES "/logout", AUTH_OPERATOR, VERB_READ, .cap = FORM_BYTES, .handler = logout,
+      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, PAGE, .summary = "Page: takes the cookie back" },
 };
 const struct route_table browser_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

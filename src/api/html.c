@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "base/text.h"
 
+/* clang-format off */
 /* One sheet for all pages. Below 56rem a table's rows become cards, each cell with its column's name before it. */
 static const char sheet[] =
     ":root{color-scheme:light dark;--line:#c9ced6;--soft:#59636e;--bad:#b3261e;--warn:#8a5300;--good:#1a6b34;--card:#f5f6f8}"
@@ -29,6 +30,7 @@ static const char sheet[] =
     "thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
     "tbody tr{background:var(--card);border:1px solid var(--line);border-radius:.5rem;margin:.75rem 0;padding:.5rem}"
     "tbody th,td{border:0;min-width:0;max-width:none;padding:.25rem}td[data-of]::before{content:attr(data-of) ': ';color:var(--soft)}}";
+/* clang-format on */
 
 /* default-src 'none' and the one sheet by its hash, so that nothing a host says could act even if it got through. */
 static struct str policy(void)

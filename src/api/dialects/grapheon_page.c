@@ -50,7 +50,8 @@ static const struct action {
     bool has_reason;
 } actions[] = {
     { "approve", "Approve", "was let in", NULL, HOST_PENDING, VERB_HOST_APPROVE, false },
-    { "reject", "Reject", "was rejected", "It is turned away until somebody approves it after all.", HOST_PENDING, VERB_HOST_REJECT, true },
+    { "reject", "Reject", "was rejected", "It is turned away until somebody approves it after all.", HOST_PENDING,
+      VERB_HOST_REJECT, true },
     { "rotate", "New API key", "has a new API key", "The key it has is refused from that moment on. The new one is shown once.",
       HOST_APPROVED, VERB_FOREIGN_AGENT, true },
     { "revoke", "Revoke", "was revoked", "Its key is dead for good.", HOST_APPROVED, VERB_FOREIGN_AGENT, true },
@@ -121,7 +122,9 @@ static void put_state(struct buf *b, const struct reporter_view *v)
     static const struct {
         const char *word, *class;
     } words[] = {
-        [HOST_PENDING] = { "waiting", "warn" }, [HOST_APPROVED] = { "active", "good" }, [HOST_REJECTED] = { "rejected", "bad" },
+        [HOST_PENDING] = { "waiting", "warn" },
+        [HOST_APPROVED] = { "active", "good" },
+        [HOST_REJECTED] = { "rejected", "bad" },
         [HOST_REVOKED] = { "revoked", "bad" },
     };
 
@@ -211,8 +214,9 @@ static void put_button(const struct view *p, const struct reporter_view *v, cons
         html_text(b, name_of_agent(v));
         (void)buf_printf(b, "</span></summary><p>%s</p>", a->hint);
     }
-    (void)buf_printf(b, "<form method=\"post\" action=\"" PAGES_HOME "/%llu/%s\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
-                        "<input type=\"hidden\" name=\"show\" value=\"%s\"><input type=\"hidden\" name=\"page\" value=\"%u\">",
+    (void)buf_printf(b,
+                     "<form method=\"post\" action=\"" PAGES_HOME "/%llu/%s\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
+                     "<input type=\"hidden\" name=\"show\" value=\"%s\"><input type=\"hidden\" name=\"page\" value=\"%u\">",
                      (unsigned long long)v->row->id, a->word, p->csrf, p->show->word, p->page);
     if (a->has_reason)
         (void)buf_cstr(b, "<label>Reason <input name=\"reason\" maxlength=\"250\" autocomplete=\"off\"></label>");
@@ -258,7 +262,8 @@ static void put_shows(const struct view *p, const struct reporter_tally *t)
     (void)buf_cstr(p->b, "<nav aria-label=\"Which agents\"><ul>");
     for (size_t i = 0; i < ARRAY_SIZE(shows); i++)
         (void)buf_printf(p->b, "<li><a href=\"" PAGES_HOME "?show=%s\"%s>%s %llu</a></li>", shows[i].word,
-                         &shows[i] == p->show ? " aria-current=\"page\"" : "", shows[i].label, (unsigned long long)count_of(&shows[i], t));
+                         &shows[i] == p->show ? " aria-current=\"page\"" : "", shows[i].label,
+                         (unsigned long long)count_of(&shows[i], t));
     (void)buf_cstr(p->b, "</ul></nav>\n");
 }
 
@@ -270,11 +275,11 @@ static void put_pages(const struct view *p, uint64_t total)
         return;
     (void)buf_cstr(p->b, "<nav aria-label=\"Pages\"><ul>");
     if (p->page > 1)
-        (void)buf_printf(p->b, "<li><a rel=\"prev\" href=\"" PAGES_HOME "?show=%s&amp;page=%u\">Page %u</a></li>", p->show->word, p->page - 1,
-                         p->page - 1);
+        (void)buf_printf(p->b, "<li><a rel=\"prev\" href=\"" PAGES_HOME "?show=%s&amp;page=%u\">Page %u</a></li>", p->show->word,
+                         p->page - 1, p->page - 1);
     if (has_next)
-        (void)buf_printf(p->b, "<li><a rel=\"next\" href=\"" PAGES_HOME "?show=%s&amp;page=%u\">Page %u</a></li>", p->show->word, p->page + 1,
-                         p->page + 1);
+        (void)buf_printf(p->b, "<li><a rel=\"next\" href=\"" PAGES_HOME "?show=%s&amp;page=%u\">Page %u</a></li>", p->show->word,
+                         p->page + 1, p->page + 1);
     (void)buf_cstr(p->b, "</ul></nav>\n");
 }
 
@@ -303,7 +308,8 @@ static void put_table(struct view *p, uint64_t total)
     (void)buf_printf(p->b, "<table role=\"table\"><caption>%llu to %llu of %llu, last seen first</caption>\n",
                      (unsigned long long)(skip + 1), (unsigned long long)last, (unsigned long long)total);
     (void)buf_cstr(p->b, "<thead role=\"rowgroup\"><tr role=\"row\">");
-    for (const char *const *h = (const char *const[]){ "Agent", "State", "Last seen", "Version", "Collectors", "Last refusal", "Actions", NULL };
+    for (const char *const *h =
+             (const char *const[]){ "Agent", "State", "Last seen", "Version", "Collectors", "Last refusal", "Actions", NULL };
          *h; h++)
         (void)buf_printf(p->b, "<th scope=\"col\" role=\"columnheader\">%s</th>", *h);
     (void)buf_cstr(p->b, "</tr></thead>\n<tbody role=\"rowgroup\">\n");
@@ -314,7 +320,9 @@ static void put_table(struct view *p, uint64_t total)
 static void show_agents(struct call *c)
 {
     const struct page_query *q = c->query;
-    struct view p = { .c = c, .b = html_begin(c, "Graph\xc4\x93on agents"), .show = show_of(q->show), .page = q->page ? q->page : 1 };
+    struct view p = {
+        .c = c, .b = html_begin(c, "Graph\xc4\x93on agents"), .show = show_of(q->show), .page = q->page ? q->page : 1
+    };
     struct reporter_tally t;
 
     p.now = clock_wall(c->api->conf.clock);
@@ -348,8 +356,8 @@ static void answer(struct call *c, const struct button *b, uint64_t id, const ch
     if (r < 0)
         reply_error_parked(c, err);
     else
-        browser_go(c, arena_printf(c->arena, PAGES_HOME "?show=%s&page=%u&did=%s&id=%llu", show_of(b->show)->word, b->page ? b->page : 1, did,
-                                   (unsigned long long)id));
+        browser_go(c, arena_printf(c->arena, PAGES_HOME "?show=%s&page=%u&did=%s&id=%llu", show_of(b->show)->word,
+                                   b->page ? b->page : 1, did, (unsigned long long)id));
 }
 
 static void approve(struct call *c)
@@ -402,8 +410,9 @@ static void rotate(struct call *c)
     html_text(out, name_of_agent(&v));
     (void)buf_cstr(out, "</bdi>. It is shown here and nowhere else; the key before it is refused from now on.</p>\n<p><code>");
     html_cstr(out, text);
-    (void)buf_printf(out, "</code></p>\n<p>Write it into the agent's file <code>api_key</code>, then:</p>\n"
-                          "<p><a href=\"" PAGES_HOME "?show=%s&amp;page=%u\">To the agents</a></p>\n",
+    (void)buf_printf(out,
+                     "</code></p>\n<p>Write it into the agent's file <code>api_key</code>, then:</p>\n"
+                     "<p><a href=\"" PAGES_HOME "?show=%s&amp;page=%u\">To the agents</a></p>\n",
                      show_of(b.show)->word, b.page ? b.page : 1);
     html_end(c);
     secret_wipe(text, sizeof(text));
@@ -426,9 +435,12 @@ static const struct route rows[] = {
     { HTTP_GET, PAGES, AUTH_NONE, .handler = home, .status = 303, PAGE, .summary = "Page: to the agents" },
     { HTTP_GET, PAGES_HOME, AUTH_OPERATOR, VERB_READ, .handler = show_agents, .query = &page_query_record, PAGE,
       .summary = "Page: Graphēon's agents, how they fare, and buttons" },
-    { HTTP_POST, AGENT "/approve", AUTH_OPERATOR, VERB_HOST_APPROVE, .handler = approve, BUTTON, .summary = "Page: lets an agent in" },
-    { HTTP_POST, AGENT "/reject", AUTH_OPERATOR, VERB_HOST_REJECT, .handler = reject, BUTTON, .summary = "Page: turns an agent away" },
-    { HTTP_POST, AGENT "/revoke", AUTH_OPERATOR, VERB_FOREIGN_AGENT, .handler = revoke, BUTTON, .summary = "Page: revokes an agent" },
+    { HTTP_POST, AGENT "/approve", AUTH_OPERATOR, VERB_HOST_APPROVE, .handler = approve, BUTTON,
+      .summary = "Page: lets an agent in" },
+    { HTTP_POST, AGENT "/reject", AUTH_OPERATOR, VERB_HOST_REJECT, .handler = reject, BUTTON,
+      .summary = "Page: turns an agent away" },
+    { HTTP_POST, AGENT "/revoke", AUTH_OPERATOR, VERB_FOREIGN_AGENT, .handler = revoke, BUTTON,
+      .summary = "Page: revokes an agent" },
     { HTTP_POST, AGENT "/rotate", AUTH_OPERATOR, VERB_FOREIGN_AGENT, .handler = rotate, BUTTON,
       .summary = "Page: a new API key for an agent, shown once" },
 };

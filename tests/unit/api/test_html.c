@@ -27,6 +27,7 @@ static void what_means_something_in_html_is_written_as_text(void **state)
     says(STR_NONE, "");
 }
 
+/* clang-format off */
 static void control_characters_and_broken_text_become_one_sign(void **state)
 {
     (void)state;
@@ -35,6 +36,7 @@ static void control_characters_and_broken_text_become_one_sign(void **state)
     says(STR("cut \xe2\x82"), "cut \xef\xbf\xbd");
     says(STR("\xff<"), "\xef\xbf\xbd&lt;");
 }
+/* clang-format on */
 
 static void a_full_buffer_stays_as_it_is(void **state)
 {
