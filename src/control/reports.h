@@ -53,13 +53,14 @@ struct reporter_filter {
     enum host_state state; /* 0: all */
     int is_active;         /* -1: all, 0, 1 */
     bool is_overdue;       /* only those */
+    bool is_failing;       /* only those let in whose collecting fails */
 };
 /* Last seen first, never seen last, then the newest first. Returns how many there are; @fn sees those from @skip on, at most @limit. */
 uint64_t reporter_list(struct control *c, const struct reporter_filter *which, uint64_t skip, uint64_t limit,
                        void (*fn)(void *ctx, const struct reporter_view *v), void *ctx);
 
 struct reporter_tally {
-    uint64_t n, by_state[HOST_REVOKED + 1], n_overdue;
+    uint64_t n, by_state[HOST_REVOKED + 1], n_overdue, n_failing;
 };
 void reporter_tally(struct control *c, struct reporter_tally *ret);
 

@@ -617,7 +617,8 @@ def test_the_page_shows_how_agents_fare_and_its_buttons_decide(g, server):
     refused(409, ag.send, {**body, "agent_uuid": "another"})
     got = g.api("GET", f"/{id}")
     assert got["failing_collectors"] == ["connections"] and got["last_refusal"]["code"] == "report.uuid" and not got["overdue"]
-    b.get("/grapheon/agents")
+    b.get("/grapheon/agents?show=failing")
+    assert "Failing 1" in b.text and "<bdi>late</bdi>" not in b.text
     assert "connections failed" in b.row("web-1") and "lacks one" in b.row("web-1") and "agent_uuid is not" in b.row("web-1") and "overdue" not in b.row("web-1")
 
     old = ag.api_key

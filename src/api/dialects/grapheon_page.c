@@ -25,6 +25,7 @@ static const struct show {
     { "pending", "Waiting", { .state = HOST_PENDING, .is_active = -1 } },
     { "active", "Active", { .state = HOST_APPROVED, .is_active = -1 } },
     { "overdue", "Overdue", { .is_active = -1, .is_overdue = true } },
+    { "failing", "Failing", { .is_active = -1, .is_failing = true } },
     { "rejected", "Rejected", { .state = HOST_REJECTED, .is_active = -1 } },
     { "revoked", "Revoked", { .state = HOST_REVOKED, .is_active = -1 } },
 };
@@ -39,7 +40,11 @@ static const struct show *show_of(struct str word)
 
 static uint64_t count_of(const struct show *s, const struct reporter_tally *t)
 {
-    return s->which.is_overdue ? t->n_overdue : s->which.state ? t->by_state[s->which.state] : t->n;
+    if (s->which.is_overdue)
+        return t->n_overdue;
+    if (s->which.is_failing)
+        return t->n_failing;
+    return s->which.state ? t->by_state[s->which.state] : t->n;
 }
 
 /* -- what can be done, to whom, by whom */

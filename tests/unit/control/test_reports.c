@@ -767,6 +767,17 @@ static void who_is_late_is_counted_and_listed(void **state)
     assert_false(judged(f, a.reporter_id).is_overdue);
 }
 
+/* As counted; the list shows as many. */
+static uint64_t n_failing(struct fixture *f)
+{
+    const struct reporter_filter failing = { .is_active = -1, .is_failing = true };
+    struct reporter_tally t;
+    char names[64] = "";
+    reporter_tally(f->c, &t);
+    assert_int_equal(reporter_list(f->c, &failing, 0, 10, note_uuid, names), t.n_failing);
+    return t.n_failing;
+}
+
 static void a_collector_that_failed_is_shown_until_it_is_well(void **state)
 {
     struct fixture *f = *state;
@@ -778,14 +789,17 @@ static void a_collector_that_failed_is_shown_until_it_is_well(void **state)
     r->sections[REPORT_CONNECTIONS].status = SECTION_FAILED;
     (void)tell(f, &pass, r);
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_FAILED);
+    assert_int_equal(n_failing(f), 1);
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_ROUTES], SECTION_OK);
     assert_false(judged(f, a.reporter_id).is_missing_collector);
     r = pack(&p, "u1", false, NULL, NULL);
     r->is_missing_collector = true;
     (void)tell(f, &pass, r);
     assert_true(judged(f, a.reporter_id).is_missing_collector);
+    assert_int_equal(n_failing(f), 1);
     (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
     assert_int_equal(judged(f, a.reporter_id).collectors[REPORT_CONNECTIONS], SECTION_OK);
+    assert_int_equal(n_failing(f), 0);
 }
 
 static void the_last_refusal_is_kept_by_whoever_can_be_named(void **state)
