@@ -104,8 +104,8 @@ int listing_neighbors(struct str json, struct rows *out, struct err *err)
         out->at = i.index;
         buf_reset(&state);
         for (struct json_item m; i.kind == JSON_MAP && json_scan_next(&members, &m);)
-            if (!takes(&m, "dst", out, &address) && !takes(&m, "dev", out, &interface) &&
-                !takes(&m, "lladdr", out, &mac) && json_item_is(&m, "state"))
+            if (!takes(&m, "dst", out, &address) && !takes(&m, "dev", out, &interface) && !takes(&m, "lladdr", out, &mac) &&
+                json_item_is(&m, "state"))
                 take_state(&m, out, &state);
         if (i.kind == JSON_MAP)
             r = rows_neighbor(out, interface, address, mac, buf_as_str(&state));
@@ -126,8 +126,8 @@ int listing_routes(struct str json, struct rows *out, struct err *err)
 
         out->at = i.index;
         for (struct json_item m; i.kind == JSON_MAP && json_scan_next(&members, &m);)
-            (void)(takes(&m, "dst", out, &to) || takes(&m, "gateway", out, &gateway) ||
-                   takes(&m, "dev", out, &interface) || takes(&m, "prefsrc", out, &source));
+            (void)(takes(&m, "dst", out, &to) || takes(&m, "gateway", out, &gateway) || takes(&m, "dev", out, &interface) ||
+                   takes(&m, "prefsrc", out, &source));
         if (i.kind == JSON_MAP)
             r = rows_route(out, to, gateway, interface, source);
         else
@@ -234,8 +234,9 @@ static void set_owner(struct connection_seen *c, struct str rest)
 
 int listing_ss(struct str text, struct rows *out, struct err *err)
 {
-    static const char *const others[] = { "Netid", "icmp6", "raw",   "sctp",  "dccp",  "mptcp", "nl",   "p_raw",  "p_dgr",
-                                          "tipc",  "u_str", "u_dgr", "u_seq", "v_str", "v_dgr", "xdp",  "udplite", "???", NULL };
+    static const char *const others[] = { "Netid", "icmp6", "raw",     "sctp",  "dccp",  "mptcp", "nl",
+                                          "p_raw", "p_dgr", "tipc",    "u_str", "u_dgr", "u_seq", "v_str",
+                                          "v_dgr", "xdp",   "udplite", "???",   NULL };
     struct str line;
     int r = 0;
 
@@ -273,7 +274,9 @@ static void set_program(struct connection_seen *c, struct str s)
 
 int listing_netstat(struct str text, struct rows *out, struct err *err)
 {
-    static const char *const others[] = { "Active", "Proto", "tcp6", "udp6", "udpl", "udpl6", "raw", "raw6", "sctp", "unix", NULL };
+    static const char *const others[] = {
+        "Active", "Proto", "tcp6", "udp6", "udpl", "udpl6", "raw", "raw6", "sctp", "unix", NULL
+    };
     struct str line;
     int r = 0;
 
@@ -300,12 +303,9 @@ int listing_netstat(struct str text, struct rows *out, struct err *err)
 }
 
 const struct listing listings[LISTINGS + 1] = {
-    { "ip_addr", "addresses", listing_addresses },
-    { "ip_neigh", "neighbors", listing_neighbors },
-    { "ss_tunap", "connections", listing_ss },
-    { "ip_route", "routes", listing_routes },
-    { "netstat_tunap", "connections", listing_netstat },
-    { NULL },
+    { "ip_addr", "addresses", listing_addresses },       { "ip_neigh", "neighbors", listing_neighbors },
+    { "ss_tunap", "connections", listing_ss },           { "ip_route", "routes", listing_routes },
+    { "netstat_tunap", "connections", listing_netstat }, { NULL },
 };
 
 const struct listing *listing_find(struct str name)

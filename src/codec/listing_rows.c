@@ -291,4 +291,3 @@ void rows_sort(struct rows *r)
     if (r->n > 1)
         qsort(r->v, r->n, sizeof(*r->v), by_text);
 }
-

@@ -187,8 +187,8 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     return r < 0 ? r : buf_char(b, '}');
 }
 
-static int raw_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded, struct buf *json,
-                    struct buf *gz, struct report_step *ret)
+static int raw_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded,
+                    struct buf *json, struct buf *gz, struct report_step *ret)
 {
     *ret = (struct report_step){ .is_last = true };
     buf_reset(json);

@@ -59,8 +59,8 @@ static const char *fail(struct reader *rd, const struct listing *l, enum report_
 }
 
 /* Its verdict. */
-static const char *read_text(struct reader *rd, const struct listing *l, enum report_section s, const struct json_item *m, bool is_whole,
-                             size_t *count)
+static const char *read_text(struct reader *rd, const struct listing *l, enum report_section s, const struct json_item *m,
+                             bool is_whole, size_t *count)
 {
     struct report_rows *in = &rd->out->sections[s];
     struct text_walk w = { .rd = rd, .l = l, .rows = { .arena = rd->a, .take = on_row, .refused = on_refused, .ctx = &w } };
@@ -128,7 +128,8 @@ void grapheon__read_raw(struct reader *rd, const struct json_item *raw, bool is_
 
         if (texts[i].kind == JSON_BAD || texts[i].kind == JSON_NULL)
             continue; /* not there, or said to be not there */
-        answer(rd, str_of(l->name), rd->out->sections[s].is_raw ? "unused" : read_text(rd, l, (enum report_section)s, &texts[i], is_whole, counts[s]));
+        answer(rd, str_of(l->name),
+               rd->out->sections[s].is_raw ? "unused" : read_text(rd, l, (enum report_section)s, &texts[i], is_whole, counts[s]));
     }
     walk = json_scan_into(raw);
     for (struct json_item m; json_scan_next(&walk, &m) && rd->out->n_raws < REPORT_RAWS;)

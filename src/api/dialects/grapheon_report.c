@@ -320,7 +320,8 @@ static bool get_observed(struct reader *rd, const struct json_item *m)
 
     if (m->kind != JSON_STR && m->kind != JSON_INT && m->kind != JSON_REAL)
         return grapheon__refuse(rd, "observed_at", "datetime_type", "must be a date and time");
-    return grapheon_parse_time(s, &rd->out->observed_at) || grapheon__refuse(rd, "observed_at", "datetime_parsing", "is no date and time");
+    return grapheon_parse_time(s, &rd->out->observed_at) ||
+           grapheon__refuse(rd, "observed_at", "datetime_parsing", "is no date and time");
 }
 
 static bool get_sequence(struct reader *rd, const struct json_item *m)
