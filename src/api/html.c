@@ -50,8 +50,23 @@ static struct str policy(void)
     return str_of(text);
 }
 
+/* U+202A..202E and U+2066..2069 at @i: with them a name reads otherwise than it is written. Text from right to left needs none. */
+static bool turns_text(struct str s, size_t i)
+{
+    unsigned char a, b;
+
+    if (i + 2 >= s.len || s.ptr[i] != '\xe2')
+        return false;
+    a = (unsigned char)s.ptr[i + 1];
+    b = (unsigned char)s.ptr[i + 2];
+    return (a == 0x80 && b >= 0xaa && b <= 0xae) || (a == 0x81 && b >= 0xa6 && b <= 0xa9);
+}
+
 void html_text(struct buf *b, struct str s)
 {
+    static const char *const entities[256] = {
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&#39;",
+    };
     AUTO(buf_done) struct buf whole = BUF(4 * s.len + 4);
 
     if (!utf8_is_valid(s)) { /* cut in the middle of a character */
@@ -61,20 +76,16 @@ void html_text(struct buf *b, struct str s)
     for (size_t i = 0; i < s.len; i++) {
         unsigned char ch = (unsigned char)s.ptr[i];
 
-        if (ch == '&')
-            (void)buf_cstr(b, "&amp;");
-        else if (ch == '<')
-            (void)buf_cstr(b, "&lt;");
-        else if (ch == '>')
-            (void)buf_cstr(b, "&gt;");
-        else if (ch == '"')
-            (void)buf_cstr(b, "&quot;");
-        else if (ch == '\'')
-            (void)buf_cstr(b, "&#39;");
-        else if ((ch < 0x20 && ch != '\n' && ch != '\t') || ch == 0x7f)
+        if (entities[ch]) {
+            (void)buf_cstr(b, entities[ch]);
+        } else if (turns_text(s, i)) {
             (void)buf_cstr(b, "\xef\xbf\xbd");
-        else
+            i += 2;
+        } else if ((ch < 0x20 && ch != '\n' && ch != '\t') || ch == 0x7f) {
+            (void)buf_cstr(b, "\xef\xbf\xbd");
+        } else {
             (void)buf_char(b, (char)ch);
+        }
     }
 }
 

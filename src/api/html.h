@@ -7,7 +7,8 @@
 
 #include "api/call.h"
 
-/* Appends @s as text or as the value of a quoted attribute: & < > " ' as entities; control characters and what is no UTF-8 as U+FFFD. */
+/* Appends @s as text or as the value of a quoted attribute: & < > " ' as entities; control characters (those that
+ * turn the direction of text too) and what is no UTF-8 as U+FFFD. */
 void html_text(struct buf *b, struct str s);
 void html_cstr(struct buf *b, const char *s);
 /* Begins the document in @c's answer, up to <main> and its heading, with the headers. Anything written before is forgotten. */
