@@ -84,6 +84,7 @@ enum field_flags {
     FIELD_OUT_ONLY = 32,  /* never decoded */
     FIELD_ID = 64,        /* the column people select by */
     FIELD_WIDE = 128,     /* tables for people leave it out unless asked (-o wide) */
+    FIELD_STATE = 256,    /* a word of how something is: tables for people paint it */
 };
 
 struct record;
@@ -99,6 +100,7 @@ struct field {
     const struct record *sub;
     const char *help;  /* one sentence: OpenAPI, docs */
     const char *column; /* heading in tables for people; NULL: the name in capitals */
+    const char *usual; /* tables leave the column out where all rows say this, or nothing; may be NULL */
 };
 
 struct record {

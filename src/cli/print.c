@@ -59,17 +59,6 @@ static bool is_number(enum field_type t)
     return t == FT_I32 || t == FT_U32 || t == FT_I64 || t == FT_U64 || t == FT_F64;
 }
 
-/* What a cell of this column mostly says: where all rows say it, the column tells nothing and is left out. */
-static const char *usual_of(const char *heading)
-{
-    return strcmp(heading, "DIALECT") == 0 ? "native" : "-";
-}
-
-static bool is_state_heading(const char *h)
-{
-    return strcmp(h, "STATUS") == 0 || strcmp(h, "STATE") == 0 || strcmp(h, "OUTCOME") == 0;
-}
-
 static void add_columns(struct table *t, const struct record *rec, size_t base, bool wide)
 {
     for (size_t i = 0; i < rec->n_fields; i++) {
@@ -87,7 +76,7 @@ static void add_columns(struct table *t, const struct record *rec, size_t base, 
                               .base = base,
                               .width = utf8_columns(str_of(heading)),
                               .is_right = is_number(f->type) && !(f->flags & FIELD_ID),
-                              .is_state = is_state_heading(heading) };
+                              .is_state = f->flags & FIELD_STATE };
     }
 }
 
@@ -137,7 +126,8 @@ static void add_cell(struct table *t, size_t i, struct buf *b)
     size_t width = utf8_columns(s);
     if (width > c->width)
         c->width = width;
-    c->has_value |= !str_is(s, "-") && !str_is(s, usual_of(c->heading));
+    /* Where all rows say nothing, or the usual, the column tells nothing and is left out. */
+    c->has_value |= !str_is(s, "-") && !(c->field && c->field->usual && str_is(s, c->field->usual));
     *vec_add(&t->cells) = str_dup(s);
 }
 

@@ -12,6 +12,7 @@
 #define BIG (1 << 20)
 #define NONE .flags = FIELD_NULLABLE, .column = ""
 #define SHOW(heading) .flags = FIELD_NULLABLE, .column = (heading)
+#define STATE(heading) .flags = FIELD_NULLABLE | FIELD_STATE, .column = (heading)
 #define WIDE(heading) .flags = FIELD_NULLABLE | FIELD_WIDE, .column = (heading)
 #define KEY(heading) .flags = FIELD_NULLABLE | FIELD_ID, .column = (heading)
 #define MADE(heading) .flags = FIELD_OUT_ONLY, .column = (heading)
@@ -38,11 +39,11 @@ static const struct record metrics_view_record = RECORD(metrics_view, metrics_fi
 
 static const struct field host_fields[] = {
     F_STR(struct host_view, name, "name", TEXT, KEY("NAME")),
-    F_STR(struct host_view, status, "status", TEXT, SHOW("STATUS")),
+    F_STR(struct host_view, status, "status", TEXT, STATE("STATUS")),
     F_STR(struct host_view, ip_address, "ip_address", TEXT, SHOW("ADDRESS")),
     F_SUB(struct host_view, system, "system_info", &system_view_record, SHOW("SYSTEM")),
     F_MAP(struct host_view, labels, "labels", 1000, TEXT, SHOW("LABELS")),
-    F_STR(struct host_view, dialect, "dialect", TEXT, SHOW("DIALECT")),
+    F_STR(struct host_view, dialect, "dialect", TEXT, SHOW("DIALECT"), .usual = "native"),
     F_TIME(struct host_view, last_seen, "last_seen", SHOW("SEEN")),
     F_STR(struct host_view, id, "id", TEXT, WIDE("ID")),
     F_STR(struct host_view, hostname, "hostname", TEXT, WIDE("HOSTNAME")),
@@ -114,7 +115,7 @@ static const struct record counts_view_record = RECORD(counts_view, counts_field
 
 static const struct field job_fields[] = {
     F_U64(struct job_view, id, "id", KEY("ID")),
-    F_STR(struct job_view, state, "state", TEXT, SHOW("STATE")),
+    F_STR(struct job_view, state, "state", TEXT, STATE("STATE")),
     F_STR(struct job_view, done, "", TEXT, MADE("DONE")),
     F_TIME(struct job_view, created_at, "created_at", SHOW("CREATED")),
     F_STR(struct job_view, principal, "principal", TEXT, SHOW("BY")),
@@ -136,7 +137,7 @@ const struct record job_view_record = RECORD(job_view, job_fields);
 
 static const struct field task_fields[] = {
     F_STR(struct task_view, host, "host", TEXT, KEY("HOST")),
-    F_STR(struct task_view, state, "state", TEXT, SHOW("STATE")),
+    F_STR(struct task_view, state, "state", TEXT, STATE("STATE")),
     F_STR(struct task_view, outcome, "outcome", TEXT, NONE),
     F_STR(struct task_view, result, "", TEXT, MADE("RESULT")),
     F_TIME(struct task_view, started_at, "started_at", SHOW("STARTED")),
@@ -185,7 +186,7 @@ static const struct field audit_fields[] = {
     F_STR(struct audit_view, principal, "principal", TEXT, SHOW("WHO")),
     F_STR(struct audit_view, verb, "verb", TEXT, SHOW("VERB")),
     F_STR(struct audit_view, target, "target", TEXT, SHOW("TARGET")),
-    F_STR(struct audit_view, outcome, "outcome", TEXT, SHOW("OUTCOME")),
+    F_STR(struct audit_view, outcome, "outcome", TEXT, STATE("OUTCOME")),
     F_STR(struct audit_view, code, "code", TEXT, SHOW("CODE")),
     F_STR(struct audit_view, peer, "peer", TEXT, WIDE("FROM")),
     F_JSON(struct audit_view, details, "details", BIG, WIDE("DETAILS")),
@@ -205,7 +206,7 @@ const struct record event_view_record = RECORD(event_view, event_fields);
 
 static const struct field section_fields[] = {
     F_STR(struct section_view, section, "section", TEXT, KEY("SECTION")),
-    F_STR(struct section_view, status, "status", TEXT, SHOW("STATUS")),
+    F_STR(struct section_view, status, "status", TEXT, STATE("STATUS")),
     F_U64(struct section_view, rows_count, "rows_count", SHOW("ROWS")),
     F_TIME(struct section_view, received_at, "received_at", SHOW("RECEIVED")),
     F_TIME(struct section_view, taken_at, "taken_at", WIDE("TAKEN")),

@@ -19,7 +19,7 @@ struct part {
     uint64_t disk_bytes;
 };
 static const struct field part_fields[] = {
-    F_STR(struct part, os, "os", 64, .column = "OS"),
+    F_STR(struct part, os, "os", 64, .column = "OS", .usual = "Linux"),
     F_U64(struct part, disk_bytes, "disk_bytes", .column = ""),
 };
 static const struct record part_record = RECORD(part, part_fields);
@@ -32,7 +32,7 @@ struct thing {
 };
 static const struct field thing_fields[] = {
     F_STR(struct thing, name, "name", 64, .flags = FIELD_ID, .column = "NAME"),
-    F_STR(struct thing, status, "status", 64, .column = "STATUS"),
+    F_STR(struct thing, status, "status", 64, .flags = FIELD_STATE, .column = "STATUS"),
     F_U64(struct thing, count, "count", .column = "COUNT"),
     F_SUB(struct thing, part, "part", &part_record, .column = "PART"),
     F_TIME(struct thing, at, "last_seen", .column = "SEEN"),
@@ -82,6 +82,21 @@ static void wide_columns_and_empty_columns_follow_what_was_asked(void **state)
     table_write(wide, false, true, &out);
     assert_string_equal(buf_as_cstr(&out),
                         "NAME  STATUS  COUNT  OS  SEEN  EXTRA\na     ready       1  -   5s    more\n");
+}
+
+static void a_column_where_all_rows_say_the_usual_is_left_out(void **state)
+{
+    AUTO(table_free) struct table *t = table_of(&thing_record, false);
+    AUTO(buf_done) struct buf out = BUF(4096);
+    (void)state;
+    add(t, "a", "ready", 1, "Linux");
+    add(t, "b", "ready", 1, NULL);
+    table_write(t, false, false, &out);
+    assert_string_equal(buf_as_cstr(&out), "NAME  STATUS  COUNT  SEEN\na     ready       1  5s\nb     ready       1  5s\n");
+    add(t, "c", "ready", 1, "Plan 9");
+    buf_reset(&out);
+    table_write(t, false, false, &out);
+    assert_true(str_find(buf_as_str(&out), STR("  Linux   ")) > 0);
 }
 
 static void wide_characters_count_as_the_columns_they_take(void **state)
@@ -194,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_aligned_and_no_line_ends_in_spaces),
         cmocka_unit_test(wide_columns_and_empty_columns_follow_what_was_asked),
+        cmocka_unit_test(a_column_where_all_rows_say_the_usual_is_left_out),
         cmocka_unit_test(wide_characters_count_as_the_columns_they_take),
         cmocka_unit_test(colour_is_only_where_it_was_asked_for_and_only_on_states),
         cmocka_unit_test(control_characters_never_reach_the_terminal),
