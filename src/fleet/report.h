@@ -158,8 +158,8 @@ struct report {
     struct report_refusal *refusals; /* REPORT_REFUSALS at most */
     bool has_raw;                    /* there were texts of commands, or might have been */
     struct report_raw *raws;         /* REPORT_RAWS at most */
-    bool is_missing_collector;       /* of those its policy names */
     size_t n_raws;
+    bool is_missing_collector;       /* of those its policy names */
     bool is_gzip;
 };
 
