@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from grapheon_mock import Mock
 
@@ -65,6 +66,10 @@ half.shutdown(socket.SHUT_WR)
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.connect(("192.0.2.5", 53))
 keep.append(udp)
+deadline = time.monotonic() + 30  # goodbyes are answered when the kernel comes to it
+while not {"TIME-WAIT", "FIN-WAIT-2"} <= set(subprocess.run(["ss", "-Htan"], capture_output=True, text=True, check=True).stdout.split()):
+    assert time.monotonic() < deadline, "a connection is still saying goodbye"
+    time.sleep(0.01)
 shared = subprocess.Popen(["sleep", "600"], pass_fds=[keep[0].fileno()])  # two owners
 
 
