@@ -140,6 +140,24 @@ def test_an_upgrade_that_fails_where_it_was_installed_goes_back(tmp_path):
     assert sh(box.prefix / "agent/current/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
 
 
+def test_an_upgrade_that_cannot_be_installed_goes_back(tmp_path):
+    box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
+    box.run(old / "scripts/install-passive-agent.sh", *box.paths)
+    units = {u: (box.systemd / u).read_text() for u in ("grapheon-agent.service", "grapheon-agent.timer")}
+    for u in units:
+        (new / "deploy" / u).write_text("# another\n")
+    good = box.systemctl.read_text()
+    box.systemctl.write_text("#!/bin/sh\nexit 1\n")  # as in a chroot: after the link has moved
+    r = box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1)
+    assert "could not be installed" in r.stderr and "daemon-reload failed" in r.stderr
+    assert box.current() == "releases/0.1.0" and all((box.systemd / u).read_text() == text for u, text in units.items())
+    box.systemctl.write_text(good)
+    (box.systemd / ".grapheon-agent.timer.new").mkdir()  # the second unit cannot be written
+    r = box.run(new / "scripts/upgrade-passive-agent.sh", *box.paths, expect=1)
+    assert "could not be put back" in r.stderr
+    assert box.current() == "releases/0.1.0" and (box.systemd / "grapheon-agent.service").read_text() == units["grapheon-agent.service"]
+
+
 class Maker:
     """Somebody with a key who makes releases."""
 

@@ -45,8 +45,16 @@ if [ "$took" = yes ] && ! takes_settings "$here/../agent/grapheon-agent"; then
     echo "upgrade: this release does not take the settings in $env, $previous does: nothing was changed" >&2
     exit 1
 fi
-"$here/install-passive-agent.sh" "$@" >/dev/null
-current=$(basename "$(readlink "$agent/current")")
+installed=yes
+"$here/install-passive-agent.sh" "$@" >/dev/null || installed=no
+current=$(basename "$(readlink "$agent/current" || echo none)")
+if [ "$installed" = no ]; then
+    echo "upgrade: the release could not be installed" >&2
+    if [ "$previous" != none ] && [ "$previous" != "$current" ]; then
+        "$here/rollback-passive-agent.sh" "$previous" "$prefix" "$systemd" >&2
+    fi
+    exit 1
+fi
 if ! starts "$agent/current/grapheon-agent" || { [ "$took" = yes ] && ! takes_settings "$agent/current/grapheon-agent"; }; then
     echo "upgrade: $current does not work where it was installed" >&2
     if [ "$previous" != none ] && [ "$previous" != "$current" ]; then

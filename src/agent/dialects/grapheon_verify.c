@@ -141,8 +141,8 @@ static enum release_verdict check_signature(const struct release_check *c, const
     uint8_t key[32];
     int has_key = key_of(c, key, err);
 
-    if (has_key < 0)
-        return RELEASE_NO_KEY;
+    if (has_key < 0) /* what is built in is our own mistake and no reason to look for another key */
+        return c->key_file ? RELEASE_NO_KEY : RELEASE_FAILED;
     if (has_key == 0 && !c->hashes_only) {
         (void)err_set(err, -ENOKEY, "release.key",
                       "no key is built into this program: --key FILE names the public key of the release's maker");
