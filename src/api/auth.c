@@ -15,10 +15,15 @@ static bool is_trusted_proxy(const struct api *a, const char *addr)
     return false;
 }
 
+bool auth_is_from_proxy(const struct api *a, const struct http_req *req)
+{
+    return !req->peer->is_unix && is_trusted_proxy(a, req->peer->addr);
+}
+
 /* A proxy of ours passes on what somebody else sent. */
 static bool is_proxied(const struct api *a, const struct http_req *req)
 {
-    return !req->peer->is_unix && is_trusted_proxy(a, req->peer->addr) &&
+    return auth_is_from_proxy(a, req) &&
            (http_header(req, "x-forwarded-for").ptr || http_header(req, "x-forwarded-proto").ptr);
 }
 

@@ -16,6 +16,8 @@ struct str auth_bearer(const struct http_req *req);
 int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err);
 /* Is the request from a page of this server, or from none: what Origin and Sec-Fetch-Site say of it. 0; or -EACCES auth.origin. Pure. */
 int auth_check_origin(const struct http_req *req, struct err *err);
+/* Does the connection come from the address of a trusted proxy? Whether it says so of itself does not matter. */
+bool auth_is_from_proxy(const struct api *a, const struct http_req *req);
 /* Did the request come over TLS, here or to a proxy of ours that says so? */
 bool auth_is_https(const struct api *a, const struct http_req *req);
 /* --require-https is on, and what the request carries crossed a network readable by others. */

@@ -18,7 +18,7 @@ DEFINE_AUTO(X509_STORE *, X509_STORE_free)
 DEFINE_AUTO(X509_STORE_CTX *, X509_STORE_CTX_free)
 DEFINE_AUTO(GENERAL_NAMES *, GENERAL_NAMES_free)
 
-enum { DEPTH_MAX = 4, CHAIN_MAX_BYTES = 16 << 10 };
+enum { DEPTH_MAX = 4, CHAIN_MAX_BYTES = 16 << 10, KEY_BITS_MIN = 112 /* RSA 2048; NIST SP 800-57 */ };
 
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *t)
 {
@@ -248,8 +248,8 @@ static int on_verify(X509_STORE_CTX *c, void *arg)
 
     if (!t || !leaf)
         return 0;
-    if (ctx->any_client_cert)
-        code = X509_V_OK;
+    if (ctx->any_client_cert) /* OpenSSL's own check of strength is one of those that this function takes the place of */
+        code = EVP_PKEY_get_security_bits(X509_get0_pubkey(leaf)) < KEY_BITS_MIN ? X509_V_ERR_EE_KEY_TOO_SMALL : X509_V_OK;
     else if (ctx->is_server)
         code = ctx->ca ? verify_chain(ctx->ca, leaf, chain, X509_PURPOSE_SSL_CLIENT, err) : X509_V_ERR_UNSPECIFIED;
     else

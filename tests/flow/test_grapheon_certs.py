@@ -40,12 +40,12 @@ class Key:
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     top = tmp_path_factory.mktemp("keys")
-    return {"own": Key(top, "own"), "other": Key(top, "other", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": Key(top, "rsa", "rsa:2048"), "top": top}
+    return {"own": Key(top, "own"), "other": Key(top, "other", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": Key(top, "rsa", "rsa:2048"), "weak": Key(top, "weak", "rsa:1024"), "top": top}
 
 
 @pytest.fixture
 def server(fleet):
-    return fleet.server(args=["--http-client-certs", "--trusted-proxy", "127.0.0.1"])
+    return fleet.server(args=["--http-client-certs", "--trusted-proxy", "127.0.0.2"])
 
 
 def context(key=None, version=None):
@@ -58,8 +58,8 @@ def context(key=None, version=None):
     return ctx
 
 
-def https(server, key=None, version=None):
-    return http.client.HTTPSConnection("127.0.0.1", server.base + 2, context=context(key, version), timeout=30)
+def https(server, key=None, version=None, source=None):
+    return http.client.HTTPSConnection("127.0.0.1", server.base + 2, context=context(key, version), timeout=30, source_address=source)
 
 
 def post(conn, path, body, **headers):
@@ -87,12 +87,19 @@ def test_an_agent_is_bound_to_the_key_it_came_with(server, keys):
     ek = made["enrollment_key"]
     own, other = keys["own"], keys["other"]
 
+    # A key that can be found out is no proof.
+    weak = context()
+    weak.set_ciphers("DEFAULT@SECLEVEL=0")
+    weak.load_cert_chain(keys["weak"].cert, keys["weak"].key)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        register(http.client.HTTPSConnection("127.0.0.1", server.base + 2, context=weak, timeout=30), ek, "u1")
     # None on TLS, none on plain HTTP: out, and nothing is left behind.
     for conn in (https(server), http.client.HTTPConnection("127.0.0.1", server.base + 2)):
         status, body = register(conn, ek, "u1")
         assert status == 403 and "certificate" in body["detail"], body
-    # A proxy's own certificate is nobody's behind it.
-    assert register(https(server, own), ek, "u1", **{"X-Forwarded-For": "192.0.2.9"})[0] == 403
+    # A proxy's own certificate is nobody's behind it, whatever it says of them.
+    for headers in ({"X-Forwarded-For": "192.0.2.9"}, {"X-Forwarded-For": "unknown"}, {"X-Forwarded-For": "127.0.0.2"}, {"X-Forwarded-Proto": "https"}, {}):
+        assert register(https(server, own, source=("127.0.0.2", 0)), ek, "u1", **headers)[0] == 403, headers
     assert api("GET", "")["total"] == 0
 
     status, body = register(https(server, own), ek, "u1")

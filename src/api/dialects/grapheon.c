@@ -119,9 +119,8 @@ static int error(struct call *c, const struct err *err, const struct record_erro
 
 struct client_key grapheon_client_key(const struct call *c)
 {
-    /* A trusted proxy that comes with a certificate of its own does so for everybody behind it. */
-    bool is_own = strcmp(c->peer_addr, c->req->peer->addr) == 0;
-    struct client_key k = { .is_shown = c->req->client_key && is_own };
+    /* A trusted proxy that comes with a certificate of its own does so for everybody behind it, whatever headers it sets. */
+    struct client_key k = { .is_shown = c->req->client_key && !auth_is_from_proxy(c->api, c->req) };
 
     if (k.is_shown)
         memcpy(k.spki_sha256, c->req->client_key, sizeof(k.spki_sha256));
