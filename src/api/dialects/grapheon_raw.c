@@ -83,9 +83,11 @@ static const char *read_text(struct reader *rd, const struct listing *l, enum re
     int r = l->read(text, &w.rows, &err);
     *count = grapheon__rows_end(rd, &w.section) + w.rows.n_refused;
     rd->is_full_up |= r == -ENOBUFS;
-    if (r < 0 && !rd->is_full_up)
-        return fail(rd, l, s, "value_error", err_is(&err) ? err.text : "cannot be read");
-    return "ok";
+    bool is_no_listing = *count > 0 && in->n_rows == 0; /* what was printed in its place: "Cannot open netlink socket" */
+    if (rd->is_full_up || (r == 0 && !is_no_listing))
+        return "ok";
+    *count = 0;
+    return fail(rd, l, s, "value_error", r == 0 ? "no line of it could be read" : err_is(&err) ? err.text : "cannot be read");
 }
 
 /* A name as it may be shown: at most REPORT_RAW_NAME_MAX bytes, no half characters. */

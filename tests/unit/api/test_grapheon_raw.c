@@ -127,6 +127,40 @@ static void a_text_that_cannot_be_read_leaves_nothing_but_its_reason(void **stat
     assert_int_equal(read_text("{" HEAD ",\"raw\":{\"ip_neigh\":\"\xff\"}}"), GRAPHEON_READ_JSON);
 }
 
+static void a_text_with_no_row_in_it_takes_nothing_away(void **state)
+{
+    static const struct {
+        const char *name, *text, *verdict;
+    } table[] = {
+        { "ss_tunap", "Cannot open netlink socket: Operation not permitted\\n", "failed" },
+        { "ss_tunap", "ss: error while loading shared libraries: libelf.so.1\\ntcp LISTEN 0 1 nothing *:*\\n", "failed" },
+        { "netstat_tunap", "netstat: command not found\\n", "failed" },
+        { "ip_neigh", "[7, {}]", "failed" },
+        { "ss_tunap", "", "ok" },
+        { "ss_tunap", "Netid State Recv-Q Send-Q Local Address:Port\\n\\nicmp6 UNCONN 0 0 *:58 *:*\\n", "ok" },
+        { "netstat_tunap", "Active Internet connections\\n", "ok" },
+        { "ss_tunap", "nonsense\\n" SS("22"), "ok" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        bool fails = str_is(str_of(table[i].verdict), "failed");
+        const struct report_rows *rows;
+        char text[512];
+
+        (void)snprintf(text, sizeof(text), "{%s,\"raw\":{\"%s\":\"%s\"}}", HEAD, table[i].name, table[i].text);
+        assert_int_equal(read_text(text), GRAPHEON_READ_OK);
+        rows = &r.sections[str_is(str_of(table[i].name), "ip_neigh") ? REPORT_NEIGHBORS : REPORT_CONNECTIONS];
+        assert_string_equal(verdict(table[i].name), table[i].verdict);
+        assert_int_equal(rows->status, fails ? SECTION_FAILED : 0);
+        assert_int_equal(rows->is_whole, !fails);
+        if (!fails)
+            continue;
+        assert_int_equal(r.n_connections + r.n_neighbors, 0);
+        assert_string_equal(r.refusals[r.n_refusals - 1].message, "no line of it could be read");
+    }
+}
+
 static void a_text_ends_at_its_cap(void **state)
 {
     static const char before[] = "{" HEAD ",\"raw\":{\"ss_tunap\":\"", after[] = "\"}}";
@@ -207,6 +241,7 @@ int main(void)
         T(a_text_is_whole_unless_the_report_says_it_is_no_snapshot),
         T(a_status_the_agent_tells_stands),
         T(a_text_that_cannot_be_read_leaves_nothing_but_its_reason),
+        T(a_text_with_no_row_in_it_takes_nothing_away),
         T(a_text_ends_at_its_cap),
         T(unknown_names_are_said_up_to_a_number),
         T(short_lines_fit_into_the_room_that_is_reckoned_with),
