@@ -34,6 +34,7 @@ enum {
     GRAPHEON_REPORT_MIN = 16384,      /* smallest max_report_bytes a policy may ask for */
     GRAPHEON_REGISTER_BYTES = 60000,  /* of a registration; musterd takes 64 KiB */
     GRAPHEON_OUTPUT_BYTES = 16 << 20, /* of one command */
+    GRAPHEON_TEXT_MAX = 4 << 20,      /* of one command, as a server reads it */
     GRAPHEON_ROWS_MAX = 20000,        /* of a section, unless --max-rows says otherwise */
 };
 

@@ -187,12 +187,29 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     return r < 0 ? r : buf_char(b, '}');
 }
 
+/* As the server reads it, NUL and what is no character are three bytes each. */
+static bool is_too_long(struct str text)
+{
+    AUTO(buf_done) struct buf clean = BUF(3 * text.len + 1);
+    size_t n;
+
+    if (!utf8_is_valid(text))
+        text = utf8_lossy(&clean, text) == 0 ? buf_as_str(&clean) : text;
+    n = text.len;
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == '\0' ? 2 : 0;
+    return n > GRAPHEON_TEXT_MAX;
+}
+
 static int raw_step(const struct report_plan *p, const struct report_head *h, uint64_t sequence, size_t max_decoded,
                     struct buf *json, struct buf *gz, struct report_step *ret)
 {
     *ret = (struct report_step){ .is_last = true };
     buf_reset(json);
     buf_reset(gz);
+    for (size_t s = 0; s < GS_N; s++)
+        if (p->sample->status[s] == SECTION_OK && is_too_long(buf_as_str(&p->sample->text[s])))
+            return -EMSGSIZE;
     if (write_body(p, h, sequence, ret, json) < 0 || json->len > max_decoded)
         return -EMSGSIZE;
     return gzip_deflate(buf_as_str(json), gz) == 0 && gz->len <= GRAPHEON_RAW_BYTES ? 0 : -EMSGSIZE;

@@ -8,6 +8,7 @@
 
 #include "agent/dialects/grapheon.h"
 #include "base/crypto.h"
+#include "base/mem.h"
 #include "codec/gzip.h"
 #include "fleet/inventory.h"
 
@@ -172,7 +173,7 @@ static void a_heartbeat_has_four_empty_lists(void **state)
 static void put_text(enum grapheon_section s, const char *command, const char *text, size_t n)
 {
     sample.command[s] = command;
-    sample.text[s] = (struct buf)BUF(1 << 20);
+    sample.text[s] = (struct buf)BUF(GRAPHEON_OUTPUT_BYTES);
     assert_int_equal(buf_append(&sample.text[s], text, n), 0);
 }
 
@@ -203,6 +204,39 @@ static void texts_go_as_they_were_printed_and_in_one_report(void **state)
     size_t fits = out.len;
     assert_int_equal(grapheon__report_step(&plan, &head, 7, fits, &out, &gz, &st), 0);
     assert_int_equal(grapheon__report_step(&plan, &head, 7, fits - 1, &out, &gz, &st), -EMSGSIZE);
+}
+
+static void a_text_longer_than_a_server_reads_is_not_sent(void **state)
+{
+    static const struct {
+        const char *end; /* of a text of @n bytes */
+        size_t n;
+        int r;
+    } table[] = {
+        { "x", GRAPHEON_TEXT_MAX, 0 },
+        { "x", GRAPHEON_TEXT_MAX + 1, -EMSGSIZE },
+        { "\xff", GRAPHEON_TEXT_MAX - 2, 0 }, /* three bytes where it is read */
+        { "\xff", GRAPHEON_TEXT_MAX - 1, -EMSGSIZE },
+        { "", GRAPHEON_TEXT_MAX - 2, 0 }, /* and NUL too */
+        { "", GRAPHEON_TEXT_MAX - 1, -EMSGSIZE },
+    };
+
+    (void)state;
+    plan.raw = true;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        AUTO(buf_done) struct buf out = BUF(64 << 20), gz = BUF(GRAPHEON_RAW_BYTES);
+        AUTO_FREE char *text = xmalloc(table[i].n);
+        struct report_step st;
+
+        memset(text, ' ', table[i].n);
+        text[table[i].n - 1] = table[i].end[0];
+        for (size_t s = 0; s < GS_N; s++)
+            put_text((enum grapheon_section)s, grapheon_command_names[s], s == GS_CONNECTIONS ? text : "", s == GS_CONNECTIONS ? table[i].n : 0);
+        assert_int_equal(grapheon__report_step(&plan, &head, 7, 10485760, &out, &gz, &st), table[i].r);
+        for (size_t s = 0; s < GS_N; s++)
+            buf_done(&sample.text[s]);
+    }
+    put_text(GS_CONNECTIONS, "ss_tunap", "", 0);
 }
 
 static void collectors_are_told_of_where_the_policy_lists_them(void **state)
@@ -256,6 +290,7 @@ int main(void)
         T(a_row_that_never_fits_is_said_to),
         T(a_heartbeat_has_four_empty_lists),
         T(texts_go_as_they_were_printed_and_in_one_report),
+        T(a_text_longer_than_a_server_reads_is_not_sent),
         T(collectors_are_told_of_where_the_policy_lists_them),
         T(a_registration_stays_below_its_limit),
     };
