@@ -102,10 +102,14 @@ static struct str shown(struct reader *rd, const struct json_item *m)
     return str_sub(s, 0, n);
 }
 
+/* The first word on a name is the one that is told: it may be there twice, with escapes, or be another that was cut. */
 static void answer(struct reader *rd, struct str name, const char *verdict)
 {
     struct report *out = rd->out;
 
+    for (size_t i = 0; i < out->n_raws; i++)
+        if (str_eq(out->raws[i].name, name))
+            return;
     if (!out->raws)
         out->raws = arena_array(rd->a, REPORT_RAWS, sizeof(*out->raws));
     if (out->raws && out->n_raws < REPORT_RAWS)

@@ -198,6 +198,41 @@ static void unknown_names_are_said_up_to_a_number(void **state)
     assert_int_equal(r.raws[0].name.len, 63); /* no half character */
 }
 
+static void each_name_is_answered_once(void **state)
+{
+    static const struct {
+        const char *raw;
+        size_t n;
+    } table[] = {
+        { "\"ip_neigh\":\"[]\",\"ip_neigh\":\"[]\"", 1 },
+        { "\"ip\\u005fneigh\":\"\",\"ip_neigh\":\"[]\"", 1 },
+        { "\"x\":1,\"x\":2,\"\\u0078\":3,\"y\":4", 2 },
+        { "\"\":1,\"\":2", 1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        char text[512];
+
+        (void)snprintf(text, sizeof(text), "{%s,\"raw\":{%s}}", HEAD, table[i].raw);
+        assert_int_equal(read_text(text), GRAPHEON_READ_OK);
+        assert_int_equal(r.n_raws, table[i].n);
+        for (size_t k = 1; k < r.n_raws; k++)
+            assert_false(str_eq(r.raws[k].name, r.raws[0].name));
+        assert_string_equal(r.raws[0].verdict, i < 2 ? "ok" : "unknown"); /* what we know stands */
+    }
+    /* those cut to the same name, too */
+    AUTO(buf_done) struct buf b = BUF(64 << 10);
+    (void)buf_cstr(&b, "{" HEAD ",\"raw\":{");
+    for (int i = 0; i < 3 * REPORT_RAWS; i++)
+        (void)buf_printf(&b, "\"%064d%d\":\"\",", 0, i);
+    (void)buf_cstr(&b, "\"z\":\"\"}}");
+    arena_reset(arena);
+    assert_int_equal(grapheon_read_report(arena, buf_as_str(&b), false, &r), GRAPHEON_READ_OK);
+    assert_int_equal(r.n_raws, 2);
+    assert_string_equal(verdict("z"), "unknown");
+}
+
 /* The shortest lines there are, one row each: what reading them takes stays within what grapheon_intake.c allows for. */
 static void short_lines_fit_into_the_room_that_is_reckoned_with(void **state)
 {
@@ -244,6 +279,7 @@ int main(void)
         T(a_text_with_no_row_in_it_takes_nothing_away),
         T(a_text_ends_at_its_cap),
         T(unknown_names_are_said_up_to_a_number),
+        T(each_name_is_answered_once),
         T(short_lines_fit_into_the_room_that_is_reckoned_with),
         T(what_is_cut_off_or_short_of_room_is_said),
     };
