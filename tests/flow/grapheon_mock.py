@@ -288,7 +288,7 @@ class Mock:
             raise Refusal(409, "another agent's key")
         if self.refuse_wildcards and any(ipaddress.ip_address(r["local_ip"]).is_unspecified for r in b["connections"]):
             raise Refusal(422, "IP address must not be unspecified")
-        row = {"id": self.next_id(), "agent_id": a["id"], "sequence_number": b["sequence_number"], "full_snapshot": b["full_snapshot"],
+        row = {"id": self.next_id(), "agent_id": a["id"], "sequence_number": b["sequence_number"], "full_snapshot": b.get("full_snapshot", False),
                "content_encoding": "gzip" if encoding else "identity", "source_ip": source, "auth_method": "api_key", "report": b}
         self.checkins[a["id"]].insert(0, row)
         summary = {"hosts_created": 0, "arp_entries_created": 0, "connections_created": 0, "ip_addresses_seen": [], "mac_addresses_seen": [],

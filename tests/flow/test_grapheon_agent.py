@@ -127,6 +127,7 @@ def test_texts_for_a_server_that_does_not_read_them_become_rows(mock, ready):
     assert "does not read texts of commands: sending rows" in ready.run("--force", "--raw").stderr
     first, second = mock.reports()[-2:]
     assert set(first["raw"]) == {"ip_addr", "ip_neigh", "ss_tunap", "ip_route"} and not first["routes"]
+    assert not {"full_snapshot", "digest", "removed"} & set(first)  # changes nothing there
     assert "raw" not in second and second["routes"] and second["full_snapshot"]
     assert [r["sequence_number"] for r in (first, second)] == [1, 2] and ready.json()["last_snapshot"]
 

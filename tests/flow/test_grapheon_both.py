@@ -74,7 +74,7 @@ def test_listeners_on_every_address_are_taken_as_rows_and_as_texts(server, host)
     assert "refused" not in host.run("--force", "--raw").stderr  # what the server reads is what the agent read
     assert {s: keys(server, s) for s in SECTIONS} == rows and not host.json()["last_snapshot"]
     (last,) = [c for c in checkins(server) if c["sequence_number"] == 2]
-    assert last["full_snapshot"] and last["content_encoding"] == "gzip" and not last["flags"]
+    assert not last["full_snapshot"] and last["content_encoding"] == "gzip" and not last["flags"]
     host.tools.set(neigh=IP_NEIGH[:1], ss=SS + "nonsense\n")
     assert "refused 1 rows" in host.run("--force", env={"GRAPHEON_AGENT_RAW": "yes"}).stderr
     assert len(keys(server, "neighbors")) == 1 and keys(server, "connections") == rows["connections"]

@@ -167,9 +167,9 @@ static int write_body(const struct report_plan *p, const struct report_head *h, 
     int r = put_cstr(b, "{\"agent_uuid\":", h->uuid);
 
     r = r < 0 ? r : put_cstr(b, ",\"observed_at\":", h->observed_at);
-    r = r < 0 ? r
-              : buf_printf(b, ",\"sequence_number\":%llu,\"full_snapshot\":%s", (unsigned long long)sequence,
-                           p->full ? "true" : "false");
+    r = r < 0 ? r : buf_printf(b, ",\"sequence_number\":%llu", (unsigned long long)sequence);
+    if (r == 0 && !p->raw) /* texts are whole without it; who does not read them would take the empty lists for all there is */
+        r = buf_printf(b, ",\"full_snapshot\":%s", p->full ? "true" : "false");
     r = r < 0 ? r : put_cstr(b, ",\"hostname\":", h->hostname);
     r = r < 0 ? r : put_cstr(b, ",\"agent_version\":", MUSTER_VERSION);
     r = r < 0 ? r : put_cstr(b, ",\"platform\":\"linux\",\"platform_release\":", h->platform_release);
