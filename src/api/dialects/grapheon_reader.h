@@ -21,7 +21,8 @@ struct reader {
 /* A section that is being read. */
 struct section_walk {
     enum report_section section;
-    struct mark_set keys, told;
+    struct mark_set told;
+    uint32_t *places, n_places; /* rows by their marks: a row's number + 1; 0 is free */
     size_t room, bytes, n_told;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "fleet/inventory.h"
 
@@ -176,28 +177,47 @@ static void add_digest(struct reader *rd, enum report_section s, const struct js
     sum->count++;
 }
 
-/* -- rows */
+/* -- rows, found again by their marks: open addressing with linear probing, 128 KiB at LIMIT_SECTION_ROWS */
+static uint32_t *place_of(const struct section_walk *w, const struct report_rows *in, uint64_t mark)
+{
+    uint32_t i = (uint32_t)mark & (w->n_places - 1);
+
+    while (w->places[i] && in->marks[w->places[i] - 1] != mark)
+        i = (i + 1) & (w->n_places - 1);
+    return &w->places[i];
+}
+
+static void make_places(struct section_walk *w, const struct report_rows *in, size_t n_rows)
+{
+    for (w->n_places = 16; n_rows * 4 > w->n_places * 3ul;)
+        w->n_places *= 2;
+    free(w->places);
+    w->places = xcalloc(w->n_places, sizeof(*w->places));
+    for (size_t i = 0; i < in->n_rows; i++)
+        *place_of(w, in, in->marks[i]) = (uint32_t)i + 1;
+}
+
 static void keep_row(struct reader *rd, struct section_walk *w, const struct grapheon_row *row)
 {
     struct report_rows *in = &rd->out->sections[w->section];
     uint64_t mark = siphash(rd->mark_key, row->key);
-    size_t at = in->n_rows;
 
     if (!rows_have_room(rd, in, &w->room))
         return;
-    if (!mark_set_add(&w->keys, mark)) { /* told twice: the later word counts */
-        for (at = 0; at < in->n_rows && in->marks[at] != mark; at++)
-            ;
-    } else if (in->n_rows == LIMIT_SECTION_ROWS || w->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
-        in->n_dropped++;
-        return;
-    } else {
-        in->n_rows++;
+    if ((in->n_rows + 1) * 4 > w->n_places * 3ul)
+        make_places(w, in, 2 * in->n_rows);
+    uint32_t *place = place_of(w, in, mark);
+    if (!*place) { /* else it is told twice, and the later word counts */
+        if (in->n_rows == LIMIT_SECTION_ROWS || w->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
+            in->n_dropped++;
+            return;
+        }
+        *place = (uint32_t)++in->n_rows;
         w->bytes += row->key.len + row->json.len + 8;
     }
-    in->rows[at] = (struct fact_row){ row->key, row->json };
-    in->marks[at] = mark;
-    in->macs[at] = row->mac;
+    in->rows[*place - 1] = (struct fact_row){ row->key, row->json };
+    in->marks[*place - 1] = mark;
+    in->macs[*place - 1] = row->mac;
 }
 
 bool grapheon__rows_begin(struct reader *rd, enum report_section s, size_t bytes, struct section_walk *w)
@@ -213,7 +233,7 @@ bool grapheon__rows_begin(struct reader *rd, enum report_section s, size_t bytes
         rd->is_full_up = true;
         return false;
     }
-    mark_set_room(&w->keys, (uint32_t)(bytes / ROW_USUAL));
+    make_places(w, in, bytes / ROW_USUAL < LIMIT_SECTION_ROWS ? bytes / ROW_USUAL : LIMIT_SECTION_ROWS);
     return true;
 }
 
@@ -238,7 +258,7 @@ bool grapheon__row(struct reader *rd, struct section_walk *w, const struct json_
 
 size_t grapheon__rows_end(struct reader *rd, struct section_walk *w)
 {
-    mark_set_done(&w->keys);
+    free(w->places);
     mark_set_done(&w->told);
     rd->is_full_up |= arena_left(rd->a) < 64;
     return w->n_told;

@@ -237,6 +237,34 @@ static void more_rows_than_a_section_holds_are_dropped_and_counted(void **state)
     }
 }
 
+/* Whenever it comes: while there is room, when the section is full, and to every place in it. */
+static void the_later_word_finds_its_row_in_a_section_of_any_size(void **state)
+{
+    AUTO(buf_done) struct buf b = BUF(8 << 20);
+
+    (void)state;
+    for (int n = 1; n <= LIMIT_SECTION_ROWS; n = n < 40 ? n + 1 : n * 3 < LIMIT_SECTION_ROWS ? n * 3 : n + LIMIT_SECTION_ROWS / 2) {
+        buf_reset(&b);
+        buf_cstr(&b, "{" HEAD ",\"neighbors\":[");
+        for (int i = 0; i < n; i++)
+            buf_printf(&b, "{\"ip_address\":\"10.%d.%d.1\"},{\"ip_address\":\"10.0.0.1\",\"state\":\"s%d\"},", i / 256, i % 256, i);
+        for (int i = n; i-- > 0;)
+            buf_printf(&b, "{\"ip_address\":\"10.%d.%d.1\",\"state\":\"s%d\"}%s", i / 256, i % 256, i, i ? "," : "]}");
+        arena_reset(arena);
+        assert_int_equal(grapheon_read_report(arena, buf_as_str(&b), false, &r), GRAPHEON_READ_OK);
+        assert_int_equal(rows_of(REPORT_NEIGHBORS)->n_rows, n);
+        assert_int_equal(rows_of(REPORT_NEIGHBORS)->n_dropped, 0);
+        assert_int_equal(r.n_neighbors, 3 * n);
+        for (int i = 0; i < n; i++) {
+            char key[64], json[128];
+
+            snprintf(key, sizeof(key), "- 10.%d.%d.1", i / 256, i % 256);
+            snprintf(json, sizeof(json), "{\"address\":\"10.%d.%d.1\",\"state\":\"s%d\"}", i / 256, i % 256, i);
+            assert_row(REPORT_NEIGHBORS, (size_t)i, key, json);
+        }
+    }
+}
+
 static void what_is_cut_off_anywhere_is_no_report(void **state)
 {
     (void)state;
@@ -304,6 +332,7 @@ int main(void)
         T(bad_rows_say_where_and_why),
         T(texts_end_at_their_number_of_characters),
         T(more_rows_than_a_section_holds_are_dropped_and_counted),
+        T(the_later_word_finds_its_row_in_a_section_of_any_size),
         T(what_is_cut_off_anywhere_is_no_report),
         T(an_arena_too_small_for_it_is_said_and_not_written_past),
         T(times_are_read_as_upstream_reads_them),
