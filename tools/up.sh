@@ -60,13 +60,22 @@ else
     "${agent[@]}" &
 fi
 agent_pid=$!
-until "$muster" hosts --status ready 2>/dev/null | grep -q ready || "$muster" hosts --status busy 2>/dev/null | grep -q busy; do
+# This machine's row, by the id its agent was given: others may be in the same fleet.
+host_id() { "$build/muster-agent" --state-dir "$state/agent" status 2>/dev/null | sed -n 's/^enrolled  *yes, host \([0-9a-f-]*\).*/\1/p'; }
+is_up() {
+    id=$(host_id)
+    [ -n "$id" ] && "$muster" host "$id" --json 2>/dev/null | grep -q '"status" *: *"\(ready\|busy\)"'
+}
+SECONDS=0
+until is_up; do
     kill -0 "$agent_pid" 2>/dev/null || { wait "$agent_pid"; agent_pid=; stop; die "muster-agent ended; the sentence above says why"; }
     kill -0 "$server_pid" 2>/dev/null || { wait "$server_pid"; server_pid=; stop; die "musterd ended; the sentence above says why"; }
+    [ "$SECONDS" -lt 60 ] || { stop; die "this machine's agent was not let in within a minute; its newest warning above says why (an agent of another server: remove $state/agent)"; }
     sleep 0.1
 done
 
-host=$("$muster" hosts --json | sed -n 's/.*"name" *: *"\([^"]*\)".*/\1/p' | head -1)
+host=$("$muster" host "$id" --json | sed -n 's/^{"id":"[^"]*","instance_id":"[^"]*","name":"\([^"]*\)".*/\1/p')
+host=${host:-$id}
 say
 say "Muster is up: http://127.0.0.1:$((port + 2))   (Ctrl-C stops it; state in $state)"
 say "Try, in another terminal:"
