@@ -98,6 +98,9 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
         link__over(l, 5, &err);
         break;
     case ENROLL_REFUSED:
+        /* Who waits needs no token: the server has forgotten that it asked. */
+        if (l->is_told_pending && str_starts(str_of(err.slug), STR("token.")))
+            err_prefix(&err, "nobody approved this host in time, and to ask again it needs another token");
         if (strcmp(err.slug, "csr.bad") == 0 || str_starts(str_of(err.slug), STR("token.")))
             link__over(l, 5, &err);
         else

@@ -447,6 +447,13 @@ static int cmd_facts(void)
     return fd_write_all(STDOUT_FILENO, out.ptr, out.len) == 0 ? 0 : 1;
 }
 
+static int man(const struct conf_table *t, struct buf *out)
+{
+    int r = conf_man(t, out);
+    return r < 0 ? r : buf_cstr(out, ".SH EXIT STATUS\n0 stopped as told, enrolled, printed; 1 failed; 2 wrong usage; 5 the server lets this host in no more "
+                                     "(rejected, revoked, its token not good); 78 wrong configuration, or a server that is not the one of the pin.\n");
+}
+
 /* "muster-agent sigma --help" says the rest. */
 static int help(const struct conf_table *t, struct buf *out)
 {
@@ -500,9 +507,9 @@ int main(int argc, char **argv)
     else if (r == CONF_VERSION)
         code = printf("muster-agent " MUSTER_VERSION "\n") > 0 ? 0 : 1;
     else if (r < 0)
-        code = fail(strcmp(err.slug, "config.usage") == 0 || strcmp(err.slug, "config.flag") == 0 ? EXIT_USAGE : EXIT_CONFIG, &err);
+        code = fail(conf_is_usage(&err) ? EXIT_USAGE : EXIT_CONFIG, &err);
     else if (a.opt.man)
-        code = print_text(conf_man);
+        code = print_text(man);
     else if (start_log(&a.opt, &err) < 0)
         code = fail(EXIT_CONFIG, &err);
     else

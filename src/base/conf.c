@@ -487,6 +487,11 @@ int conf_flags_word(struct conf *c, int argc, char **argv, const char **ret_word
     return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
 }
 
+bool conf_is_usage(const struct err *err)
+{
+    return strcmp(err->slug, "config.usage") == 0 || (err->path[0] == '-' && strcmp(err->slug, "config.unknown_key") == 0);
+}
+
 int conf_set(struct conf *c, const char *name, struct str value, enum conf_origin origin, const char *source,
              struct err *err)
 {

@@ -89,6 +89,9 @@ int conf_flags(struct conf *c, int argc, char **argv, int *ret_first, struct err
 /* The same for a program that takes at most one word, with flags before and behind it: *@ret_word is the word (lent from @argv) or
  * NULL. A second word is -EINVAL ("config.usage"). */
 int conf_flags_word(struct conf *c, int argc, char **argv, const char **ret_word, struct err *err);
+/* Is @err of conf_flags() or conf_flags_word() a slip of the keyboard (no such option, a value or word too few or many: exit 2), and not
+ * what somebody configured (exit 78)? */
+bool conf_is_usage(const struct err *err);
 /* One value by name, as from a flag. */
 int conf_set(struct conf *c, const char *name, struct str value, enum conf_origin origin, const char *source,
              struct err *err);

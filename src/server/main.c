@@ -79,8 +79,7 @@ int main(int argc, char **argv)
         code = 0;
     } else if (r < 0) {
         (void)fprintf(stderr, "musterd: %s\n", err.text);
-        /* A flag that does not exist is a slip of the keyboard; anything else is what somebody configured. */
-        code = err.path[0] == '-' && strcmp(err.slug, "config.unknown_key") == 0 ? EXIT_USAGE : EXIT_CONFIG;
+        code = conf_is_usage(&err) ? EXIT_USAGE : EXIT_CONFIG;
     } else if (n > 0) {
         code = command(&c, &o, words, n);
     } else {

@@ -86,6 +86,14 @@ def test_used_up_expired_and_revoked_tokens_are_named(fleet):
     assert "revoked" in d.log
 
 
+def test_one_that_nobody_approved_in_time_says_so(fleet):
+    s = fleet.server(args=["--pending-ttl", "2s"])
+    a = fleet.agent(s, "late", token=s.token(uses=1, auto_approve=False))
+    until(lambda: pending(s), what="a pending request")
+    assert a.proc.wait(40) == 5
+    assert "nobody approved this host in time" in a.log and "used up" in a.log
+
+
 def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pair):
     s, a = pair
     s.cli("revoke", a.host["id"], "--reason", "sold", check=0)
