@@ -42,8 +42,9 @@ static const struct conf_row rows[] = {
       .help = "Longest wait for one connection, the server's backlog included." },
     { .name = "backoff-max", .type = CONF_DURATION, .offset = AT(backoff_max), .value = "60s", .arg = "D",
       .help = "Longest wait between two attempts; it starts at 1 s and doubles, +-20 %, as a real agent's." },
-    { .name = "keys-dir", .type = CONF_STR, .offset = AT(keys_dir), .value = "fleetsim-keys", .arg = "DIR",
-      .help = "Where identities are kept between runs, one file per server key." },
+    { .name = "keys-dir", .type = CONF_STR, .offset = AT(keys_dir), .value = "", .arg = "DIR",
+      .help = "Where identities are kept between runs, one file per server key; $XDG_CACHE_HOME/muster/fleetsim or ~/.cache/muster/fleetsim "
+              "when empty." },
     { .name = "json", .type = CONF_BOOL, .offset = AT(json), .value = "false", .help = "The summary on one line." },
 };
 static const struct conf_table table = {
@@ -112,6 +113,18 @@ static void on_signal(void *ctx)
     sim_end(ctx, NULL);
 }
 
+/* Private keys are nothing for the directory somebody happens to be in. */
+static char *keys_dir(const struct sim_options *o)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+    if (o->keys_dir && o->keys_dir[0])
+        return xstrdup(o->keys_dir);
+    if (cache && cache[0] == '/')
+        return xasprintf("%s/muster/fleetsim", cache);
+    return xasprintf("%s/.cache/muster/fleetsim", home ? home : "");
+}
+
 static int run(struct sim *s)
 {
     uint8_t pin[SHA256_LEN];
@@ -124,7 +137,8 @@ static int run(struct sim *s)
         return usage("the limit of open files is too low for so many agents: raise it (ulimit -Hn)");
     if (s->o.mode == SIM_CHECKIN && s->o.rate == 0)
         s->o.rate = 1000;
-    if (identities_open(&s->ids, s->o.keys_dir, pin, s->o.agents, &err) < 0) {
+    AUTO_FREE char *dir = keys_dir(&s->o);
+    if (identities_open(&s->ids, dir, pin, s->o.agents, &err) < 0) {
         fprintf(stderr, "fleetsim: %s\n", err.text);
         return EXIT_FAILED;
     }
