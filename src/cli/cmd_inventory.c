@@ -116,9 +116,9 @@ static int one_section(struct cli *cli, const char *host, const char *section)
     if (!rows || rows->type != NODE_LIST)
         return cli_fail(cli, RC_FAILED, "server.reply", "the section has no rows");
     struct str status = node_text(root, "status");
+    struct str why = node_text(root, "message");
     if (!str_is(status, "ok") && status.len)
-        cli_note(cli, "section %s is %.*s: %.*s", section, STR_FMT(status),
-                 STR_FMT(node_text(root, "message")));
+        cli_note(cli, "section %s is %.*s%s%.*s", section, STR_FMT(status), why.len ? ": " : "", STR_FMT(why));
     if (!rows->child) {
         cli_note(cli, "section %s has no rows", section);
         return RC_OK;

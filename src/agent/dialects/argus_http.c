@@ -20,7 +20,7 @@ int argus__outbound(const struct argus_link *l, struct outbound **ret, int *ret_
 
     *ret_exit = strcmp(why.slug, "url.insecure") == 0 ? ARGUS_EXIT_INSECURE : ARGUS_EXIT_USAGE;
     if (r < 0)
-        return err_set(err, r, why.slug, strcmp(why.slug, "url.insecure") == 0 ? "%s, or with --insecure-http" : "%s", why.text);
+        return err_set(err, r, why.slug, strcmp(why.slug, "url.insecure") == 0 ? "%s with --insecure-http" : "%s", why.text);
     return 0;
 }
 
