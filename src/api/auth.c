@@ -143,6 +143,18 @@ int auth_dev_rule(bool is_dev, const struct http_req *req, struct err *err)
     return r < 0 ? r : 1;
 }
 
+usec_t auth_ration(struct api *a, const char *addr, struct err *err)
+{
+    char text[64];
+    usec_t wait = throttle_take(a->refusals, throttle_address(addr, text), api_now(a));
+
+    if (wait > 0) {
+        a->n.rate_limited++;
+        (void)err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", addr);
+    }
+    return wait;
+}
+
 int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
                   struct err *err)
 {
@@ -151,9 +163,8 @@ int auth_operator(struct api *a, const struct http_req *req, struct principal *r
 
 int auth_credential(struct api *a, const struct http_req *req, struct str bearer, struct principal *ret, usec_t *ret_wait, struct err *err)
 {
-    char addr[64], key_text[64];
+    char addr[64];
     struct peer_info peer;
-    struct str key;
     int r;
 
     *ret_wait = 0;
@@ -169,13 +180,6 @@ int auth_credential(struct api *a, const struct http_req *req, struct str bearer
     if (r >= 0 || peer.is_unix)
         return r;
 
-    /* A good credential always gets in; refusals of one address are answered, audited and looked up only so
-     * often. */
-    key = throttle_address(addr, key_text);
-    *ret_wait = throttle_take(a->refusals, key, api_now(a));
-    if (*ret_wait > 0) {
-        a->n.rate_limited++;
-        return err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", addr);
-    }
-    return r;
+    *ret_wait = auth_ration(a, addr, err);
+    return *ret_wait > 0 ? err->code : r;
 }

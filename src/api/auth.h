@@ -22,6 +22,9 @@ bool auth_is_from_proxy(const struct api *a, const struct http_req *req);
 bool auth_is_https(const struct api *a, const struct http_req *req);
 /* --require-https is on, and what the request carries crossed a network readable by others. */
 bool auth_is_exposed(const struct api *a, const struct http_req *req);
+/* A credential from @addr was refused: 0, or how long until the next refusal is answered as such (a->refusals), and @err says so instead.
+ * Asked after the credential was looked at: a good one always gets in. */
+usec_t auth_ration(struct api *a, const char *addr, struct err *err);
 /* Is @host ("name[:port]") a loopback name? */
 bool auth_host_is_loopback(struct str host);
 /* The whole of it: 0 and *@ret, or -EACCES / -EBUSY (rate.limited) and @err; *@ret_wait is set for the

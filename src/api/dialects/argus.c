@@ -30,7 +30,6 @@ static bool has_credential(const struct call *c)
 static int identify(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
 {
     struct str bearer = auth_bearer(c->req);
-    char text[64];
     int r;
 
     *ret_wait = 0;
@@ -43,12 +42,8 @@ static int identify(struct call *c, struct principal *ret, usec_t *ret_wait, str
     }
     if (r == 0)
         return 0;
-    /* As in auth_operator(): refusals of one address are answered only so often. */
-    *ret_wait = throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
-    if (*ret_wait == 0)
-        return r;
-    c->api->n.rate_limited++;
-    return err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", c->peer_addr);
+    *ret_wait = auth_ration(c->api, c->peer_addr, err);
+    return *ret_wait > 0 ? err->code : r;
 }
 
 /* Of AUTH_OPERATOR rows. */
@@ -77,20 +72,14 @@ bool argus_prove(struct call *c)
 bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
 {
     struct err err = { 0 };
-    char text[64];
 
     if (has_credential(c) && !argus_is_safe(c))
         return false;
     if (run_agent_check(c->control, call_param(c, 0), auth_bearer(c->req), c->peer_addr, ret, &err) == 0)
         return true;
-    usec_t wait = strcmp(err.slug, "auth.required") == 0
-                      ? 0
-                      : throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
-    if (wait > 0) {
-        c->api->n.rate_limited++;
+    usec_t wait = strcmp(err.slug, "auth.required") == 0 ? 0 : auth_ration(c->api, c->peer_addr, &err);
+    if (wait > 0)
         call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
-        (void)err_set(&err, -EBUSY, "rate.limited", "too many refused requests from %s", c->peer_addr);
-    }
     reply_error(c, &err);
     return false;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/auth.h"
 #include "api/dialects/grapheon.h"
 #include "api/state.h"
 #include "base/limits.h"
@@ -244,6 +245,16 @@ void grapheon_on_report(struct grapheon_job *j)
     report_checkin(j->c->control, &j->pass, &j->report, j->peer, on_taken, j);
 }
 
+/* Guesses are 401; the agent of a known key is told why it is not let in (403), however often it asks. */
+static int ration(struct call *c, struct err *err)
+{
+    usec_t wait = dialect_status(err, NULL) == 401 ? auth_ration(c->api, c->peer_addr, err) : 0;
+
+    if (wait > 0)
+        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
+    return err->code;
+}
+
 static int check_head(struct call *c, struct report_pass *pass, bool *ret_gzip, struct err *err)
 {
     const struct dialect_conf *conf = dialect_conf(c);
@@ -256,7 +267,7 @@ static int check_head(struct call *c, struct report_pass *pass, bool *ret_gzip, 
     }
     int r = report_authenticate(c->control, key, &client, c->peer_addr, pass, err);
     if (r < 0)
-        return r;
+        return ration(c, err);
     if (c->req->body.len > conf->grapheon_max_report)
         r = err_set(err, -EMSGSIZE, "request.too_large", "the body is larger than %u bytes", conf->grapheon_max_report);
     else if (encoding.ptr && !str_eq_nocase(encoding, STR("gzip")))

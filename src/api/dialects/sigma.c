@@ -40,7 +40,6 @@ static int by_key(struct call *c, struct str key, struct principal *ret, struct 
 static int identify(struct call *c, bool is_agent, struct principal *ret, usec_t *ret_wait, struct err *err)
 {
     struct str bearer = auth_bearer(c->req), key = key_of(c->req, bearer);
-    char text[64];
     int r;
 
     *ret_wait = 0;
@@ -52,13 +51,8 @@ static int identify(struct call *c, bool is_agent, struct principal *ret, usec_t
     r = by_key(c, key, ret, err);
     if (r == 0)
         return 0;
-    /* As in auth_operator(): refusals of one address are looked up and answered only so often. */
-    *ret_wait = throttle_take(c->api->refusals, throttle_address(c->peer_addr, text), api_now(c->api));
-    if (*ret_wait > 0) {
-        c->api->n.rate_limited++;
-        return err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", c->peer_addr);
-    }
-    return r;
+    *ret_wait = auth_ration(c->api, c->peer_addr, err);
+    return *ret_wait > 0 ? err->code : r;
 }
 
 static int prove_as(struct call *c, bool is_agent, struct principal *ret, usec_t *ret_wait, struct err *err)
