@@ -84,14 +84,14 @@ struct session_user {
     uint64_t user_id;
     const char *user;
     enum role_level role;
+    uint64_t mark; /* the session's token carries it */
     usec_t retry_after;
 };
 typedef void (*session_fn)(void *ctx, const struct session_user *r);
 void authn_password(struct control *c, struct str user, struct str password, const struct peer_info *peer, session_fn done, void *ctx);
 /* A session whose signature and expiry are good: 0 and the principal with the user's present role; -EACCES auth.disabled,
- * auth.bad_credential (the user is gone, or the password was changed after @issued_at). An @issued_at of whole seconds (a JWT's iat)
- * is compared by the second: a session made in the second of the change is good. */
-int authn_session(struct control *c, uint64_t user_id, usec_t issued_at, const struct peer_info *peer, struct principal *ret, struct err *err);
+ * auth.bad_credential (the user is gone; or got a new password or another role, or was disabled, since a login was answered with @mark). */
+int authn_session(struct control *c, uint64_t user_id, uint64_t mark, const struct peer_info *peer, struct principal *ret, struct err *err);
 /* A principal for a credential (its scope read as a role: admin operator; viewer, readonly; else none), named @name. */
 void principal_of_credential(const struct credential *cr, const char *name, struct principal *ret);
 

@@ -110,7 +110,7 @@ bool authn_still_holds(struct control *c, const struct principal *p)
         return credential__still_holds(c, p->token_id);
     if (p->kind == PRINCIPAL_SESSION) {
         const struct user *u = user__by_id(c, p->user_id);
-        return u && !u->is_disabled && u->role >= p->role;
+        return u && !u->is_disabled && u->role >= p->role && p->session_mark == session__mark(c, p->user_id);
     }
     if (p->kind != PRINCIPAL_TOKEN)
         return true;
@@ -136,7 +136,7 @@ struct login {
     login_fn done;
     session_fn session_done; /* instead of @done: no token is made */
     usec_t retry_after;
-    uint64_t user_id;
+    uint64_t user_id, mark;
     void *ctx;
     struct login_result result;
     char token[API_TOKEN_MAX];
@@ -164,6 +164,7 @@ static void login_tell(struct control *c, void *arg)
                                                         .user_id = l->user_id,
                                                         .user = r->user,
                                                         .role = r->role,
+                                                        .mark = l->mark,
                                                         .retry_after = l->retry_after });
     login_free(l);
 }
@@ -203,6 +204,7 @@ static void session_granted(struct control *c, struct login *l, const struct use
     audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL, details_str(&d, "for", STR("session")));
     l->result = (struct login_result){ .user = l->user, .role = u->role };
     l->user_id = u->id;
+    l->mark = session__mark(c, u->id);
     commit_after(c, login_tell, l);
 }
 
@@ -216,7 +218,8 @@ static void login_done(void *arg)
     }
     c->n_hashing--;
     const struct user *u = user__by_name(c, str_of(l->user));
-    if (!l->is_known || !u || l->verdict < 0)
+    bool is_changed = u && strcmp(l->hash, u->password_hash) != 0; /* meanwhile: the one that was looked at is good no more */
+    if (!l->is_known || !u || l->verdict < 0 || is_changed)
         login_refused(c, l, "auth.bad_credential", "user name or password is wrong");
     else if (u->is_disabled)
         login_refused(c, l, "auth.disabled", "this user is disabled");

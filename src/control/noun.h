@@ -45,7 +45,10 @@ bool accent__rules(const struct host *h, struct presence_rules *ret);
 /* Since when a pending one waits: its last register. */
 usec_t accent__asked_at(const struct host *h);
 /* -- sessions.c */
-void session__password_changed(struct control *c, uint64_t user_id);
+/* What the sessions of the user that are good carry (struct principal, session_mark). */
+uint64_t session__mark(const struct control *c, uint64_t user_id);
+/* Ends all there are by now, over restarts too. */
+void session__end_all(struct control *c, uint64_t user_id);
 /* -- credentials.c */
 bool credential__still_holds(const struct control *c, uint64_t id);
 /* -- reports.c: of two hosts that have a reporter each, was @other_id's heard last? */

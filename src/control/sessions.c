@@ -1,8 +1,9 @@
-/* control/sessions.c - people who logged in through an accent: the key their tokens are signed with, and since when a
- * token is good. Loop thread.
+/* control/sessions.c - people who logged in through an accent: the key their tokens are signed with, and which of them are still good. Loop
+ * thread.
  *
- * The token is the api's and is kept nowhere. A new password ends the sessions made before it: the time of the change is
- * an object by the user's id, which is all that is stored of sessions. */
+ * The token is the api's and is kept nowhere. It carries its user's mark: a random number, drawn anew with each new password, another role
+ * and whenever the user is disabled. So what was made before ends, whatever the clock says and however soon it was. The mark is an object
+ * by the user's id, which is all that is stored of sessions. */
 #include "base/rand.h"
 #include "base/text.h"
 
@@ -11,19 +12,18 @@
 
 enum { SESSION_KEY_LEN = 32 };
 
-struct password_age {
-    uint64_t user_id;
-    usec_t changed_at;
-    UT_hash_handle hh; /* not in the record */
+struct session_mark {
+    uint64_t user_id, mark; /* 0: none was drawn yet */
+    UT_hash_handle hh;      /* not in the record */
 };
-static const struct field password_age_fields[] = {
-    F_U64(struct password_age, user_id, "user_id"),
-    F_U64(struct password_age, changed_at, "changed_at_us"),
+static const struct field session_mark_fields[] = {
+    F_U64(struct session_mark, user_id, "user_id"),
+    F_U64(struct session_mark, mark, "mark"),
 };
-static const struct record password_age_record = RECORD(password_age, password_age_fields);
+static const struct record session_mark_record = RECORD(session_mark, session_mark_fields);
 
 struct session_book {
-    struct password_age *ages;
+    struct session_mark *marks;
     bool has_key;
     uint8_t key[SESSION_KEY_LEN];
 };
@@ -47,36 +47,34 @@ const uint8_t *session_key(struct control *c)
     return b->key;
 }
 
-static struct password_age *age_of(const struct control *c, uint64_t user_id)
+static struct session_mark *mark_of(const struct control *c, uint64_t user_id)
 {
-    struct password_age *a = NULL;
-    HASH_FIND(hh, book(c)->ages, &user_id, sizeof(user_id), a);
-    return a;
+    struct session_mark *m = NULL;
+    HASH_FIND(hh, book(c)->marks, &user_id, sizeof(user_id), m);
+    return m;
 }
 
-static struct password_age *age_add(struct control *c, uint64_t user_id)
+static struct session_mark *mark_add(struct control *c, uint64_t user_id)
 {
-    struct password_age *a = xnew0(struct password_age);
-    a->user_id = user_id;
-    HASH_ADD(hh, book(c)->ages, user_id, sizeof(a->user_id), a);
-    return a;
+    struct session_mark *m = xnew0(struct session_mark);
+    m->user_id = user_id;
+    HASH_ADD(hh, book(c)->marks, user_id, sizeof(m->user_id), m);
+    return m;
 }
 
-void session__password_changed(struct control *c, uint64_t user_id)
+uint64_t session__mark(const struct control *c, uint64_t user_id)
 {
-    struct password_age *a = age_of(c, user_id);
-    if (!a)
-        a = age_add(c, user_id);
-    a->changed_at = control__wall(c);
-    store_put_object(c->store, OBJECT_PASSWORD, user_id, 0, &password_age_record, a);
+    const struct session_mark *m = mark_of(c, user_id);
+    return m ? m->mark : 0;
 }
 
-static bool is_older(const struct password_age *a, usec_t issued_at)
+void session__end_all(struct control *c, uint64_t user_id)
 {
-    if (!a)
-        return false;
-    bool has_seconds_only = issued_at % USEC_PER_SEC == 0;
-    return issued_at < (has_seconds_only ? a->changed_at / USEC_PER_SEC * USEC_PER_SEC : a->changed_at);
+    struct session_mark *m = mark_of(c, user_id);
+    if (!m)
+        m = mark_add(c, user_id);
+    rand_bytes(&m->mark, sizeof(m->mark));
+    store_put_object(c->store, OBJECT_PASSWORD, user_id, 0, &session_mark_record, m);
 }
 
 static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *slug, const char *text, struct err *err)
@@ -89,7 +87,7 @@ static int refuse(struct control *c, const struct peer_info *peer, const char *w
     return -EACCES;
 }
 
-int authn_session(struct control *c, uint64_t user_id, usec_t issued_at, const struct peer_info *peer, struct principal *ret, struct err *err)
+int authn_session(struct control *c, uint64_t user_id, uint64_t mark, const struct peer_info *peer, struct principal *ret, struct err *err)
 {
     const struct user *u = user__by_id(c, user_id);
     *ret = (struct principal){ 0 };
@@ -97,18 +95,18 @@ int authn_session(struct control *c, uint64_t user_id, usec_t issued_at, const s
         return refuse(c, peer, "", "auth.bad_credential", "the user of this session is not known here", err);
     if (u->is_disabled)
         return refuse(c, peer, u->name, "auth.disabled", "this user is disabled", err);
-    if (is_older(age_of(c, user_id), issued_at))
-        return refuse(c, peer, u->name, "auth.bad_credential", "the password was changed since: log in again", err);
-    *ret = (struct principal){ .kind = PRINCIPAL_SESSION, .role = u->role, .user_id = u->id };
+    if (mark != session__mark(c, user_id))
+        return refuse(c, peer, u->name, "auth.bad_credential", "this user's password or rights were changed since: log in again", err);
+    *ret = (struct principal){ .kind = PRINCIPAL_SESSION, .role = u->role, .user_id = u->id, .session_mark = mark };
     snprintf(ret->name, sizeof(ret->name), "%s", u->name);
     return 0;
 }
 
 /* -- the noun */
-static void load_age(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+static void load_mark(void *ctx, uint64_t id, uint64_t parent, const void *obj)
 {
     (void)parent;
-    age_add(ctx, id)->changed_at = ((const struct password_age *)obj)->changed_at;
+    mark_add(ctx, id)->mark = ((const struct session_mark *)obj)->mark;
 }
 
 static int load(struct control *c, struct err *err)
@@ -121,19 +119,19 @@ static int load(struct control *c, struct err *err)
     if (r == 1 && hex_decode(buf_as_str(&text), b->key, sizeof(b->key)) < 0)
         return err_set(err, -EBADMSG, "store.corrupt", "the key of sessions in the database cannot be read: restore a backup");
     b->has_key = r == 1;
-    return store_load_objects(c->store, OBJECT_PASSWORD, &password_age_record, load_age, c, err);
+    return store_load_objects(c->store, OBJECT_PASSWORD, &session_mark_record, load_mark, c, err);
 }
 
 static void free_all(struct control *c)
 {
     struct session_book *b = book(c);
-    struct password_age *a, *next;
+    struct session_mark *m, *next;
     if (!b)
         return;
-    HASH_ITER(hh, b->ages, a, next)
+    HASH_ITER(hh, b->marks, m, next)
     {
-        HASH_DEL(b->ages, a);
-        free(a);
+        HASH_DEL(b->marks, m);
+        free(m);
     }
     secret_wipe(b, sizeof(*b));
     free(b);

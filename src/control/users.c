@@ -219,6 +219,7 @@ static void create(struct user_call *x)
     struct user *u =
         add(c, c->next.user++, str_of(x->name), str_of(x->hash), x->ch.role, false, control__wall(c));
     put(c, u);
+    session__end_all(c, u->id); /* a restored backup may have been without this user: the id had another one's sessions */
     details_str(details_str(&d, "what", STR("create")), "role",
                 str_of(name_of(role_level_names, (int)u->role)));
     audit__ok(c, &x->p, VERB_USER_ADMIN, str_of(u->name), &d);
@@ -229,6 +230,8 @@ static void change(struct user_call *x, struct user *u)
     struct control *c = x->c;
     struct details d = { 0 };
     enum verb v = verb_of(x);
+    if (x->ch.has_password || (x->ch.has_role && x->ch.role != u->role) || (x->ch.has_disabled && x->ch.disabled))
+        session__end_all(c, u->id);
     if (x->ch.has_role) {
         u->role = x->ch.role;
         details_str(&d, "role", str_of(name_of(role_level_names, (int)u->role)));
@@ -240,7 +243,6 @@ static void change(struct user_call *x, struct user *u)
     if (x->ch.has_password) {
         secret_free(u->password_hash);
         u->password_hash = xstrdup(x->hash);
-        session__password_changed(c, u->id);
         details_str(&d, "password", STR("changed"));
     }
     put(c, u);

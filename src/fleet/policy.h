@@ -22,6 +22,7 @@ struct principal {
     enum role_level role;
     uint64_t user_id;
     uint64_t token_id;
+    uint64_t session_mark; /* PRINCIPAL_SESSION: what its token carries */
     uint64_t host_id;      /* PRINCIPAL_HOST */
     char name[136];        /* "alice", "local:root", "dev", "host:web-1" : for audit and logs */
 };

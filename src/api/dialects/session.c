@@ -4,7 +4,11 @@
 #include "api/auth.h"
 #include "api/dialects/dialect.h"
 #include "api/state.h"
+#include "base/rand.h"
+#include "base/text.h"
 #include "codec/jwt.h"
+
+enum { TOKEN_ID_LEN = 16 };
 
 bool session_has_shape(struct str bearer)
 {
@@ -19,10 +23,14 @@ int session_make(struct call *c, const struct session_user *u, const char *diale
 {
     AUTO(buf_done) struct buf payload = BUF(1024);
     uint64_t now = clock_wall(c->api->conf.clock) / USEC_PER_SEC;
-    char sub[24];
+    char sub[24], mark[24], id[2 * TOKEN_ID_LEN + 1];
+    uint8_t random[TOKEN_ID_LEN];
     struct jw w = JW(&payload);
 
     (void)snprintf(sub, sizeof(sub), "%llu", (unsigned long long)u->user_id);
+    (void)snprintf(mark, sizeof(mark), "%llu", (unsigned long long)u->mark);
+    rand_bytes(random, sizeof(random));
+    hex_encode(random, sizeof(random), id);
     jw_map(&w);
     jw_key(&w, "sub"); /* a string: RFC 7519 section 4.1.2 */
     jw_cstr(&w, sub);
@@ -34,6 +42,10 @@ int session_make(struct call *c, const struct session_user *u, const char *diale
     jw_cstr(&w, dialect);
     jw_key(&w, "type");
     jw_cstr(&w, "access");
+    jw_key(&w, "jti"); /* two logins of one second are two sessions */
+    jw_cstr(&w, id);
+    jw_key(&w, "mark"); /* a string: more than a double holds */
+    jw_cstr(&w, mark);
     jw_key(&w, "iat");
     jw_u64(&w, now);
     jw_key(&w, "exp");
@@ -46,18 +58,19 @@ int session_make(struct call *c, const struct session_user *u, const char *diale
 
 /* What the payload must say; the role in it is for people: the user's present one counts. */
 struct claims {
-    uint64_t user_id, issued_s, expires_s;
+    uint64_t user_id, mark, expires_s;
 };
 
 static int read_claims(const struct node *payload, struct claims *ret)
 {
-    const struct node *sub = node_get(payload, "sub"), *iat = node_get(payload, "iat"), *exp = node_get(payload, "exp");
+    const struct node *sub = node_get(payload, "sub"), *mark = node_get(payload, "mark"), *exp = node_get(payload, "exp");
 
     if (!sub || sub->type != NODE_STR || str_to_u64(sub->s, &ret->user_id) < 0)
         return -EBADMSG;
-    if (!iat || iat->type != NODE_INT || iat->i < 0 || !exp || exp->type != NODE_INT || exp->i < 0)
+    if (!mark || mark->type != NODE_STR || str_to_u64(mark->s, &ret->mark) < 0)
         return -EBADMSG;
-    ret->issued_s = (uint64_t)iat->i;
+    if (!exp || exp->type != NODE_INT || exp->i < 0)
+        return -EBADMSG;
     ret->expires_s = (uint64_t)exp->i;
     return 0;
 }
@@ -76,5 +89,5 @@ int session_check(struct api *a, struct str bearer, const struct peer_info *peer
         (void)err_set(err, -EACCES, "auth.expired", "this session has ended: log in again");
         return credential_refused(a->control, "", peer->addr, err);
     }
-    return authn_session(a->control, claims.user_id, claims.issued_s * USEC_PER_SEC, peer, ret, err);
+    return authn_session(a->control, claims.user_id, claims.mark, peer, ret, err);
 }

@@ -255,14 +255,14 @@ static void refusals_are_audited_but_not_by_the_thousand(void **state)
 struct told {
     int n, result;
     char slug[48], user[64];
-    uint64_t user_id;
+    uint64_t user_id, mark;
     enum role_level role;
     usec_t retry_after;
 };
 static void on_session(void *ctx, const struct session_user *r)
 {
     struct told *t = ctx;
-    *t = (struct told){ t->n + 1, r->result, "", "", r->user_id, r->role, r->retry_after };
+    *t = (struct told){ t->n + 1, r->result, "", "", r->user_id, r->mark, r->role, r->retry_after };
     snprintf(t->slug, sizeof(t->slug), "%s", r->err.slug);
     snprintf(t->user, sizeof(t->user), "%s", r->user ? r->user : "");
 }
@@ -304,8 +304,7 @@ static void a_password_gives_a_session_and_no_token(void **state)
     assert_int_equal(t.result, 0);
     assert_string_equal(t.user, "ann");
     assert_int_equal(t.role, ROLE_OPERATOR);
-    usec_t now = clock_wall(&f->clock);
-    assert_int_equal(authn_session(f->c, t.user_id, now, &here, &p, &f->err), 0);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
     assert_int_equal(p.kind, PRINCIPAL_SESSION);
     assert_int_equal(p.role, ROLE_OPERATOR);
     assert_string_equal(p.name, "ann");
@@ -315,47 +314,101 @@ static void a_password_gives_a_session_and_no_token(void **state)
     assert_string_equal(prove(f, "ann", "wrong").slug, "auth.bad_credential");
 }
 
+/* The clock stands still: what was made in the very moment of the change is before it, too. */
 static void a_new_password_ends_the_sessions_before_it(void **state)
-{
-    struct fixture *f = *state;
-    struct principal p;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
-    usec_t before = clock_wall(&f->clock);
-    clock_turn(&f->clock, 1500000);
-    change_ann(f, &(const struct user_change){ .has_password = true, .password = STR("another password") });
-    usec_t at = clock_wall(&f->clock), whole = at / USEC_PER_SEC * USEC_PER_SEC;
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(authn_session(f->c, t.user_id, before, &here, &p, &f->err), -EACCES);
-        assert_slug(f, "auth.bad_credential");
-        assert_int_equal(authn_session(f->c, t.user_id, at - 1, &here, &p, &f->err), -EACCES);
-        assert_int_equal(authn_session(f->c, t.user_id, at, &here, &p, &f->err), 0);
-        assert_int_equal(authn_session(f->c, t.user_id, whole, &here, &p, &f->err), 0);
-        assert_int_equal(authn_session(f->c, t.user_id, whole - USEC_PER_SEC, &here, &p, &f->err), -EACCES);
-        settle(f);
-        restart(f);
-    }
-}
-
-static void a_session_has_the_role_of_today(void **state)
 {
     struct fixture *f = *state;
     struct principal p, then;
     add_ann(f);
     struct told t = prove(f, "ann", "a long password");
-    usec_t now = clock_wall(&f->clock);
-    assert_int_equal(authn_session(f->c, t.user_id, now, &here, &then, &f->err), 0);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0);
+    for (int i = 0; i < 3; i++) { /* the same one again is a new one */
+        change_ann(f, &(const struct user_change){ .has_password = true, .password = STR("another password") });
+        struct told now = prove(f, "ann", "another password");
+        for (int j = 0; j < 2; j++) {
+            assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), -EACCES);
+            assert_slug(f, "auth.bad_credential");
+            assert_int_equal(authn_session(f->c, now.user_id, now.mark, &here, &p, &f->err), 0);
+            assert_true(authn_still_holds(f->c, &p));
+            assert_false(authn_still_holds(f->c, &then)); /* what it follows ends as well */
+            settle(f);
+            restart(f);
+        }
+        t = now;
+        then = p;
+    }
+}
+
+/* The old password is looked at on a pool thread, and changed meanwhile. */
+struct held {
+    struct {
+        void (*work)(void *), (*done)(void *);
+        void *arg;
+    } v[4];
+    size_t n;
+};
+static struct held held;
+static void hold_work(void *ctx, void (*work)(void *), void (*done)(void *), void *arg)
+{
+    (void)ctx;
+    assert_true(held.n < 4);
+    held.v[held.n].work = work;
+    held.v[held.n].done = done;
+    held.v[held.n++].arg = arg;
+}
+
+static void a_password_that_is_changed_while_it_is_looked_at_is_wrong(void **state)
+{
+    struct fixture *f = *state;
+    struct told t = { 0 };
+    int r = 1;
+    add_ann(f);
+    fixture_close(f);
+    fixture_open_with(f, hold_work);
+    held.n = 0;
+    authn_password(f->c, STR("ann"), STR("a long password"), &here, on_session, &t);
+    user_change(f->c, &f->admin, STR("ann"), &(const struct user_change){ .has_password = true, .password = STR("another password") }, on_user, &r);
+    assert_int_equal(held.n, 2);
+    for (size_t i = 0; i < held.n; i++)
+        held.v[i].work(held.v[i].arg);
+    held.v[1].done(held.v[1].arg);
+    held.v[0].done(held.v[0].arg);
+    settle(f);
+    assert_int_equal(r, 0);
+    assert_int_equal(t.result, -EACCES);
+    assert_string_equal(t.slug, "auth.bad_credential");
+}
+
+static void a_session_ends_with_its_role_and_when_its_user_is_disabled(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p, then;
+    add_ann(f);
+    struct told t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0);
+    change_ann(f, &(const struct user_change){ .has_role = true, .role = ROLE_OPERATOR });
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0); /* it was that before */
     change_ann(f, &(const struct user_change){ .has_role = true, .role = ROLE_VIEWER });
-    assert_int_equal(authn_session(f->c, t.user_id, now, &here, &p, &f->err), 0);
-    assert_int_equal(p.role, ROLE_VIEWER);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), -EACCES);
+    assert_slug(f, "auth.bad_credential");
     assert_false(authn_still_holds(f->c, &then));
-    then = p;
+    t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0);
+    assert_int_equal(then.role, ROLE_VIEWER);
     assert_true(authn_still_holds(f->c, &then));
     change_ann(f, &(const struct user_change){ .has_disabled = true, .disabled = true });
-    assert_int_equal(authn_session(f->c, t.user_id, now, &here, &p, &f->err), -EACCES);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), -EACCES);
     assert_slug(f, "auth.disabled");
     assert_false(authn_still_holds(f->c, &then));
-    assert_int_equal(authn_session(f->c, 999, now, &here, &p, &f->err), -EACCES);
+    change_ann(f, &(const struct user_change){ .has_disabled = true, .disabled = false });
+    for (int i = 0; i < 2; i++) { /* it does not come back */
+        assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), -EACCES);
+        assert_slug(f, "auth.bad_credential");
+        assert_false(authn_still_holds(f->c, &then));
+        settle(f);
+        restart(f);
+    }
+    assert_int_equal(authn_session(f->c, 999, t.mark, &here, &p, &f->err), -EACCES);
     assert_slug(f, "auth.bad_credential");
 }
 
@@ -401,7 +454,8 @@ int main(void)
         T(refusals_are_audited_but_not_by_the_thousand),
         T(a_password_gives_a_session_and_no_token),
         T(a_new_password_ends_the_sessions_before_it),
-        T(a_session_has_the_role_of_today),
+        T(a_session_ends_with_its_role_and_when_its_user_is_disabled),
+        T(a_password_that_is_changed_while_it_is_looked_at_is_wrong),
         T(too_many_tries_are_told_when_to_come_back),
         T(the_key_of_sessions_lasts),
     };
