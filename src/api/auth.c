@@ -150,9 +150,15 @@ usec_t auth_ration(struct api *a, const char *addr, struct err *err)
 
     if (wait > 0) {
         a->n.rate_limited++;
+        authn_limited(a->control, addr);
         (void)err_set(err, -EBUSY, "rate.limited", "too many refused requests from %s", addr);
     }
     return wait;
+}
+
+int auth_refused(const struct api *a, const char *addr, const struct err *err)
+{
+    return a->control ? authn_refused(a->control, addr, err) : err->code;
 }
 
 int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
@@ -172,7 +178,7 @@ int auth_credential(struct api *a, const struct http_req *req, struct str bearer
     if (!bearer.ptr) {
         r = auth_dev_rule(a->conf.is_dev, req, err);
         if (r < 0)
-            return r;
+            return auth_refused(a, addr, err);
         peer.is_loopback_dev = r > 0;
     }
 

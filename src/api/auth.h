@@ -33,5 +33,7 @@ int auth_operator(struct api *a, const struct http_req *req, struct principal *r
                   struct err *err);
 /* The same with the credential @text, wherever the request had it; {NULL,0}: none. */
 int auth_credential(struct api *a, const struct http_req *req, struct str text, struct principal *ret, usec_t *ret_wait, struct err *err);
+/* An audit row for what is refused in @err without a verb of control being asked. Returns err->code. */
+int auth_refused(const struct api *a, const char *addr, const struct err *err);
 
 #endif

@@ -118,10 +118,9 @@ static int read_form(struct call *c, const struct record *rec, void *obj, struct
 {
     struct record_errors errs = { 0 };
     struct kv_list q = { 0 };
-    int r = auth_check_origin(c->req, err);
 
-    if (r < 0)
-        return r;
+    if (auth_check_origin(c->req, err) < 0)
+        return auth_refused(c->api, c->peer_addr, err);
     if (!is_form_type(http_header(c->req, "content-type")))
         return err_set(err, -EINVAL, "request.media_type", "the body must be a form (application/x-www-form-urlencoded)");
     if (query_parse(c->arena, c->req->body, &q) < 0)
@@ -153,6 +152,7 @@ bool browser_form(struct call *c, const struct record *rec, void *obj, const str
     if (secret_eq(*csrf, str_of(want)))
         return true;
     (void)err_set(&err, -EACCES, "auth.origin", "this form is not of your session (any more): open the page again");
+    (void)auth_refused(c->api, c->peer_addr, &err);
     reply_error(c, &err);
     return false;
 }

@@ -199,6 +199,7 @@ static bool find_route(struct call *c)
         c->is_unclaimed = true;
         (void)err_set(&err, 0, "auth.required",
                       "several surfaces share this path and nothing says which one is meant");
+        (void)auth_refused(c->api, c->peer_addr, &err);
         break;
     case ROUTE_BAD_PATH:
         (void)err_set(&err, 0, "request.bad", "the path has a bad escape, a NUL or a dot segment");
@@ -225,9 +226,8 @@ static bool prove(struct call *c)
         return false;
     }
     if (c->route->auth == AUTH_LOCAL && !c->peer.is_unix) {
-        audit_emit(c->control, &c->who, c->peer_addr, c->route->verb, call_param(c, 0), "denied",
-                   "auth.denied", NULL);
         (void)err_set(&err, -EACCES, "auth.denied", "this is done over the server's local socket only");
+        (void)authz_refused(c->control, &c->who, c->peer_addr, c->route->verb, call_param(c, 0), &err);
         reply_error(c, &err);
         return false;
     }
@@ -245,6 +245,7 @@ static bool admit(struct call *c)
         struct err err = { 0 };
 
         (void)err_set(&err, -EACCES, "auth.https", "credentials are taken over https only");
+        (void)auth_refused(c->api, c->peer_addr, &err);
         reply_error(c, &err);
         return false;
     }
@@ -302,6 +303,11 @@ static bool is_json_type(struct str type)
     return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), STR("application/json"));
 }
 
+static bool is_encoded(struct str encoding)
+{
+    return encoding.len > 0 && !str_eq_nocase(encoding, STR("identity"));
+}
+
 static bool decode_body(struct call *c)
 {
     struct record_errors errs = { 0 };
@@ -310,6 +316,11 @@ static bool decode_body(struct call *c)
 
     if ((c->route->flags & ROUTE_JSON_TYPE) && !is_json_type(http_header(c->req, "content-type"))) {
         (void)err_set(&err, -EINVAL, "request.media_type", "the body must be sent as Content-Type: application/json");
+        reply_error(c, &err);
+        return false;
+    }
+    if (!c->route->dialect && c->req->body.len > 0 && is_encoded(http_header(c->req, "content-encoding"))) {
+        (void)err_set(&err, -EINVAL, "request.media_type", "the body must be sent as it is, without Content-Encoding");
         reply_error(c, &err);
         return false;
     }

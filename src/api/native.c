@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "api/auth.h"
 #include "api/native_priv.h"
 #include "api/reply.h"
 #include "base/limits.h"
@@ -241,14 +242,18 @@ static int open_link(struct api *a, uint64_t call, const struct grpc_call_info *
 
     if (!info->tls->is_tls || !info->tls->has_cert) {
         (void)err_set(&err, -EACCES, "auth.required", "a link needs the host's client certificate");
+        (void)auth_refused(a, info->peer->addr, &err);
         return refuse_open(a->native, &err, ret_message);
     }
     if (!uuid_of_uri(control_identity(a->control), info->tls->uri, &uuid)) {
         (void)err_set(&err, -EACCES, "auth.bad_credential", "the certificate is not of a host of this fleet");
+        (void)auth_refused(a, info->peer->addr, &err);
         return refuse_open(a->native, &err, ret_message);
     }
-    if (authn_host(a->control, uuid, info->tls->spki_sha256, str_of(info->tls->serial), &who, &err) < 0)
+    if (authn_host(a->control, uuid, info->tls->spki_sha256, str_of(info->tls->serial), &who, &err) < 0) {
+        (void)auth_refused(a, info->peer->addr, &err);
         return refuse_open(a->native, &err, ret_message);
+    }
 
     l = xnew0(struct native_link);
     *l = (struct native_link){ .api = a, .call = call, .hello = xnew0(struct link_hello) };

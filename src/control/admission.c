@@ -15,6 +15,7 @@ void admission_defaults(struct admission_conf *conf)
     fill(&conf->enroll_work, 20, 100);
     fill(&conf->login, 10.0 / 60, 10);
     fill(&conf->auth_failure, 1, 5);
+    fill(&conf->auth_failures, 20, 1000);
     fill(&conf->connect, 5000, 20000);
     fill(&conf->connect_host, 2, 20);
     fill(&conf->checkin, 500, 2000);

@@ -24,6 +24,7 @@ struct admission_conf {
                                  20/s, burst 100 */
     struct rate login;        /* attempts per address, and per user name: 10 a minute, burst 10 */
     struct rate auth_failure; /* audit rows for bad credentials, per address: 1/s, burst 5 */
+    struct rate auth_failures; /* the same, all addresses: 20/s, burst 1000 */
     struct rate connect;      /* hellos, all links: 5000/s, burst 20000 */
     struct rate connect_host; /* hellos of one host: 2/s, burst 20 */
     struct rate checkin;      /* numbered messages, per link: 500/s, burst 2000; beyond it reading pauses */

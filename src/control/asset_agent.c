@@ -84,7 +84,10 @@ int asset_admit(struct control *c, const struct principal *p, bool is_agent, str
     ret->remaining = is_in && q->b.level > 0 ? (uint32_t)q->b.level : 0;
     if (is_in)
         return 0;
-    return err_set(err, -EBUSY, "rate.limited", "too many calls of %s: at most %u at once", p->name, ret->limit);
+    struct details d = { 0 };
+    err_set(err, -EBUSY, "rate.limited", "too many calls of %s: at most %u at once", p->name, ret->limit);
+    refusal__row(c, REFUSED_LIMITED, p->name, NULL, "asset.call", STR_NONE, "denied", err->slug, details_str(&d, "why", str_of(err->text)));
+    return -EBUSY;
 }
 
 /* -- the host row */

@@ -9,15 +9,12 @@
 #include "control/accent.h"
 #include "control/noun.h"
 
-/* A refused credential is an audit row, but not a million of them: one a second and address. */
 static int refuse(struct control *c, const struct peer_info *peer, const char *who, const char *verb,
                   const char *slug, const char *text, struct err *err)
 {
     struct details d = { 0 };
     c->stats.logins_failed++;
-    if (admission_take(c->admission, 'f', str_of(peer->addr), &c->conf.admission.auth_failure,
-                       control__mono(c), NULL))
-        audit__row(c, who, peer->addr, verb, STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
+    refusal__row(c, REFUSED_CALLER, who, peer->addr, verb, STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
     return err_set(err, -EACCES, slug, "%s", text);
 }
 
@@ -48,7 +45,10 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
     if (!t && is_reporter(c, bearer, peer, ret))
         return 0; /* known, and good for nothing here: what it asks for is denied, not unknown */
     if (!t)
-        return refuse(c, peer, "", "auth.token", "auth.bad_credential", "this API token is not known here",
+        return refuse(c, peer, "", "auth.token", "auth.bad_credential",
+                      str_find_char(bearer, ' ') < 0
+                          ? "this API token is not known here"
+                          : "only Authorization: Bearer and a token is understood here, no other scheme",
                       err);
     if (t->is_revoked)
         return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked",
@@ -98,8 +98,8 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
         *ret = (struct principal){ .kind = PRINCIPAL_DEV, .role = ROLE_ADMIN, .name = "dev" };
         return 0;
     }
-    return err_set(err, -EACCES, "auth.required",
-                   "this needs a credential: Authorization: Bearer em_live_...");
+    err_set(err, -EACCES, "auth.required", "this needs a credential: Authorization: Bearer em_live_...");
+    return authn_refused(c, peer->addr, err);
 }
 
 bool authn_still_holds(struct control *c, const struct principal *p)
@@ -249,6 +249,9 @@ static void login_begin(struct control *c, struct login *l, struct str password)
         l->result.result =
             err_set(&l->result.err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
                     (unsigned long long)(wait / USEC_PER_SEC + 1));
+        struct details d = { 0 };
+        refusal__row(c, REFUSED_CALLER, l->user, l->peer, "auth.login", STR_NONE, "denied", l->result.err.slug,
+                     details_str(&d, "why", str_of(l->result.err.text)));
         commit_after(c, login_tell, l);
         return;
     }

@@ -12,17 +12,14 @@ int authz(struct control *c, const struct principal *p, enum verb v, struct str 
         if (admission_take(c->admission, 'o', str_of(key), &c->conf.admission.operators, control__mono(c),
                            &wait))
             return 0;
-        return err_set(err, -EBUSY, "rate.limited", "too many calls: try again in %llu ms",
-                       (unsigned long long)(wait / USEC_PER_MS + 1));
+        err_set(err, -EBUSY, "rate.limited", "too many calls: try again in %llu ms",
+                (unsigned long long)(wait / USEC_PER_MS + 1));
+        return authz_refused(c, p, NULL, v, target, err);
     }
     err_set(err, -EACCES, "auth.denied", "%s is %s here; %s needs %s", p->name,
             name_of(role_level_names, (int)p->role), name_of(verb_names, (int)v),
             name_of(role_level_names, (int)policy_needs(v)));
-    struct details d = { 0 };
-    details_str(&d, "role", str_of(name_of(role_level_names, (int)p->role)));
-    if (admission_take(c->admission, 'd', str_of(p->name), &(struct rate){ 10, 100 }, control__mono(c), NULL))
-        audit_emit(c, p, NULL, v, target, "denied", "auth.denied", &d.list);
-    return -EACCES;
+    return authz_refused(c, p, NULL, v, target, err);
 }
 
 bool control_refuses_writes(struct control *c, struct err *err)

@@ -72,6 +72,7 @@ int control_open(const struct control_conf *conf, struct control **ret, struct e
     c->scratch = arena_new(256 << 10);
     c->subs = slots_new();
     c->admission = admission_new(20000);
+    c->refusals = refusals_new();
     c->beat_every = c->conf.heartbeat;
     c->rules = presence_rules_for(c->beat_every);
     c->started_mono = control__mono(c);
@@ -95,8 +96,10 @@ void control_free(struct control *c)
         return;
     /* The close of the store commits what is open: output without the row that says how far it goes would be
      * taken twice. */
-    if (c->store)
+    if (c->store) {
+        refusals__tell(c, USEC_NEVER);
         control__flush(c);
+    }
     c->is_dead = true;
     c->life->c = NULL;
     life_unref(c->life);
@@ -125,6 +128,7 @@ void control_free(struct control *c)
     identity__free(c);
     timers_done(&c->timers);
     admission_free(c->admission);
+    refusals_free(c->refusals);
     slots_free(c->subs);
     arena_free(c->scratch);
     free(c);

@@ -272,6 +272,7 @@ struct control {
     uint64_t next_ask;
     uint32_t n_asks;
     struct admission *admission;
+    struct refusals *refusals;
     struct bucket enroll_bucket, connect_bucket;
     usec_t retain_at; /* mono */
     bool is_retaining;
@@ -359,6 +360,17 @@ static inline void audit__ok(struct control *c, const struct principal *p, enum 
 {
     audit_emit(c, p, NULL, v, target, "ok", NULL, d ? &d->list : NULL);
 }
+
+/* -- refusals.c: every refusal of a credential or of a caller goes through here. @d may have room for two more. */
+enum refused { REFUSED_CALLER = 'f', REFUSED_PRINCIPAL = 'd', REFUSED_LIMITED = 'q' }; /* by @peer; by @who; by @who, who was too fast */
+struct refusals;
+struct refusals *refusals_new(void);
+void refusals_free(struct refusals *rs);
+/* A row, if the ration has one left, with how many of this caller had none (left_out) since the last; else it is counted. */
+void refusal__row(struct control *c, enum refused kind, const char *who, const char *peer, const char *verb, struct str target,
+                  const char *outcome, const char *slug, struct details *d);
+/* Rows telling what was counted, when it is due at @now (USEC_NEVER: what there is). */
+void refusals__tell(struct control *c, usec_t now);
 
 /* -- topics.c */
 void topics__event(struct control *c, const struct event *e);

@@ -167,8 +167,7 @@ int credential_refused(struct control *c, const char *who, const char *peer, con
 {
     struct details d = { 0 };
     c->stats.logins_failed++;
-    if (admission_take(c->admission, 'f', str_of(peer), &c->conf.admission.auth_failure, control__mono(c), NULL))
-        audit__row(c, who, peer, "auth.key", STR_NONE, "denied", err->slug, details_str(&d, "why", str_of(err->text)));
+    refusal__row(c, REFUSED_CALLER, who, peer, "auth.key", STR_NONE, "denied", err->slug, details_str(&d, "why", str_of(err->text)));
     return err->code;
 }
 

@@ -15,18 +15,16 @@ static int refuse(struct control *c, const struct enroll_request *rq, int r, con
     struct details d = { 0 };
     c->stats.enroll_refused++;
     details_str(details_str(&d, "why", str_of(err->text)), "hostname", rq->claims.hostname);
-    if (admission_take(c->admission, 'f', str_of(rq->peer_addr), &c->conf.admission.auth_failure,
-                       control__mono(c), NULL))
-        audit__row(c, "", rq->peer_addr, "host.enroll", rq->claims.hostname, "denied", err->slug, &d);
+    refusal__row(c, REFUSED_CALLER, "", rq->peer_addr, "host.enroll", rq->claims.hostname, "denied", err->slug, &d);
     return r;
 }
 
-static int limited(struct control *c, struct enroll_answer *ret, usec_t wait, struct err *err)
+static int limited(struct control *c, const struct enroll_request *rq, struct enroll_answer *ret, usec_t wait, struct err *err)
 {
-    c->stats.enroll_refused++;
     ret->retry_after = wait > USEC_PER_SEC ? wait : USEC_PER_SEC;
-    return err_set(err, -EBUSY, "enroll.rate_limited", "too many enrolment requests: ask again in %llu s",
-                   (unsigned long long)((ret->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    err_set(err, -EBUSY, "enroll.rate_limited", "too many enrolment requests: ask again in %llu s",
+            (unsigned long long)((ret->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    return refuse(c, rq, -EBUSY, err);
 }
 
 /* Is the caller let in at all? A valid token meets the global limit only; without one the cheap per-address
@@ -38,11 +36,11 @@ static int admit(struct control *c, const struct enroll_request *rq, const struc
     const struct rate global = { c->conf.enroll_per_s, 2.0 * c->conf.enroll_per_s };
     if (t && token_check(&t->t, control__wall(c)) == TOKEN_OK) {
         if (!bucket_take(&c->enroll_bucket, &global, now, 1, &wait))
-            return limited(c, ret, wait, err);
+            return limited(c, rq, ret, wait, err);
         return 0;
     }
     if (!admission_take(c->admission, 'w', str_of(rq->peer_addr), &c->conf.admission.enroll_work, now, &wait))
-        return limited(c, ret, wait, err);
+        return limited(c, rq, ret, wait, err);
     return 0;
 }
 
@@ -128,7 +126,7 @@ static int make_host(struct control *c, const struct enroll_request *rq, const u
     if (!t) {
         if (!admission_take(c->admission, 'e', str_of(rq->peer_addr), &c->conf.admission.enroll_address,
                             control__mono(c), &wait))
-            return limited(c, ret, wait, err);
+            return limited(c, rq, ret, wait, err);
     }
     if (c->n_pending >= LIMIT_PENDING_HOSTS && !(t && t->t.auto_approve)) {
         ret->retry_after = USEC_PER_MIN;

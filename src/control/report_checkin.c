@@ -67,12 +67,10 @@ int report_refused(struct control *c, const struct report_pass *pass, const char
     struct details d = { 0 };
     char who[160] = "";
     reporter__refused(c, r, peer, err);
-    if (!admission_take(c->admission, 'f', str_of(peer), &c->conf.admission.auth_failure, control__mono(c), NULL))
-        return err->code;
     if (r)
         snprintf(who, sizeof(who), "agent:%.*s", STR_FMT(r->row.uuid));
-    audit__row(c, who, peer, "report.checkin", r ? r->row.uuid : STR_NONE, "denied", err->slug,
-               details_str(&d, "why", str_of(err->text)));
+    refusal__row(c, REFUSED_CALLER, who, peer, "report.checkin", r ? r->row.uuid : STR_NONE, "denied", err->slug,
+                 details_str(&d, "why", str_of(err->text)));
     return err->code;
 }
 

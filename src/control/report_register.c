@@ -15,11 +15,9 @@ static int refuse(struct control *c, const struct register_ask *ask, int r, cons
     char who[160];
     struct details d = { 0 };
     c->stats.enroll_refused++;
-    if (!admission_take(c->admission, 'f', str_of(ask->peer), &c->conf.admission.auth_failure, control__mono(c), NULL))
-        return r;
     snprintf(who, sizeof(who), "agent:%.*s", STR_FMT(str_sub(ask->uuid, 0, REPORT_UUID_MAX)));
     details_str(details_str(&d, "why", str_of(err->text)), "hostname", str_sub(ask->hostname, 0, REPORT_TEXT_MAX));
-    audit__row(c, who, ask->peer, "report.register", ask->uuid, "denied", err->slug, &d);
+    refusal__row(c, REFUSED_CALLER, who, ask->peer, "report.register", ask->uuid, "denied", err->slug, &d);
     return r;
 }
 
@@ -55,12 +53,12 @@ static int refuse_verdict(struct control *c, const struct register_ask *ask, enu
     return refuse(c, ask, r, err);
 }
 
-static int limited(struct control *c, struct register_answer *ret, usec_t wait, struct err *err)
+static int limited(struct control *c, const struct register_ask *ask, struct register_answer *ret, usec_t wait, struct err *err)
 {
-    c->stats.enroll_refused++;
     ret->retry_after = wait > USEC_PER_SEC ? wait : USEC_PER_SEC;
-    return err_set(err, -EBUSY, "enroll.rate_limited", "too many registrations from this address: ask again in %llu s",
-                   (unsigned long long)((ret->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    err_set(err, -EBUSY, "enroll.rate_limited", "too many registrations from this address: ask again in %llu s",
+            (unsigned long long)((ret->retry_after + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    return refuse(c, ask, -EBUSY, err);
 }
 
 /* -- claims */
@@ -243,7 +241,7 @@ int report_register(struct control *c, const struct register_ask *ask, struct re
     struct key_entry *key = r == 0 ? enroll_key__by_credential(c, cr->id) : NULL;
     const struct rate *rate = key ? &known_key_rate : &c->conf.admission.enroll_work;
     if (!admission_take(c->admission, key ? 'g' : 'w', str_of(ask->peer), rate, control__mono(c), &wait))
-        return limited(c, ret, wait, err);
+        return limited(c, ask, ret, wait, err);
 
     struct reporter *rp = find(c, ask->uuid);
     if (key && rp && is_stale(c, rp)) {

@@ -151,8 +151,10 @@ int run_agent_check(struct control *c, struct str agent_id, struct str bearer, c
 {
     const struct credential *cr;
     struct run_agent *a;
-    if (!bearer.ptr)
-        return err_set(err, -EACCES, "auth.required", "this needs the agent's token: Authorization: Bearer ag_live_...");
+    if (!bearer.ptr) {
+        err_set(err, -EACCES, "auth.required", "this needs the agent's token: Authorization: Bearer ag_live_...");
+        return authn_refused(c, peer, err);
+    }
     if (credential_check(c, SECRET_ARGUS_AGENT, bearer, peer, &cr, err) < 0) {
         bool is_expired = strcmp(err->slug, "auth.expired") == 0;
         err_set(err, -EACCES, is_expired ? "auth.expired" : "auth.bad_credential", "this agent token is %s",

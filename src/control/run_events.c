@@ -69,8 +69,10 @@ int run_ingest_admit(struct control *c, const struct principal *p, usec_t *ret_w
 {
     char key[32];
     *ret_wait = 0;
-    if (p->kind == PRINCIPAL_LOCAL || p->kind == PRINCIPAL_DEV)
-        return err_set(err, -EACCES, "auth.required", "events need a reporter's token: Authorization: Bearer em_live_...");
+    if (p->kind == PRINCIPAL_LOCAL || p->kind == PRINCIPAL_DEV) {
+        err_set(err, -EACCES, "auth.required", "events need a reporter's token: Authorization: Bearer em_live_...");
+        return run__refused(c, p, "run.ingest", STR_NONE, err);
+    }
     if (p->kind != PRINCIPAL_KEY || !run_may_write(c, p)) {
         err_set(err, -EACCES, "run.reporter_only", "events need a reporter's token");
         return run__refused(c, p, "run.ingest", STR_NONE, err);
@@ -78,7 +80,8 @@ int run_ingest_admit(struct control *c, const struct principal *p, usec_t *ret_w
     snprintf(key, sizeof(key), "%llu", (unsigned long long)p->token_id);
     if (admission_take(c->admission, 'i', str_of(key), &(struct rate){ 10, 60 }, control__mono(c), ret_wait))
         return 0;
-    return err_set(err, -EBUSY, "rate.limited", "this token may send 10 requests a second");
+    err_set(err, -EBUSY, "rate.limited", "this token may send 10 requests a second");
+    return run__refused(c, p, "run.ingest", STR_NONE, err);
 }
 
 /* -- items */

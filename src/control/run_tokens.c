@@ -240,11 +240,15 @@ int run_sign_up(struct control *c, bool is_open, struct str name, struct str pas
 {
     const struct principal who = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = "sign-up" };
     *ret_wait = 0;
-    if (!is_open)
-        return err_set(err, -EACCES, "auth.closed", "an administrator adds users here: muster user add");
-    if (!admission_take(c->admission, 'l', str_of(peer), &c->conf.admission.login, control__mono(c), ret_wait))
-        return err_set(err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
-                       (unsigned long long)((*ret_wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    if (!is_open) {
+        err_set(err, -EACCES, "auth.closed", "an administrator adds users here: muster user add");
+        return authn_refused(c, peer, err);
+    }
+    if (!admission_take(c->admission, 'l', str_of(peer), &c->conf.admission.login, control__mono(c), ret_wait)) {
+        err_set(err, -EBUSY, "rate.limited", "too many attempts: try again in %llu s",
+                (unsigned long long)((*ret_wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
+        return authn_refused(c, peer, err);
+    }
     user_create(c, &who, name, ROLE_VIEWER, password, done, ctx);
     return 0;
 }

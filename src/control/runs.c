@@ -365,8 +365,8 @@ int run__refused(struct control *c, const struct principal *p, const char *verb,
 {
     struct details d = { 0 };
     details_str(&d, "why", str_of(err->text));
-    if (admission_take(c->admission, 'd', str_of(p->name), &(struct rate){ 10, 100 }, control__mono(c), NULL))
-        audit__row(c, p->name, NULL, verb, target, err->code == -EACCES ? "denied" : "failed", err->slug, &d);
+    refusal__row(c, err->code == -EBUSY ? REFUSED_LIMITED : REFUSED_PRINCIPAL, p->name, NULL, verb, target,
+                 err->code == -EACCES || err->code == -EBUSY ? "denied" : "failed", err->slug, &d);
     return err->code;
 }
 

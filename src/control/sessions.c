@@ -82,8 +82,7 @@ static int refuse(struct control *c, const struct peer_info *peer, const char *w
     err_set(err, -EACCES, slug, "%s", text);
     struct details d = { 0 };
     c->stats.logins_failed++;
-    if (admission_take(c->admission, 'f', str_of(peer->addr), &c->conf.admission.auth_failure, control__mono(c), NULL))
-        audit__row(c, who, peer->addr, "auth.session", STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
+    refusal__row(c, REFUSED_CALLER, who, peer->addr, "auth.session", STR_NONE, "denied", slug, details_str(&d, "why", str_of(text)));
     return -EACCES;
 }
 

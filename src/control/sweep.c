@@ -96,6 +96,7 @@ void control_tick(struct control *c)
     for (int i = 0; i < DUE_MAX && (t = timers_pop(&c->timers, now)); i++)
         due(c, t);
     noun__tick(c, now);
+    refusals__tell(c, now);
     watch_store(c);
     retain(c);
     if (c->n_paused && !store_is_behind(c->store))

@@ -32,7 +32,7 @@ struct peer_info {
     uint32_t uid;
 };
 /* Bearer text, or {NULL,0} when none was sent. 0 and *@ret; -EACCES with auth.required, auth.bad_credential, auth.expired,
- * auth.disabled. Bad credentials are audited (rate limited to one row a second per address). */
+ * auth.disabled. Refusals are audited: one row a second per address, what has none is counted in the next (refusals.c). */
 int authn_operator(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err);
 /* Does @p, proven earlier, still hold? False once its token was revoked or ran out, or its user was disabled or lost the role: for
  * streams that outlive the request that opened them. */
@@ -50,8 +50,17 @@ struct login_result {
 typedef void (*login_fn)(void *ctx, const struct login_result *r);
 void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
                  const struct peer_info *peer, login_fn done, void *ctx);
-/* Does @p's role allow @v? 0; or -EACCES (auth.denied) and an audit row with @target. Used by every verb, and by api for reads. */
+/* Does @p's role allow @v? 0; or -EACCES (auth.denied) or -EBUSY (rate.limited) and an audit row with @target, rationed per
+ * principal. Used by every verb, and by api for reads. */
 int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err);
+/* -- refusals.c: what api refuses by itself. Both return err->code. */
+/* A caller nobody is known of (another site's page, plain HTTP): a row, rationed with those of authn_operator(). */
+int authn_refused(struct control *c, const char *peer, const struct err *err);
+/* A refusal that has its row or was counted is answered 429, for @peer was refused too often: told with its next row. */
+void authn_limited(struct control *c, const char *peer);
+/* @p may not do @v for another reason than its role: a row, rationed with those of authz(). */
+int authz_refused(struct control *c, const struct principal *p, const char *peer, enum verb v, struct str target,
+                  const struct err *err);
 
 /* -- enroll.c */
 struct enroll_request {

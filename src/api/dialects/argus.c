@@ -17,6 +17,7 @@ bool argus_is_safe(struct call *c)
     if (!auth_is_exposed(c->api, c->req))
         return true;
     (void)err_set(&err, -EACCES, "auth.https", "credentials are taken over https only");
+    (void)auth_refused(c->api, c->peer_addr, &err);
     reply_error(c, &err);
     return false;
 }

@@ -43,8 +43,10 @@ static int identify(struct call *c, bool is_agent, struct principal *ret, usec_t
     int r;
 
     *ret_wait = 0;
-    if (!key.ptr && is_agent && !bearer.ptr && !c->peer.is_unix)
-        return err_set(err, -EACCES, "auth.required", "Unauthorized: agents send their key as X-Api-Key");
+    if (!key.ptr && is_agent && !bearer.ptr && !c->peer.is_unix) {
+        (void)err_set(err, -EACCES, "auth.required", "Unauthorized: agents send their key as X-Api-Key");
+        return auth_refused(c->api, c->peer_addr, err);
+    }
     if (!key.ptr || (session_has_shape(bearer) && session_check(c->api, bearer, &c->peer, ret, err) == 0))
         return key.ptr ? 0 : auth_operator(c->api, c->req, ret, ret_wait, err);
     *err = (struct err){ 0 };

@@ -122,6 +122,126 @@ static void bad_credentials_are_written_down_but_not_a_thousand_times(void **sta
     assert_int_equal(control_stats(f->c)->logins_failed, 1000);
 }
 
+/* -- what the ration leaves out is counted */
+struct tally {
+    struct read_wait w;
+    uint64_t n_rows, n_rest, left_out, n_limited;
+    uint8_t prev[SHA256_LEN];
+    bool has_prev, is_broken;
+};
+static uint64_t detail(const struct audit_row *a, const char *key)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < a->details.n; i++)
+        if (str_is(a->details.v[i].key, key))
+            assert_int_equal(str_to_u64(a->details.v[i].value, &n), 0);
+    return n;
+}
+static void on_tally(void *ctx, const struct audit_row *a)
+{
+    struct tally *t = ctx;
+    struct audit_row again = *a;
+    audit_seal(&again);
+    t->is_broken |= memcmp(again.hash, a->hash, SHA256_LEN) != 0 || (t->has_prev && memcmp(t->prev, a->prev, SHA256_LEN) != 0);
+    t->has_prev = true;
+    memcpy(t->prev, a->hash, SHA256_LEN);
+    bool is_rest = str_is(a->verb, "auth.left_out");
+    t->n_rest += is_rest;
+    t->n_rows += !is_rest && str_is(a->outcome, "denied");
+    t->left_out += detail(a, "left_out");
+    t->n_limited += detail(a, "answered_429");
+}
+static void on_tally_end(void *ctx, int result)
+{
+    read_finish(&((struct tally *)ctx)->w, result);
+}
+static struct tally tally(struct fixture *f)
+{
+    struct tally t = { .w = { .f = f } };
+    settle(f);
+    read_audit(f->c, 0, false, 100000, on_tally, on_tally_end, &t);
+    read_wait_for(&t.w);
+    assert_false(t.is_broken);
+    return t;
+}
+
+static void what_has_no_row_is_counted_in_the_next_and_the_rest_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(who(f, "em_live_xxxxxxxxxxxxxxxxxxxxxxxxxxx", &p), -EACCES);
+    authn_limited(f->c, "192.0.2.5");
+    struct tally t = tally(f);
+    assert_int_equal(t.n_rows, 5);
+    assert_int_equal(t.left_out, 0);
+    clock_turn(&f->clock, USEC_PER_SEC);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(who(f, NULL, &p), -EACCES); /* nothing presented */
+    t = tally(f);
+    assert_int_equal(t.n_rows, 6);
+    assert_int_equal(t.left_out, 95);
+    assert_int_equal(t.n_limited, 1);
+    assert_int_equal(t.n_rest, 0);
+    clock_turn(&f->clock, 10 * USEC_PER_SEC);
+    control_tick(f->c);
+    t = tally(f);
+    assert_int_equal(t.n_rest, 1);
+    assert_int_equal(t.n_rows + t.left_out, 200);
+    clock_turn(&f->clock, USEC_PER_MIN);
+    control_tick(f->c);
+    assert_int_equal(tally(f).n_rest, 1); /* told once */
+}
+
+static void a_flood_from_everywhere_has_few_rows_and_no_refusal_is_lost(void **state)
+{
+    enum { ADDRESSES = 3000, EACH = 2 };
+    struct fixture *f = *state;
+    struct principal p;
+    char addr[32];
+    for (int i = 0; i < ADDRESSES * EACH; i++) {
+        snprintf(addr, sizeof(addr), "2001:db8::%x", i % ADDRESSES);
+        const struct peer_info peer = { .addr = addr };
+        assert_int_equal(authn_operator(f->c, STR_NONE, &peer, &p, &f->err), -EACCES);
+    }
+    clock_turn(&f->clock, 10 * USEC_PER_SEC);
+    control_tick(f->c);
+    struct tally t = tally(f);
+    assert_int_equal(t.n_rows, 1000);
+    assert_int_equal(t.n_rest, 65);
+    assert_int_equal(t.n_rows + t.left_out, ADDRESSES * EACH);
+}
+
+static void what_is_counted_is_told_before_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(who(f, NULL, &p), -EACCES);
+    restart(f);
+    struct tally t = tally(f);
+    assert_int_equal(t.n_rows + t.left_out, 50);
+}
+
+static void too_many_logins_and_calls_and_denied_verbs_are_counted_too(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 30; i++) /* ten are looked at */
+        assert_int_equal(login(f, "nobody", "x", "192.0.2.5").result < 0, 1);
+    for (int i = 0; i < 300; i++)
+        assert_int_equal(authz(f->c, &f->viewer, VERB_HOST_APPROVE, STR("web"), &f->err), -EACCES);
+    int n_limited = 0;
+    for (int i = 0; i < 10020; i++)
+        n_limited += authz(f->c, &f->admin, VERB_READ, STR("x"), &f->err) == -EBUSY;
+    assert_int_equal(n_limited, 20);
+    clock_turn(&f->clock, 10 * USEC_PER_SEC);
+    control_tick(f->c);
+    struct tally t = tally(f);
+    assert_int_equal(t.n_rows, 5 + 100 + 5);
+    assert_int_equal(t.n_rows + t.left_out, 30 + 300 + 20);
+    assert_int_equal(t.n_rest, 3);
+}
+
 static void a_token_of_no_role_has_its_users_but_never_more_than_its_maker(void **state)
 {
     struct fixture *f = *state;
@@ -250,6 +370,10 @@ int main(void)
         T(logins_are_limited_per_address_and_per_name),
         T(what_is_presented_and_bad_is_refused_and_what_is_absent_is_asked_for),
         T(bad_credentials_are_written_down_but_not_a_thousand_times),
+        T(what_has_no_row_is_counted_in_the_next_and_the_rest_is_told),
+        T(a_flood_from_everywhere_has_few_rows_and_no_refusal_is_lost),
+        T(what_is_counted_is_told_before_the_end),
+        T(too_many_logins_and_calls_and_denied_verbs_are_counted_too),
         T(a_token_does_no_more_than_its_user),
         T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
         T(the_last_admin_stays),
