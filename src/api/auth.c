@@ -161,13 +161,14 @@ int auth_refused(const struct api *a, const char *addr, const struct err *err)
     return a->control ? authn_refused(a->control, addr, err) : err->code;
 }
 
-int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
+int auth_operator(struct api *a, const struct http_req *req, const char *accent, struct principal *ret, usec_t *ret_wait,
                   struct err *err)
 {
-    return auth_credential(a, req, auth_bearer(req), ret, ret_wait, err);
+    return auth_credential(a, req, auth_bearer(req), accent, ret, ret_wait, err);
 }
 
-int auth_credential(struct api *a, const struct http_req *req, struct str bearer, struct principal *ret, usec_t *ret_wait, struct err *err)
+int auth_credential(struct api *a, const struct http_req *req, struct str bearer, const char *accent, struct principal *ret, usec_t *ret_wait,
+                    struct err *err)
 {
     char addr[64];
     struct peer_info peer;
@@ -182,7 +183,7 @@ int auth_credential(struct api *a, const struct http_req *req, struct str bearer
         peer.is_loopback_dev = r > 0;
     }
 
-    r = session_has_shape(bearer) ? session_check(a, bearer, &peer, ret, err) : authn_operator(a->control, bearer, &peer, ret, err);
+    r = session_has_shape(bearer) ? session_check(a, bearer, accent, &peer, ret, err) : authn_operator(a->control, bearer, &peer, ret, err);
     if (r >= 0 || peer.is_unix)
         return r;
 

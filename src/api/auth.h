@@ -28,11 +28,13 @@ usec_t auth_ration(struct api *a, const char *addr, struct err *err);
 /* Is @host ("name[:port]") a loopback name? */
 bool auth_host_is_loopback(struct str host);
 /* The whole of it: 0 and *@ret, or -EACCES / -EBUSY (rate.limited) and @err; *@ret_wait is set for the
- * latter. */
-int auth_operator(struct api *a, const struct http_req *req, struct principal *ret, usec_t *ret_wait,
+ * latter. Sessions made for @accent ("argus", ...) are good here, no others; NULL: none is. */
+int auth_operator(struct api *a, const struct http_req *req, const char *accent, struct principal *ret, usec_t *ret_wait,
                   struct err *err);
 /* The same with the credential @text, wherever the request had it; {NULL,0}: none. */
-int auth_credential(struct api *a, const struct http_req *req, struct str text, struct principal *ret, usec_t *ret_wait, struct err *err);
+int auth_credential(struct api *a, const struct http_req *req, struct str text, const char *accent, struct principal *ret, usec_t *ret_wait,
+                    struct err *err);
+
 /* An audit row for what is refused in @err without a verb of control being asked. Returns err->code. */
 int auth_refused(const struct api *a, const char *addr, const struct err *err);
 

@@ -48,8 +48,8 @@ static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct
 {
     struct str cookie = browser_cookie(c->req);
 
-    return cookie.len ? auth_credential(c->api, c->req, cookie, ret, ret_wait, err)
-                      : auth_operator(c->api, c->req, ret, ret_wait, err);
+    return cookie.len ? auth_credential(c->api, c->req, cookie, dialect_pages.name, ret, ret_wait, err)
+                      : auth_operator(c->api, c->req, NULL, ret, ret_wait, err);
 }
 
 /* -- saying no */
@@ -232,7 +232,7 @@ static void on_login(void *ctx, const struct session_user *u)
         reply_parked(c, dialect_status(&u->err, NULL));
         return;
     }
-    if (session_make(c, u, "pages", SESSION_S * USEC_PER_SEC, &token) < 0) {
+    if (session_make(c, u, dialect_pages.name, SESSION_S * USEC_PER_SEC, &token) < 0) {
         reply_unread(c, -ENOBUFS);
         return;
     }

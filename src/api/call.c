@@ -122,7 +122,7 @@ int64_t call__head(void *ctx, const struct http_req *req)
         asking.peer.addr = asking.peer_addr;
         r = m.route->dialect->prove(&asking, &who, &wait, &err);
     } else {
-        r = auth_operator(a, req, &who, &wait, &err);
+        r = auth_operator(a, req, NULL, &who, &wait, &err);
     }
     return (int64_t)(r < 0 ? low : cap);
 }
@@ -219,7 +219,7 @@ static bool prove(struct call *c)
 
     const struct dialect *d = c->route->dialect;
 
-    if ((d && d->prove ? d->prove(c, &c->who, &wait, &err) : auth_operator(c->api, c->req, &c->who, &wait, &err)) < 0) {
+    if ((d && d->prove ? d->prove(c, &c->who, &wait, &err) : auth_operator(c->api, c->req, NULL, &c->who, &wait, &err)) < 0) {
         if (wait > 0)
             call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
         reply_error(c, &err);

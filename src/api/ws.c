@@ -249,7 +249,7 @@ static int on_open(void *ctx, uint64_t ws, const struct http_req *req, void **re
 
     if (!a->control || a->is_draining)
         return 503;
-    if (auth_operator(a, req, &who, &wait, &err) < 0 ||
+    if (auth_operator(a, req, NULL, &who, &wait, &err) < 0 ||
         authz(a->control, &who, VERB_READ, STR("websocket"), &err) < 0)
         return reply_status_of(&err);
 

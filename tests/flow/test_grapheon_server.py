@@ -535,6 +535,8 @@ def test_people_log_in_by_the_accents_own_route(g, server):
     server.api("POST", "/api/v1/users", {"name": "vera", "role": "viewer", "password": "correct horse battery"}, expect=201)
     r = server.api("POST", "/api/auth/login/local", {"username": "vera", "password": "correct horse battery"}, expect=200).json()
     assert r["token_type"] == "Bearer" and r["role"] == "viewer" and r["expires_in"] == 3600
+    again = server.api("POST", "/api/auth/login/local", {"username": "vera", "password": "correct horse battery"}, expect=200).json()
+    assert again["access_token"] != r["access_token"]  # of the same second, too
     h = {"Authorization": f"Bearer {r['access_token']}"}
     assert server.api("GET", "/api/agents", headers=h).status_code == 200
     assert server.api("GET", "/api/agents/policies", headers=h).status_code == 200

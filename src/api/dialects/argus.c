@@ -35,11 +35,11 @@ static int identify(struct call *c, struct principal *ret, usec_t *ret_wait, str
 
     *ret_wait = 0;
     if (!str_starts(bearer, STR("em_")))
-        return auth_operator(c->api, c->req, ret, ret_wait, err);
+        return auth_operator(c->api, c->req, dialect_argus.name, ret, ret_wait, err);
     r = run_key_check(c->control, bearer, &c->peer, ret, err);
     if (r == -ENOENT) { /* of the same shape: an API token */
         err_reset(err);
-        return auth_operator(c->api, c->req, ret, ret_wait, err);
+        return auth_operator(c->api, c->req, dialect_argus.name, ret, ret_wait, err);
     }
     if (r == 0)
         return 0;

@@ -44,8 +44,8 @@ struct str claim_session_dialect(const struct http_req *req);
 int session_make(struct call *c, const struct session_user *u, const char *dialect, usec_t ttl, struct buf *out);
 /* Is @bearer shaped like one (two dots)? */
 bool session_has_shape(struct str bearer);
-/* Checks signature, expiry and the user: as authn_operator(). */
-int session_check(struct api *a, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err);
+/* Checks signature, expiry, that it was made for @dialect (NULL: nothing is) and the user: as authn_operator(). */
+int session_check(struct api *a, struct str bearer, const char *dialect, const struct peer_info *peer, struct principal *ret, struct err *err);
 
 /* Tables of the dialects' files, registered by api.c. */
 struct route_table {

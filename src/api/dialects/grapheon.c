@@ -136,7 +136,7 @@ static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct
     uint64_t length;
 
     if (c->route->auth != AUTH_AGENT)
-        return auth_operator(c->api, c->req, ret, ret_wait, err);
+        return auth_operator(c->api, c->req, dialect_grapheon.name, ret, ret_wait, err);
     if (str_to_u64(http_header(c->req, "content-length"), &length) < 0 || length > conf->grapheon_max_report)
         return err_set(err, -EMSGSIZE, "request.too_large", "the body is larger than %u bytes", conf->grapheon_max_report);
     return report_authenticate(c->control, http_header(c->req, conf->grapheon_key_header), &client, c->peer_addr, &pass, err);
@@ -252,7 +252,7 @@ static void on_login(void *ctx, const struct session_user *u)
         return;
     }
     grapheon_begin(c);
-    if (session_make(c, u, "grapheon", SESSION_S * USEC_PER_SEC, &token) < 0) {
+    if (session_make(c, u, dialect_grapheon.name, SESSION_S * USEC_PER_SEC, &token) < 0) {
         reply_unread(c, -ENOBUFS);
         return;
     }

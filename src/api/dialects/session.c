@@ -59,23 +59,28 @@ int session_make(struct call *c, const struct session_user *u, const char *diale
 /* What the payload must say; the role in it is for people: the user's present one counts. */
 struct claims {
     uint64_t user_id, mark, expires_s;
+    struct str dialect;
 };
 
 static int read_claims(const struct node *payload, struct claims *ret)
 {
-    const struct node *sub = node_get(payload, "sub"), *mark = node_get(payload, "mark"), *exp = node_get(payload, "exp");
+    const struct node *sub = node_get(payload, "sub"), *mark = node_get(payload, "mark"), *exp = node_get(payload, "exp"),
+                      *dialect = node_get(payload, "dialect");
 
     if (!sub || sub->type != NODE_STR || str_to_u64(sub->s, &ret->user_id) < 0)
         return -EBADMSG;
     if (!mark || mark->type != NODE_STR || str_to_u64(mark->s, &ret->mark) < 0)
         return -EBADMSG;
+    if (!dialect || dialect->type != NODE_STR)
+        return -EBADMSG;
+    ret->dialect = dialect->s;
     if (!exp || exp->type != NODE_INT || exp->i < 0)
         return -EBADMSG;
     ret->expires_s = (uint64_t)exp->i;
     return 0;
 }
 
-int session_check(struct api *a, struct str bearer, const struct peer_info *peer, struct principal *ret, struct err *err)
+int session_check(struct api *a, struct str bearer, const char *dialect, const struct peer_info *peer, struct principal *ret, struct err *err)
 {
     AUTO(arena_free) struct arena *scratch = arena_new(16 << 10);
     struct claims claims;
@@ -87,6 +92,10 @@ int session_check(struct api *a, struct str bearer, const struct peer_info *peer
     }
     if (claims.expires_s <= clock_wall(a->conf.clock) / USEC_PER_SEC) {
         (void)err_set(err, -EACCES, "auth.expired", "this session has ended: log in again");
+        return credential_refused(a->control, "", peer->addr, err);
+    }
+    if (!dialect || !str_is(claims.dialect, dialect)) {
+        (void)err_set(err, -EACCES, "auth.bad_credential", "this session is good for another part of this server only");
         return credential_refused(a->control, "", peer->addr, err);
     }
     return authn_session(a->control, claims.user_id, claims.mark, peer, ret, err);

@@ -47,8 +47,8 @@ static int identify(struct call *c, bool is_agent, struct principal *ret, usec_t
         (void)err_set(err, -EACCES, "auth.required", "Unauthorized: agents send their key as X-Api-Key");
         return auth_refused(c->api, c->peer_addr, err);
     }
-    if (!key.ptr || (session_has_shape(bearer) && session_check(c->api, bearer, &c->peer, ret, err) == 0))
-        return key.ptr ? 0 : auth_operator(c->api, c->req, ret, ret_wait, err);
+    if (!key.ptr || (session_has_shape(bearer) && session_check(c->api, bearer, dialect_sigma.name, &c->peer, ret, err) == 0))
+        return key.ptr ? 0 : auth_operator(c->api, c->req, dialect_sigma.name, ret, ret_wait, err);
     *err = (struct err){ 0 };
     r = by_key(c, key, ret, err);
     if (r == 0)

@@ -135,7 +135,7 @@ static void on_login_done(void *ctx, const struct session_user *u)
         reply_error_parked(c, &u->err);
         return;
     }
-    if (session_make(c, u, "sigma", USEC_PER_DAY, &token) < 0) {
+    if (session_make(c, u, dialect_sigma.name, USEC_PER_DAY, &token) < 0) {
         struct err err = { 0 };
 
         (void)err_set(&err, -EIO, "internal", "the session token could not be made");
