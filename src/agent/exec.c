@@ -427,7 +427,7 @@ static size_t command_bytes(const struct command *c)
 static const char *exec_objection(struct exec *x, const struct command *c, usec_t start_before)
 {
     if (!x->conf.allow_run)
-        return "commands are switched off on this host (policy: run off)";
+        return "commands are switched off on this host (policy: run off, or roles without command)";
     if (!user_is_allowed(x, c->user))
         return "the policy of this host does not allow this user";
     if (c->argv.n == 0)

@@ -118,12 +118,30 @@ static void seat_on_tick(void *ctx)
         s->role->tick(s->self);
 }
 
+static bool may_run(const struct hub *h, const struct role *r)
+{
+    return r->answers || policy_allows_role(h->conf.policy, r->name);
+}
+
+int hub_check_policy(const struct policy *p, struct err *err)
+{
+    for (size_t i = 0; p->roles && p->roles[i]; i++) {
+        const struct role *const *r = role_table;
+
+        while (*r && strcmp((*r)->name, p->roles[i]) != 0)
+            r++;
+        if (!*r)
+            return err_set(err, -EINVAL, "policy.bad", "the policy names the role \"%s\": there is none of that name", p->roles[i]);
+    }
+    return 0;
+}
+
 static void seat_start(struct seat *s)
 {
     struct hub *h = s->hub;
     struct err err = { 0 };
 
-    if (!policy_allows_role(h->conf.policy, s->role->name)) {
+    if (!may_run(h, s->role)) {
         env_set_health(s, NULL, ROLE_DISABLED, "switched off by the policy of this host");
         return;
     }
@@ -251,7 +269,7 @@ void hub_policy_changed(struct hub *h)
 {
     for (size_t i = 0; i < h->n_seats; i++) {
         struct seat *s = &h->seats[i];
-        bool may = policy_allows_role(h->conf.policy, s->role->name);
+        bool may = may_run(h, s->role);
 
         if (s->is_running && !may) {
             seat_stop(s);

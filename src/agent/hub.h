@@ -35,5 +35,7 @@ void hub_fill_hello(struct hub *h, Muster__V1__Hello *hello, struct arena *arena
 void hub_fill_beat(struct hub *h, Muster__V1__Heartbeat *beat, struct arena *arena);
 /* conf.policy has new content: roles start and stop accordingly. */
 void hub_policy_changed(struct hub *h);
+/* Does each role that @p names exist? 0; or -EINVAL ("policy.bad"): a misspelt one would be switched off without a word. */
+int hub_check_policy(const struct policy *p, struct err *err);
 
 #endif

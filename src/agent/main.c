@@ -215,10 +215,24 @@ static int read_settings(struct agent *a, struct err *err)
     return r;
 }
 
+static int read_policy(const struct agent *a, struct policy *ret, struct err *err)
+{
+    AUTO(policy_done) struct policy p = { 0 };
+    int r = policy_read(a->opt.policy ? a->opt.policy : OPTIONS_POLICY, a->opt.policy != NULL, &p, err);
+
+    if (r == 0)
+        r = hub_check_policy(&p, err);
+    if (r < 0)
+        return r;
+    *ret = p;
+    p = (struct policy){ 0 };
+    return 0;
+}
+
 static int prepare(struct agent *a, struct err *err)
 {
     const char *server;
-    int r = policy_read(a->opt.policy ? a->opt.policy : OPTIONS_POLICY, a->opt.policy != NULL, &a->policy, err);
+    int r = read_policy(a, &a->policy, err);
 
     if (r == 0)
         r = read_token(a, err);
@@ -269,7 +283,7 @@ static void on_reload(void *ctx)
 
     tell_systemd("RELOADING=1");
     if (options_load(&conf, &fresh, a->argc, a->argv, &sub, &err) != CONF_OK || start_log(&fresh, &err) < 0 ||
-        policy_read(a->opt.policy ? a->opt.policy : OPTIONS_POLICY, a->opt.policy != NULL, &policy, &err) < 0) {
+        read_policy(a, &policy, &err) < 0) {
         log_error("config.reload", "the configuration stays as it was", LOG_ERR(&err));
         conf_done(&conf);
         tell_systemd("READY=1");

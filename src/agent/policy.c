@@ -131,3 +131,8 @@ bool policy_allows_role(const struct policy *p, const char *name)
             return true;
     return false;
 }
+
+bool policy_allows_run(const struct policy *p)
+{
+    return p->run && policy_allows_role(p, "command");
+}

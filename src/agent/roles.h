@@ -101,6 +101,7 @@ struct role {
     size_t size;
     const char *name;
     uint32_t contexts, needs;
+    bool answers; /* runs whatever the policy says: the server waits for an answer, and what it may not do it refuses */
     /* 0 and *@ret_self, or -errno and @err: the role counts as failed. */
     int (*start)(const struct role_env *env, void **ret_self, struct err *err);
     void (*message)(void *self, const struct role_msg *m);

@@ -180,6 +180,27 @@ def test_local_policy_can_switch_commands_off(fleet):
     assert tasks_of(s, t)[0]["outcome"] == "refused"
 
 
+def test_a_policy_without_the_role_command_refuses_too(fleet):
+    s = fleet.server()
+    pol = fleet.dir / "policy.yaml"
+    pol.write_text("roles: [inventory]\n")
+    a = fleet.agent(s, args=["--policy", str(pol)])
+    r = s.cli("run", a.host["name"], "--", "true")
+    assert r.returncode == 1 and "roles without command" in r.stderr
+    pol.write_text("roles: [inventory, comand]\n")  # stays as it was
+    a.proc.p.send_signal(signal.SIGHUP)
+    until(lambda: "there is none of that name" in a.log, what="the slip to be named")
+    assert s.cli("run", a.host["name"], "--", "true").returncode == 1
+    pol.write_text("roles: [inventory, command]\n")
+    a.proc.p.send_signal(signal.SIGHUP)
+    until(lambda: "were read anew" in a.log, what="the policy to be read")
+    assert s.cli("run", a.host["name"], "--", "true").returncode == 0
+    pol.write_text("roles: [comand]\n")
+    a.stop()
+    a.start()
+    assert a.proc.wait(20) == 78
+
+
 def test_live_output_is_at_most_a_moment_late(pair):
     s, a = pair
     env = {**os.environ, "MUSTER_SERVER": f"unix:{s.sock}", "HOME": str(s.dir)}

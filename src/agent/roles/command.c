@@ -278,7 +278,7 @@ static void on_offer(struct commands *c, const Muster__V1__TaskOffer *o)
 
         (void)snprintf(text, sizeof(text), "the intent of a command could not be written: %s", strerror(-r));
         c->env->set_health(c->env->host, c, ROLE_FAILED, text);
-    } else if (c->env->policy->run) {
+    } else if (policy_allows_run(c->env->policy)) {
         c->env->set_health(c->env->host, c, ROLE_OK, "");
     }
 }
@@ -388,7 +388,7 @@ static void on_hello(struct commands *c, Muster__V1__Hello *hello, struct arena 
     hello->tasks = arena_array(arena, n ? n : 1, sizeof(*hello->tasks));
     if (hello->tasks)
         exec_list(c->exec, add_task, &(struct hello_fill){ hello, arena });
-    hello->commands_allowed = c->env->policy->run;
+    hello->commands_allowed = policy_allows_run(c->env->policy);
 }
 
 /* -- the four hooks */
@@ -403,8 +403,8 @@ static void apply_policy(struct commands *c)
 {
     const struct policy *p = c->env->policy;
 
-    exec_set_policy(c->exec, p->run, (const char *const *)p->users);
-    if (p->run)
+    exec_set_policy(c->exec, policy_allows_run(p), (const char *const *)p->users);
+    if (policy_allows_run(p))
         c->env->set_health(c->env->host, c, ROLE_OK, "");
     else
         c->env->set_health(c->env->host, c, ROLE_DISABLED, "commands are switched off by the policy of this host");
@@ -417,7 +417,7 @@ static int command_start(const struct role_env *env, void **ret_self, struct err
         .state_dir = env->state_dir,
         .hold_path = env->hold_path,
         .max_running = DEFAULT_RUNNING,
-        .allow_run = env->policy->run,
+        .allow_run = policy_allows_run(env->policy),
         .allow_users = (const char *const *)env->policy->users,
     };
     struct exec_ops ops = { on_accepted, on_started, on_output, on_finished, c };
@@ -525,6 +525,6 @@ static void command_stop(void *self)
 
 const struct role role_command = {
     .abi = ROLE_ABI, .size = sizeof(struct role),
-    .name = "command", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_EXEC,
+    .name = "command", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_EXEC, .answers = true,
     .start = command_start, .message = command_message, .tick = command_tick, .stop = command_stop,
 };
