@@ -416,7 +416,7 @@ static int bad_flag(const struct conf_table *t, int opt, char **argv, struct err
     else
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
     if (opt == ':')
-        err_set(err, -EINVAL, "config.bad_value", "%s needs a value; see %s --help", name, t->program);
+        err_set(err, -EINVAL, "config.usage", "%s needs a value; see %s --help", name, t->program);
     else
         err_set(err, -EINVAL, "config.unknown_key", "there is no option %s; see %s --help", name, t->program);
     err_path(err, name);

@@ -59,8 +59,10 @@ static int find_verb(int argc, char **argv)
             const struct conf_row *row = &global_rows[k];
             bool is_long = strncmp(argv[i], "--", 2) == 0 && strcmp(argv[i] + 2, row->name) == 0;
             bool is_short = row->letter && argv[i][1] == row->letter && !argv[i][2];
-            if ((is_long || is_short) && row->type != CONF_BOOL)
+            if ((is_long || is_short) && row->type != CONF_BOOL) {
                 i++;
+                break;
+            }
         }
     }
     return argc;

@@ -290,6 +290,9 @@ def test_help_version_man_and_unknown_flags(tmp):
         assert subprocess.run([BUILD / prog, "--version"], stdout=subprocess.PIPE, timeout=20).returncode == 0
         r = subprocess.run([BUILD / prog, "--no-such-flag"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, text=True)
         assert r.returncode == 2 and "no-such-flag" in r.stderr
+    for args in (("musterd", "--listen"), ("muster-agent", "--server"), ("muster", "--server")):
+        r = subprocess.run([BUILD / args[0], *args[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, text=True)
+        assert r.returncode == 2 and "needs a value" in r.stderr, args
     for sh in ("bash", "zsh", "fish"):
         assert subprocess.run([BUILD / "muster", "completion", sh], stdout=subprocess.PIPE, timeout=20).returncode == 0
 
