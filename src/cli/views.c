@@ -40,6 +40,7 @@ static const struct record metrics_view_record = RECORD(metrics_view, metrics_fi
 static const struct field host_fields[] = {
     F_STR(struct host_view, name, "name", TEXT, KEY("NAME")),
     F_STR(struct host_view, status, "status", TEXT, STATE("STATUS")),
+    F_STR(struct host_view, state, "state", TEXT, STATE("STATE"), .usual = "approved"),
     F_STR(struct host_view, ip_address, "ip_address", TEXT, SHOW("ADDRESS")),
     F_SUB(struct host_view, system, "system_info", &system_view_record, SHOW("SYSTEM")),
     F_MAP(struct host_view, labels, "labels", 1000, TEXT, SHOW("LABELS")),
@@ -49,7 +50,6 @@ static const struct field host_fields[] = {
     F_STR(struct host_view, hostname, "hostname", TEXT, WIDE("HOSTNAME")),
     F_STR(struct host_view, agent_version, "agent_version", TEXT, WIDE("AGENT")),
     F_STR_LIST(struct host_view, aliases, "aliases", 16, TEXT, WIDE("ALIASES")),
-    F_STR(struct host_view, state, "state", TEXT, NONE),
     F_STR(struct host_view, presence, "presence", TEXT, NONE),
     F_U64(struct host_view, active_commands, "active_commands", NONE),
     F_SUB(struct host_view, metrics, "metrics", &metrics_view_record, NONE),

@@ -83,6 +83,14 @@ def test_hosts_is_a_table_for_people_and_json_for_scripts(mock, cli):
     assert "\x1b" not in wide
 
 
+def test_a_host_that_is_not_let_in_shows_its_state(mock, cli):
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1)]}
+    assert "STATE" not in cli("hosts").stdout.split()
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("db-1", 2, status="disconnected", state="revoked")]}
+    rows = [line.split() for line in cli("hosts").stdout.splitlines()]
+    assert rows[0][1:3] == ["STATUS", "STATE"] and rows[1][2] == "approved" and rows[2][2] == "revoked"
+
+
 def test_a_host_of_an_accent_shows_its_dialect(mock, cli):
     mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("edge", 2, dialect="sigma", aliases=["sigma:edge"]),
                                                          agent("db-1", 3, aliases=["grapheon:0193", "grapheon:0194"])]}
