@@ -60,7 +60,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static int usage(const char *why)
 {
-    fprintf(stderr, "fleetsim: %s (fleetsim --help)\n", why);
+    fprintf(stderr, strstr(why, "fleetsim --help") ? "fleetsim: %s\n" : "fleetsim: %s (fleetsim --help)\n", why);
     return EXIT_USAGE;
 }
 
