@@ -60,7 +60,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static int usage(const char *why)
 {
-    fprintf(stderr, strstr(why, "fleetsim --help") ? "fleetsim: %s\n" : "fleetsim: %s (fleetsim --help)\n", why);
+    fprintf(stderr, "fleetsim: %s (fleetsim --help)\n", why);
     return EXIT_USAGE;
 }
 
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
     if (r == 0)
         r = conf_flags(&c, argc, argv, &first, &err);
     if (r < 0)
-        rc = usage(err.text);
+        rc = fprintf(stderr, "fleetsim: %s\n", err.text) < 0 ? EXIT_FAILED : EXIT_USAGE;
     else if (r == CONF_HELP)
         rc = print_text(conf_help);
     else if (r == CONF_VERSION)

@@ -107,13 +107,6 @@ void browser_csrf(struct call *c, char ret[SHA256_HEX_MAX])
     hex_encode(mac, sizeof(mac), ret);
 }
 
-static bool is_form_type(struct str type)
-{
-    struct str rest = type, media;
-
-    return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), STR("application/x-www-form-urlencoded"));
-}
-
 static int read_form(struct call *c, const struct record *rec, void *obj, struct err *err)
 {
     struct record_errors errs = { 0 };
@@ -121,7 +114,7 @@ static int read_form(struct call *c, const struct record *rec, void *obj, struct
 
     if (auth_check_origin(c->req, err) < 0)
         return auth_refused(c->api, c->peer_addr, err);
-    if (!is_form_type(http_header(c->req, "content-type")))
+    if (!call_has_type(c, STR("application/x-www-form-urlencoded")))
         return err_set(err, -EINVAL, "request.media_type", "the body must be a form (application/x-www-form-urlencoded)");
     if (query_parse(c->arena, c->req->body, &q) < 0)
         return err_set(err, -EINVAL, "request.bad", "the form cannot be read");

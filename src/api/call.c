@@ -295,12 +295,11 @@ static bool decode_query(struct call *c)
     return false;
 }
 
-/* "application/json", with any parameters. */
-static bool is_json_type(struct str type)
+bool call_has_type(const struct call *c, struct str want)
 {
-    struct str rest = type, media;
+    struct str rest = http_header(c->req, "content-type"), media;
 
-    return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), STR("application/json"));
+    return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), want);
 }
 
 static bool is_encoded(struct str encoding)
@@ -314,7 +313,7 @@ static bool decode_body(struct call *c)
     struct err err = { 0 };
     size_t cap = c->route->cap ? c->route->cap : LIMIT_HTTP_BODY_DEFAULT;
 
-    if ((c->route->flags & ROUTE_JSON_TYPE) && !is_json_type(http_header(c->req, "content-type"))) {
+    if ((c->route->flags & ROUTE_JSON_TYPE) && !call_has_type(c, STR("application/json"))) {
         (void)err_set(&err, -EINVAL, "request.media_type", "the body must be sent as Content-Type: application/json");
         reply_error(c, &err);
         return false;
