@@ -162,6 +162,9 @@ static void link_on_timer(void *ctx)
         else
             link__failed(l, &err);
         break;
+    case LINK_LEAVING:
+        l->ops.left(l->ops.ctx);
+        break;
     case LINK_UP:
         hub_tell(l->conf.hub, &(struct role_msg){ .kind = ROLE_MSG_DRAINED });
         link__pump(l);
@@ -231,6 +234,17 @@ void link_free(struct link *l)
     timer_free(l->beat);
     free(l->server);
     free(l);
+}
+
+bool link_leave(struct link *l)
+{
+    if (l->phase != LINK_UP || grpc_half_close(l->call) < 0)
+        return false;
+    l->phase = LINK_LEAVING; /* first: what the roles do now must not be sent */
+    hub_tell(l->conf.hub, &(struct role_msg){ .kind = ROLE_MSG_DOWN });
+    timer_stop(l->beat);
+    timer_start(l->timer, USEC_PER_SEC, 0);
+    return true;
 }
 
 void link_start(struct link *l)

@@ -2,6 +2,7 @@
  *
  *   waiting -> asking (no certificate, expired, or refused) -> waiting
  *           -> connecting -> greeting (Hello sent) -> up -> waiting
+ *                                                      up -> leaving
  *
  * Memory does not grow with attempts: everything made for one is freed before the next. Loop thread. docs/internals/links.md. */
 #ifndef MUSTER_AGENT_LINK_H
@@ -29,6 +30,8 @@ struct link_ops {
     void (*up)(void *ctx);
     /* It makes no sense to go on: @code is the exit code (5 denied, 78 configuration), @err says why. The link is quiet from here. */
     void (*over)(void *ctx, int code, const struct err *err);
+    /* link_leave() is done. NULL where that is never called. */
+    void (*left)(void *ctx);
     void *ctx;
 };
 struct link;
@@ -37,6 +40,10 @@ void link_free(struct link *l);
 DEFINE_AUTO(struct link *, link_free)
 /* Starts; callbacks come from the loop. */
 void link_start(struct link *l);
+/* Takes leave: ends our half of the stream, by which the server knows at once that the host goes and was not cut off; the roles hear
+ * that the link is down. True: ops->left follows from the loop, when the server has ended its half or after a second. False: there
+ * is no link to leave, nothing follows. */
+bool link_leave(struct link *l);
 /* How the hub reaches it. */
 struct hub_ops link_hub_ops(struct link *l);
 

@@ -5,7 +5,7 @@
 #include "agent/link.h"
 #include "net/grpc.h"
 
-enum link_phase { LINK_WAITING, LINK_ASKING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSING, LINK_OVER };
+enum link_phase { LINK_WAITING, LINK_ASKING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSING, LINK_LEAVING, LINK_OVER };
 
 struct link {
     struct link_conf conf;
@@ -13,7 +13,7 @@ struct link {
     enum link_phase phase;
     char *server;                /* "host:port", for people */
 
-    struct timer *timer;         /* the next attempt; the greeting's deadline; the close */
+    struct timer *timer;         /* the next attempt; the greeting's and the goodbye's deadline; the close */
     uint32_t n_failed;           /* in a row */
     struct err why;              /* of the last failure */
     struct err closing;          /* in LINK_CLOSING: why */

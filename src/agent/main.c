@@ -269,6 +269,14 @@ static void on_stop(void *ctx)
 
     log_info("agent.stop", "stopping; running commands go on and are met again at the next start");
     tell_systemd("STOPPING=1");
+    if (!link_leave(a->link)) /* a second signal does not wait either */
+        loop_stop(a->loop);
+}
+
+static void on_left(void *ctx)
+{
+    struct agent *a = ctx;
+
     loop_stop(a->loop);
 }
 
@@ -337,7 +345,7 @@ static int run(struct agent *a, struct err *err)
     struct hub_conf hub = { .state_dir = a->state->dir, .hold_path = a->hold_path, .policy = &a->policy, .spool_max_bytes = a->opt.spool_max,
                             .settings = a->settings };
     struct link_conf link = { .state = a->state, .host = a->host, .port = a->port, .ca_pem = a->ca_pem, .labels = &a->opt.labels };
-    struct link_ops ops = { on_enrolled, on_up, on_over, a };
+    struct link_ops ops = { on_enrolled, on_up, on_over, on_left, a };
     int r;
 
     a->loop = hub.loop = link.loop = loop_new();

@@ -312,11 +312,13 @@ static void on_message(void *ctx, uint64_t call, void *user, struct str msg)
 static void on_half_close(void *ctx, uint64_t call, void *user)
 {
     struct grpc_user *u = user;
+    struct api *a = ctx;
 
-    (void)ctx;
-    if (u->kind == CALL_LINK)
+    if (u->kind == CALL_LINK) {
+        if (a->control)
+            checkin_leave(a->control, u->link->id);
         (void)grpc_finish(call, GRPC_OK, NULL); /* the agent is done */
-    else if (!u->enroll->is_asked)
+    } else if (!u->enroll->is_asked)
         enroll_finish(u->enroll, GRPC_INVALID_ARGUMENT, "request.bad: a call without a request");
 }
 

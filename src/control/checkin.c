@@ -205,7 +205,7 @@ void presence__judge(struct control *c, struct host *h)
     usec_t now = control__mono(c);
     const struct presence_rules rules = rules_of(c, h);
     enum presence was = (enum presence)h->presence,
-                  is = presence_at(&rules, h->seen_mono, h->link != NULL, now);
+                  is = h->has_left ? PRESENCE_LOST : presence_at(&rules, h->seen_mono, h->link != NULL, now);
     if (is == PRESENCE_LOST && now < h->grace_mono)
         is = PRESENCE_LATE;
     if (is == was)
@@ -222,6 +222,7 @@ void presence__seen(struct control *c, struct host *h)
     h->seen_mono = control__mono(c);
     h->last_seen = control__wall(c);
     h->grace_mono = 0;
+    h->has_left = false;
     if (h->presence != PRESENCE_ONLINE) {
         presence__judge(c, h);
         host__timer(c, h);
@@ -237,7 +238,7 @@ void host__timer(struct control *c, struct host *h)
         return;
     }
     const struct presence_rules rules = rules_of(c, h);
-    at = presence_next(&rules, h->seen_mono, h->link != NULL, now);
+    at = h->has_left ? USEC_NEVER : presence_next(&rules, h->seen_mono, h->link != NULL, now);
     if (h->grace_mono > now && (at == USEC_NEVER || at < h->grace_mono))
         at = h->grace_mono;
     bool has_news = h->link || (h->accent && h->seen_mono > h->saved_mono);
@@ -360,6 +361,13 @@ void checkin_renew(struct control *c, struct link_id link, struct str csr_pem)
 }
 
 /* -- gone */
+void checkin_leave(struct control *c, struct link_id link)
+{
+    struct link *l = link__find(c, link);
+    if (l)
+        l->is_leaving = true;
+}
+
 void checkin_gone(struct control *c, struct link_id link, const char *reason)
 {
     struct details d = { 0 };
@@ -367,6 +375,9 @@ void checkin_gone(struct control *c, struct link_id link, const char *reason)
     if (!l)
         return;
     struct host *h = l->host;
+    if (l->is_leaving)
+        reason = "the agent was stopped";
+    h->has_left = l->is_leaving;
     link__drop(c, l);
     event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(reason)));
     presence__judge(c, h);

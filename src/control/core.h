@@ -75,6 +75,7 @@ struct link {
     uint32_t resync_asked; /* bit per section: asked, not yet answered in full */
     bool is_welcomed;      /* its welcome left: other messages may follow */
     bool is_acking;        /* an ack is due at the flush */
+    bool is_leaving; /* its agent took leave */
     bool is_paused;
     bool is_throttled;    /* over a rate: reading resumes when its timer fires */
     bool is_store_paused; /* the store is behind */
@@ -88,6 +89,7 @@ struct host {
     char uuid[37];
     uint8_t state, presence; /* enum host_state, enum presence */
     bool has_beat, is_seen_dirty;
+    bool has_left; /* its agent took leave, and nothing was heard since */
     uint8_t n_sections;
     uint8_t poll_step; /* of a pending request: how often it asked */
     uint8_t fingerprint[SHA256_LEN];

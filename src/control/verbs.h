@@ -50,7 +50,7 @@ struct login_result {
 typedef void (*login_fn)(void *ctx, const struct login_result *r);
 void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
                  const struct peer_info *peer, login_fn done, void *ctx);
-/* Does @p's role allow @v? 0; or -EACCES (auth.denied) or -EBUSY (rate.limited) and an audit row with @target, rationed per
+/* Does @p's role allow @v? 0; or -EACCES (auth.denied; @err says whom and which role it takes) or -EBUSY (rate.limited) and an audit row with @target, rationed per
  * principal. Used by every verb, and by api for reads. */
 int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err);
 /* -- refusals.c: what api refuses by itself. Both return err->code. */
@@ -154,6 +154,8 @@ void checkin_inventory(struct control *c, struct link_id link, const struct sect
 void checkin_agent_event(struct control *c, struct link_id link, struct str slug, struct str message, usec_t at);
 /* A renewal over the live link: answered by link_ops->renewed. */
 void checkin_renew(struct control *c, struct link_id link, struct str csr_pem);
+/* The agent takes leave: when the link is gone its host is lost at once, without the time a broken link has to come back. */
+void checkin_leave(struct control *c, struct link_id link);
 /* The link is gone (closed by either side). */
 void checkin_gone(struct control *c, struct link_id link, const char *reason);
 

@@ -112,7 +112,9 @@ def test_ctrl_c_asks_the_server_to_cancel(pair):
 def test_an_offline_host_gets_the_command_when_it_returns(pair):
     s, a = pair
     a.stop()
-    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] in ("stale", "disconnected"), 30, "the host to be gone")
+    until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] == "disconnected", 30, "the host to be gone")
+    gone = [e for e in s.get("/api/v1/events")["events"] if e["event_type"] == "agent.disconnected"]
+    assert any("the agent was stopped" in json.dumps(e) for e in gone), gone  # it took leave: nobody waited for it to come back
     r = s.cli("run", a.host["name"], "--detach", "--json", "--", "echo", "later", check=0)
     j = json.loads(r.stdout)["id"]
     assert tasks_of(s, j)[0]["state"] == "queued"

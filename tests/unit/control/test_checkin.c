@@ -95,6 +95,32 @@ static void a_host_goes_online_late_lost_and_back_with_an_event_each(void **stat
     sim_free(m);
 }
 
+/* Who takes leave was not cut off: there is nothing to wait for. */
+static void an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    struct host_view v;
+    checkin_leave(f->c, link_of(m));
+    checkin_alive(f->c, link_of(m)); /* still on its way */
+    assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
+    checkin_gone(f->c, link_of(m), "eof");
+    settle(f);
+    assert_int_equal(presence_of(f, m), PRESENCE_LOST);
+    host_of(f, m, &v);
+    assert_string_equal(v.status, "disconnected");
+    assert_int_equal(n_events(f, "host.lost"), 1);
+    pass(f, 100 * USEC_PER_SEC);
+    assert_int_equal(presence_of(f, m), PRESENCE_LOST);
+    assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
+    settle(f);
+    assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
+    checkin_gone(f->c, link_of(m), "eof"); /* and this one was cut off */
+    assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
+    checkin_leave(f->c, (struct link_id){ 99 }); /* nobody */
+    sim_free(m);
+}
+
 static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
 {
     struct fixture *f = *state;
@@ -422,6 +448,7 @@ int main(void)
         T(hello_is_answered_when_it_is_durable),
         T(a_newer_link_replaces_the_older_by_generation),
         T(a_host_goes_online_late_lost_and_back_with_an_event_each),
+        T(an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello),
         T(last_seen_survives_and_a_restart_gives_a_grace),
         T(numbered_messages_are_taken_once_and_acknowledged_after_commit),
         T(deltas_fold_and_what_does_not_fit_is_asked_in_full_once),
