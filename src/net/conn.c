@@ -425,6 +425,8 @@ static bool do_handshake(struct conn *c)
     struct err err = { 0 };
     int r = tls_handshake(c->tls, &err);
 
+    if (c->owner && !c->is_answered && c->tls->sc->cipher_len > 0)
+        listener__answered(c);
     if (send_cipher(c) < 0)
         return false;
     if (r == 0)

@@ -66,6 +66,7 @@ struct conn {
     bool is_pre;     /* of a listener: no protocol has begun yet */
     bool is_counted; /* and it takes one of the places for handshakes */
     bool is_silent;  /* not one byte came */
+    bool is_answered; /* and its handshake had an answer: a whole ClientHello came */
     struct net_peer peer;
 };
 

@@ -1,8 +1,8 @@
 /* net/listen.c - listening sockets, pacing of accepts, and the first byte. Loop thread.
  *
  * Pacing: at most LIMIT_HANDSHAKES connections are between start and "protocol begins". So that nobody can hold those
- * places, a connection that is silent (1 s) or slow (5 s) goes on without one, up to LIMIT_PREAUTH_CONNS of those; then the
- * oldest go.
+ * places, a connection that is silent (1 s) or slow (5 s) goes on without one, and so does half a ClientHello, which costs
+ * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go.
  *
  * The others wait in a row of ours: waiting.h. */
 #include "net/listen.h"
@@ -164,6 +164,17 @@ static void give_place(struct conn *c)
     net_stats.handshakes_in_flight--;
 }
 
+void listener__answered(struct conn *c)
+{
+    usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
+    usec_t slow = loop_now(c->loop) + HANDSHAKE_SLOW_MS * USEC_PER_MS;
+
+    c->is_answered = true;
+    if (!c->is_counted)
+        count(c);
+    conn_deadline(c, slow < end ? slow : end);
+}
+
 void listener__uncount(struct conn *c)
 {
     give_place(c);
@@ -281,16 +292,16 @@ static void on_sniff(struct conn *c, struct str s)
 {
     struct listener *li = c->owner;
     uint8_t first = (uint8_t)s.ptr[0];
-    usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
-    usec_t slow = loop_now(c->loop) + HANDSHAKE_SLOW_MS * USEC_PER_MS;
 
     c->is_silent = false;
     if (first == 0x16 && li->tls) { /* a TLS handshake record (RFC 8446 section 5.1) */
-        if (!c->is_counted)
-            count(c);
-        conn_deadline(c, slow < end ? slow : end);
         conn_start_tls(c, li->tls, NULL);
         conn_feed(c, (const uint8_t *)s.ptr, s.len);
+        if (c->is_pre && !c->is_answered) { /* half a ClientHello, or closed already */
+            give_place(c);
+            conn_deadline(c, c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS);
+            resume(li);
+        }
         return;
     }
     listener__uncount(c);

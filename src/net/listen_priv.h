@@ -5,9 +5,12 @@
 #include "net/conn.h"
 #include "net/listen.h"
 
-/* A handshake that has not ended after this long gives its place to another, and goes on without. A connection that says
- * nothing at all gives it up sooner. */
+/* A handshake that has not ended this long after our answer gives its place to another, and goes on without. A connection
+ * that says nothing at all gives it up sooner, and half a ClientHello takes none. */
 enum { HANDSHAKE_SLOW_MS = 5000, HANDSHAKE_SILENT_MS = 1000 };
+
+/* The ClientHello of @c is whole, and our half of the handshake made: it takes a place. */
+void listener__answered(struct conn *c);
 
 /* The handshake of @c is over, one way or the other: another may begin. */
 void listener__uncount(struct conn *c);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "net/listen.h"
+#include "net/tls.h"
 #include "raw.h"
 
 static struct loop *l;
@@ -95,12 +96,41 @@ static void cleartext_may_be_for_loopback_listeners_only(void **state)
     close(fd);
 }
 
-/* ClientHello and nothing more: the first byte alone opens a handshake. */
+/* The beginning of a ClientHello: the first byte alone opens a handshake. */
 static int half_hello(void)
 {
     int fd = raw_open(listener_port(li));
 
     raw_send(fd, str_bytes("\x16\x03\x01\x02\x00\x01", 6));
+    return fd;
+}
+
+static struct buf client_hello(void)
+{
+    const struct tls_client_conf conf = { .skip_verify = true, .alpn = alpn_h2 };
+    struct err err = { 0 };
+    AUTO(tls_ctx_free) struct tls_ctx *ctx = tls_client_new(&conf, &err);
+    struct buf b = BUF(16384);
+    struct tls *t;
+
+    assert_non_null(ctx);
+    t = tls_new(l, ctx, NULL);
+    tls_lend(t, NULL, 0);
+    assert_int_equal(tls_handshake(t, &err), 0);
+    buf_append(&b, t->sc->cipher, t->sc->cipher_len);
+    t->sc->cipher_len = 0;
+    tls_free(t);
+    return b;
+}
+
+/* A whole ClientHello and nothing more: the server makes its half of the handshake and waits. */
+static int hello(void)
+{
+    int fd = raw_open(listener_port(li));
+    struct buf b = client_hello();
+
+    raw_send(fd, buf_as_str(&b));
+    buf_done(&b);
     return fd;
 }
 
@@ -132,7 +162,7 @@ static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
     (void)state;
     listen_now(&conf);
     for (int i = 0; i < N; i++) {
-        fd[i] = half_hello();
+        fd[i] = hello();
         loop_poll(l);
     }
     TURN_SOME(l);
@@ -159,7 +189,7 @@ static void take_all_places(int *fd)
 
     listen_now(&conf);
     for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
-        fd[i] = half_hello();
+        fd[i] = hello();
         loop_poll(l);
     }
     TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES);
@@ -172,6 +202,41 @@ static void close_all(const int *fd, int n)
     TURN_UNTIL(l, listener_conns(li) == 0 || (loop__turn_clock(l, USEC_PER_SEC), false));
 }
 
+static void half_a_hello_takes_no_place(void **state)
+{
+    enum { N = LIMIT_HANDSHAKES + 40 };
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[N], honest;
+    struct buf b;
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < N; i++) {
+        fd[i] = half_hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
+    /* Without the clock being turned: nobody is waited for. */
+    honest = hello();
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == 1);
+    close(honest);
+    TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
+    /* Who says the rest takes a place then. */
+    b = client_hello();
+    honest = raw_open(listener_port(li));
+    raw_send(honest, str_bytes(b.ptr, 100));
+    TURN_UNTIL(l, listener_conns(li) == N + 1 && net_stats.handshakes_in_flight == 0);
+    raw_send(honest, str_bytes(b.ptr + 100, b.len - 100));
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == 1);
+    buf_done(&b);
+    close(honest);
+    /* And half of one goes when its time is over. */
+    loop__turn_clock(l, (LIMIT_HANDSHAKE_MS + 1000) * USEC_PER_MS);
+    TURN_UNTIL(l, listener_conns(li) == 0);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+}
+
 static void a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer(void **state)
 {
     int fd[LIMIT_HANDSHAKES], silent, speaker;
@@ -182,7 +247,7 @@ static void a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer(void 
     accepted = net_stats.accepted;
     silent = raw_open(listener_port(li));
     TURN_UNTIL(l, net_stats.accepted == accepted + 1);
-    speaker = half_hello();
+    speaker = hello();
     TURN_UNTIL(l, net_stats.accepted == accepted + 2);
     close(fd[0]);
     close(fd[1]);
@@ -205,7 +270,7 @@ static void one_who_waits_and_leaves_never_starts(void **state)
     (void)state;
     take_all_places(fd);
     accepted = net_stats.accepted;
-    left = half_hello();
+    left = hello();
     TURN_UNTIL(l, net_stats.accepted == accepted + 1);
     failures = net_stats.handshake_failures;
     close(left);
@@ -248,7 +313,7 @@ static void the_silent_make_room_when_too_many_wait(void **state)
         fd[i] = raw_open(listener_port(li));
         loop_poll(l);
     }
-    speaker = half_hello();
+    speaker = hello();
     TURN_SOME(l);
     assert_int_equal(net_stats.accepted, accepted + STARTED + ROW);
     assert_int_equal(listener_conns(li), STARTED);
@@ -367,6 +432,7 @@ int main(void)
         T(cleartext_may_be_for_loopback_listeners_only),
         T(a_handshake_that_does_not_end_is_cut_after_its_time),
         T(handshakes_in_flight_are_bounded_and_the_rest_waits),
+        T(half_a_hello_takes_no_place),
         T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
         T(one_who_waits_and_leaves_never_starts),
         T(one_who_waits_in_silence_is_closed_after_its_time),
