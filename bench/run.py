@@ -2,7 +2,7 @@
 """`make bench`: every figure of docs/performance.md, measured on this machine. Server on core 0, simulator on core 1.
 
     bench/run.py [FIGURE...] [--agents 10000] [--runs 5] [--peers DIR] [--out FILE.md]
-    figures: start memory cpu burst storm checkin fanout command agent refused sigma grapheon ports
+    figures: start memory cpu burst storm checkin fanout command agent refused sigma grapheon ports personalities
 
 Each figure is measured --runs times; median, minimum and maximum are a table row. With --peers (see bench/peers.py fetch) the peers that do
 the same work are measured between our rounds, one round of ours, one of each of theirs. Nothing here is a test."""
@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import accents
+import personalities
 from measure import cpu_s, markdown, pinned, private_kb, row, smaps
 from peers import WANTED, Agents, Peers
 
@@ -331,7 +332,7 @@ def fig_refused(s, a):
 FIGURES = {"start": fig_start, "memory": fig_memory, "burst": fig_burst, "storm": fig_storm, "checkin": fig_checkin, "fanout": fig_fanout,
            "command": fig_command, "agent": fig_agent, "refused": fig_refused,
            "sigma": lambda s, a: accents.fig_sigma(accent_server, BUILD, a), "grapheon": lambda s, a: accents.fig_grapheon(accent_server, BUILD, a),
-           "ports": lambda s, a: accents.fig_ports(BUILD, a)}
+           "ports": lambda s, a: accents.fig_ports(BUILD, a), "personalities": lambda s, a: personalities.fig_personalities(BUILD, a)}
 
 
 def accent_server(dir, one_core):
