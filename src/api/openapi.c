@@ -324,7 +324,9 @@ static void write_paths(const struct router *rt, const struct names *names, stru
 static const char error_schema[] = "{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{"
                                    "\"type\":\"object\",\"required\":[\"code\",\"message\"],"
                                    "\"properties\":{\"code\":{\"type\":\"string\"},\"message\":{\"type\":"
-                                   "\"string\"},\"fields\":{\"type\":\"array\",\"items\":"
+                                   "\"string\"},\"user\":{\"type\":\"string\"},"
+                                   "\"required_role\":{\"type\":\"string\",\"enum\":[\"viewer\",\"operator\",\"admin\"]},"
+                                   "\"fields\":{\"type\":\"array\",\"items\":"
                                    "{\"type\":\"object\",\"properties\":{\"path\":{\"type\":\"string\"},"
                                    "\"code\":{\"type\":\"string\"},\"message\":{\"type\":"
                                    "\"string\"}}}}}}}}";

@@ -106,6 +106,12 @@ void reply_error_json(const struct err *err, const struct record_errors *errs, s
     jw_cstr(&w, err->slug[0] ? err->slug : "internal");
     jw_key(&w, "message");
     jw_cstr(&w, err->text[0] ? err->text : "the request failed");
+    if (err->needs[0]) {
+        jw_key(&w, "user");
+        jw_cstr(&w, err->who);
+        jw_key(&w, "required_role");
+        jw_cstr(&w, err->needs);
+    }
     if ((errs && errs->n > 0) || err->path[0]) {
         jw_key(&w, "fields");
         jw_list(&w);

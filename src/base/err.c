@@ -19,7 +19,7 @@ int err_vset(struct err *err, int code, const char *slug, const char *fmt, va_li
         return code;
     int saved = errno;
     err->code = code;
-    err->path[0] = '\0';
+    err->path[0] = err->who[0] = err->needs[0] = '\0';
     snprintf(err->slug, sizeof(err->slug), "%s", slug ? slug : "");
     /* glibc's %m reads errno, which the caller may have lost since: it comes from @code */
     errno = code < 0 ? -code : saved;
@@ -66,6 +66,16 @@ void err_path(struct err *err, const char *field)
     const char *dot = old[0] && old[0] != '[' ? "." : "";
     if (snprintf(err->path, sizeof(err->path), "%s%s%s", field, dot, old) >= (int)sizeof(err->path))
         cut_whole(err->path);
+}
+
+void err_denied(struct err *err, const char *who, const char *needs)
+{
+    if (!err)
+        return;
+    if (snprintf(err->who, sizeof(err->who), "%s", who) >= (int)sizeof(err->who))
+        cut_whole(err->who);
+    if (snprintf(err->needs, sizeof(err->needs), "%s", needs) >= (int)sizeof(err->needs))
+        cut_whole(err->needs);
 }
 
 void err_reset(struct err *err)

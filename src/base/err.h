@@ -9,13 +9,15 @@
 
 #include <stdarg.h>
 
-enum { ERR_SLUG_MAX = 48, ERR_TEXT_MAX = 384, ERR_PATH_MAX = 96 };
+enum { ERR_SLUG_MAX = 48, ERR_TEXT_MAX = 384, ERR_PATH_MAX = 96, ERR_WHO_MAX = 136, ERR_NEEDS_MAX = 16 };
 
 struct err {
     int code; /* -errno, or 0 for a refusal that is an outcome and not a failure */
     char slug[ERR_SLUG_MAX];
     char path[ERR_PATH_MAX]; /* of the field at fault ("lifecycle.timeout"), or empty */
     char text[ERR_TEXT_MAX];
+    char who[ERR_WHO_MAX];     /* of a denial: whom it denied ... */
+    char needs[ERR_NEEDS_MAX]; /* ... and what they lack (a role's name); both empty in other errors */
 };
 
 /* Fills @err (cutting what does not fit) and returns @code. "%m" is strerror(-code). */
@@ -29,6 +31,9 @@ void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(pri
 
 /* Names the field at fault. A second call puts the outer name in front: "outer.inner". */
 void err_path(struct err *err, const char *field);
+
+/* Says of a denial whom it denied and what they lack, for readers that are programs: the sentence is for people. */
+void err_denied(struct err *err, const char *who, const char *needs);
 
 /* Back to "no error". */
 void err_reset(struct err *err);

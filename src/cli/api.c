@@ -169,6 +169,17 @@ static void add_field(const struct node *error, struct err *err)
     snprintf(err->text + at, sizeof(err->text) - at, " (%s: %s)", path, why);
 }
 
+/* Whom a denial denied, and the role they lack. Only the roles there are: the hint says to type it. */
+static void take_denial(const struct node *error, struct err *err)
+{
+    static const char *const roles[] = { "viewer", "operator", "admin" };
+    char who[ERR_WHO_MAX];
+    safe_copy(node_text(error, "user"), who, sizeof(who));
+    for (size_t i = 0; who[0] && i < ARRAY_SIZE(roles); i++)
+        if (str_is(node_text(error, "required_role"), roles[i]))
+            err_denied(err, who, roles[i]);
+}
+
 int api_error(int status, struct str body, struct err *err)
 {
     AUTO(arena_free) struct arena *a = arena_new(4 << 20);
@@ -187,8 +198,10 @@ int api_error(int status, struct str body, struct err *err)
     if (!text[0])
         snprintf(text, sizeof(text), "the server answered %d without saying why", status);
     err_set(err, 0, slug, "%s", text);
-    if (error && error->type == NODE_MAP)
+    if (error && error->type == NODE_MAP) {
+        take_denial(error, err);
         add_field(error, err);
+    }
     /* host.offline travels as 409 but is about reaching, not about a clash */
     if (strcmp(slug, "host.offline") == 0)
         return RC_UNREACHABLE;

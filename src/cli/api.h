@@ -45,9 +45,8 @@ int api_list(struct cli *cli, struct arena *a, const char *target, const char *k
 void node_list_done(struct node_list *l);
 DEFINE_AUTO_VALUE(struct node_list, node_list_done)
 
-/* Reads an error answer: fills @err with slug and sentence (made safe for a terminal) and returns the exit
- * code for
- * @status. Pure. */
+/* Reads an error answer: fills @err with slug, sentence and, of a denial, who lacks which role (made safe for a terminal)
+ * and returns the exit code for @status. Pure. */
 int api_error(int status, struct str body, struct err *err);
 /* Exit code for a transport error. Pure. */
 int api_transport_rc(const struct err *err);

@@ -76,27 +76,10 @@ static const struct {
     { "password.bad", "Choose a longer one" },
 };
 
-/* "ann is viewer here; host.revoke needs admin": who, and what it takes. */
-static bool read_denial(struct str text, struct str *ret_who, struct str *ret_role)
-{
-    static const char *const roles[] = { "viewer", "operator", "admin" };
-    ptrdiff_t who = str_find(text, STR(" is ")), needs = str_find(text, STR(" needs "));
-    if (who <= 0 || needs < who)
-        return false;
-    *ret_who = str_sub(text, 0, (size_t)who);
-    *ret_role = str_sub(text, (size_t)needs + 7, SIZE_MAX);
-    for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
-        if (str_is(*ret_role, roles[i]))
-            return true;
-    return false;
-}
-
 const char *cli_hint(const struct err *e, char *room, size_t size)
 {
-    struct str who, role;
-    if (strcmp(e->slug, "auth.denied") == 0 && read_denial(str_of(e->text), &who, &role)) {
-        snprintf(room, size, "An admin can give that role: muster user role %.*s %.*s; a token keeps the role it was made with",
-                 STR_FMT(who), STR_FMT(role));
+    if (strcmp(e->slug, "auth.denied") == 0 && e->needs[0]) {
+        snprintf(room, size, "An admin can give that role: muster user role %s %s; a token keeps the role it was made with", e->who, e->needs);
         return room;
     }
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++)

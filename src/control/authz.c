@@ -19,6 +19,7 @@ int authz(struct control *c, const struct principal *p, enum verb v, struct str 
     err_set(err, -EACCES, "auth.denied", "%s is %s here; %s needs %s", p->name,
             name_of(role_level_names, (int)p->role), name_of(verb_names, (int)v),
             name_of(role_level_names, (int)policy_needs(v)));
+    err_denied(err, p->name, name_of(role_level_names, (int)policy_needs(v)));
     return authz_refused(c, p, NULL, v, target, err);
 }
 

@@ -64,8 +64,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def error(self, status, code, message):
-        self.reply(status, {"error": {"code": code, "message": message}})
+    def error(self, status, code, message, **more):
+        self.reply(status, {"error": {"code": code, "message": message, **more}})
 
     def stream(self, status, events):
         """events: (name, object), or a callable run in between, or Break."""

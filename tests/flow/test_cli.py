@@ -157,7 +157,7 @@ def test_refusals_become_exit_codes_and_say_what_to_do(mock, cli, status, code, 
 
 @pytest.mark.parametrize("role", ["operator", "admin"])
 def test_a_denial_names_the_role_it_takes(mock, cli, role):
-    mock.routes[("GET", "/api/v1/agents/web-9")] = lambda h, r: h.error(403, "auth.denied", f"ann is viewer here; host.revoke needs {role}")
+    mock.routes[("GET", "/api/v1/agents/web-9")] = lambda h, r: h.error(403, "auth.denied", "no", user="ann", required_role=role)
     assert cli("host", "web-9").stderr.endswith(f"An admin can give that role: muster user role ann {role}; a token keeps the role it was made with\n")
 
 

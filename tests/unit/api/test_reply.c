@@ -73,6 +73,19 @@ static void the_document_has_code_message_and_fields(void **state)
                         "\"targets.hosts[0]\",\"code\":\"field.range\",\"message\":\"too much\"}]}}");
 }
 
+static void a_denial_says_whom_and_the_role_it_takes(void **state)
+{
+    AUTO(buf_done) struct buf out = BUF(4096);
+    struct err err = { 0 };
+
+    (void)state;
+    (void)err_set(&err, -EACCES, "auth.denied", "no");
+    err_denied(&err, "ann", "admin");
+    reply_error_json(&err, NULL, &out);
+    assert_string_equal(buf_as_cstr(&out),
+                        "{\"error\":{\"code\":\"auth.denied\",\"message\":\"no\",\"user\":\"ann\",\"required_role\":\"admin\"}}");
+}
+
 static void an_error_without_words_still_says_something(void **state)
 {
     AUTO(buf_done) struct buf out = BUF(4096);
@@ -100,6 +113,7 @@ int main(void)
         cmocka_unit_test(a_slug_that_is_not_in_the_table_goes_by_its_code),
         cmocka_unit_test(field_slugs_are_bad_requests),
         cmocka_unit_test(the_document_has_code_message_and_fields),
+        cmocka_unit_test(a_denial_says_whom_and_the_role_it_takes),
         cmocka_unit_test(an_error_without_words_still_says_something),
         cmocka_unit_test(retry_after_is_at_least_a_second_and_rounds_up),
     };

@@ -25,6 +25,23 @@ static void set_returns_the_code_and_fills_all_parts(void **state)
     assert_false(err_is(&e));
 }
 
+static void a_denial_says_whom_and_what_they_lack_until_the_next_error(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    err_denied(NULL, "ann", "admin");
+    err_set(&e, -EACCES, "auth.denied", "no");
+    assert_string_equal(e.who, "");
+    assert_string_equal(e.needs, "");
+    err_denied(&e, "ann", "admin");
+    err_prefix(&e, "outer");
+    assert_string_equal(e.who, "ann");
+    assert_string_equal(e.needs, "admin");
+    err_set(&e, -EIO, "x", "y");
+    assert_string_equal(e.who, "");
+    assert_string_equal(e.needs, "");
+}
+
 static void percent_m_is_of_the_code_whatever_errno_became(void **state)
 {
     (void)state;
@@ -88,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(set_returns_the_code_and_fills_all_parts),
+        cmocka_unit_test(a_denial_says_whom_and_what_they_lack_until_the_next_error),
         cmocka_unit_test(percent_m_is_of_the_code_whatever_errno_became),
         cmocka_unit_test(a_null_err_only_passes_the_code_through),
         cmocka_unit_test(prefix_goes_in_front_and_not_on_an_empty_err),

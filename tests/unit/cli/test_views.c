@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -105,6 +106,30 @@ static void an_error_names_its_field_and_is_safe_to_print(void **state)
     assert_string_equal(err.text, "bad\\x1B[2J (targets.hosts[0]: must be)");
 }
 
+static void a_denial_is_read_from_its_members_and_only_a_role_that_exists(void **state)
+{
+    static const struct {
+        const char *more, *who, *needs;
+    } rows[] = {
+        { ",\"user\":\"ann\",\"required_role\":\"operator\"", "ann", "operator" },
+        { ",\"user\":\"a\\u001b\",\"required_role\":\"admin\"", "a\\x1B", "admin" },
+        { ",\"user\":\"ann\",\"required_role\":\"x; reboot\"", "", "" },
+        { ",\"user\":7,\"required_role\":\"admin\"", "", "" },
+        { ",\"required_role\":\"admin\"", "", "" },
+        { "", "", "" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err err = { 0 };
+        char body[256];
+        snprintf(body, sizeof(body), "{\"error\":{\"code\":\"auth.denied\",\"message\":\"bo is viewer here; run needs operator\"%s}}",
+                 rows[i].more);
+        assert_int_equal(api_error(403, str_of(body), &err), RC_DENIED);
+        assert_string_equal(err.who, rows[i].who);
+        assert_string_equal(err.needs, rows[i].needs);
+    }
+}
+
 static void paths_and_queries_are_encoded(void **state)
 {
     AUTO(buf_done) struct buf b = BUF(1000);
@@ -123,6 +148,7 @@ int main(void)
         cmocka_unit_test(objects_of_a_newer_server_are_read_and_nulls_are_nothing),
         cmocka_unit_test(refusals_become_exit_codes),
         cmocka_unit_test(an_error_names_its_field_and_is_safe_to_print),
+        cmocka_unit_test(a_denial_is_read_from_its_members_and_only_a_role_that_exists),
         cmocka_unit_test(paths_and_queries_are_encoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,8 @@ static void too_many_logins_and_calls_and_denied_verbs_are_counted_too(void **st
         assert_int_equal(login(f, "nobody", "x", "192.0.2.5").result < 0, 1);
     for (int i = 0; i < 300; i++)
         assert_int_equal(authz(f->c, &f->viewer, VERB_HOST_APPROVE, STR("web"), &f->err), -EACCES);
+    assert_string_equal(f->err.who, f->viewer.name);
+    assert_string_equal(f->err.needs, "operator");
     int n_limited = 0;
     for (int i = 0; i < 10020; i++)
         n_limited += authz(f->c, &f->admin, VERB_READ, STR("x"), &f->err) == -EBUSY;
