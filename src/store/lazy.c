@@ -2,12 +2,11 @@
  *
  * Replaying is safe at any moment: every change of these rows leaves a word in the journal, so the last one
  * about a row that is still in it is never older than the row's table. */
-#include "store/lazy.h"
+#include "store/lazy_priv.h"
 
 #include <errno.h>
 
 #include "store/lazy_words.h"
-#include "store/objects.h"
 
 enum {
     SWEEP_AT = 4096,         /* rows in memory that make a sweep begin */
@@ -16,45 +15,6 @@ enum {
     JOURNAL_BYTES = 8 << 20, /* that make a sweep begin, too */
     RECORDS_MAX = 512 << 20, /* of one transaction: a cap for form's sake */
     SCRATCH_KEPT = 1 << 20,
-};
-
-struct lazy_seen {
-    UT_hash_handle hh;
-    struct seen_row row;
-    bool is_touched;
-};
-
-/* Without a body: its row is right as it is, and what the journal said of it before does not count. */
-struct lazy_object {
-    UT_hash_handle hh;
-    struct object_key {
-        uint64_t kind, id;
-    } key;
-    uint64_t parent;
-    char *body; /* malloced */
-    size_t body_len;
-    bool is_touched;
-};
-
-struct lazy {
-    struct lazy_head *heads;
-    struct lazy_seen *seens;
-    struct lazy_object *objects;
-    uint64_t object_kinds; /* a bit each: the journal may have words of them */
-    VEC(struct lazy_head *) touched_heads;
-    VEC(struct lazy_seen *) touched_seens;
-    VEC(struct lazy_object *) touched_objects;
-    VEC(uint64_t) forgotten; /* in this transaction */
-    /* the sweep: what is to be filed, in key order; next to file */
-    VEC(struct lazy_head *) heads_due;
-    VEC(struct lazy_seen *) seens_due;
-    VEC(struct lazy_object *) objects_due;
-    size_t next_head, next_seen, next_object;
-    int64_t sweep_upto; /* journal rows up to here are filed when it ends; 0: no sweep */
-    int64_t newest;     /* journal row */
-    size_t journal_bytes;
-    bool is_stale; /* memory is not what the journal says */
-    struct buf scratch;
 };
 
 /* -- entries */
@@ -97,7 +57,7 @@ static struct lazy_head *add_head(struct lazy *l, uint64_t host_id, struct str s
     return h;
 }
 
-static void del_head(struct lazy *l, struct lazy_head *h)
+void lazy__del_head(struct lazy *l, struct lazy_head *h)
 {
     HASH_DEL(l->heads, h);
     free(h->message);
@@ -117,7 +77,7 @@ static struct lazy_seen *get_seen(struct lazy *l, uint64_t host_id)
     return s;
 }
 
-static void del_seen(struct lazy *l, struct lazy_seen *s)
+void lazy__del_seen(struct lazy *l, struct lazy_seen *s)
 {
     HASH_DEL(l->seens, s);
     free(s);
@@ -160,18 +120,11 @@ static void void_object(struct lazy_object *o)
     o->body_len = 0;
 }
 
-static void del_object(struct lazy *l, struct lazy_object *o)
+void lazy__del_object(struct lazy *l, struct lazy_object *o)
 {
     HASH_DEL(l->objects, o);
     free(o->body);
     free(o);
-}
-
-static void stop_sweep(struct lazy *l)
-{
-    l->heads_due.n = l->seens_due.n = l->objects_due.n = 0;
-    l->next_head = l->next_seen = l->next_object = 0;
-    l->sweep_upto = 0;
 }
 
 static void drop_all(struct lazy *l)
@@ -181,14 +134,14 @@ static void drop_all(struct lazy *l)
     struct lazy_object *o, *next_o;
 
     HASH_ITER(hh, l->heads, h, next_h)
-    del_head(l, h);
+    lazy__del_head(l, h);
     HASH_ITER(hh, l->seens, s, next_s)
-    del_seen(l, s);
+    lazy__del_seen(l, s);
     HASH_ITER(hh, l->objects, o, next_o)
-    del_object(l, o);
+    lazy__del_object(l, o);
     l->object_kinds = 0;
     l->touched_heads.n = l->touched_seens.n = l->touched_objects.n = l->forgotten.n = 0;
-    stop_sweep(l);
+    lazy__stop_sweep(l);
 }
 
 /* -- changing */
@@ -274,7 +227,7 @@ static void forget_in_memory(struct lazy *l, uint64_t host_id)
     struct lazy_head *h, *next;
     struct lazy_seen *s;
 
-    stop_sweep(l); /* it may be about to file what goes */
+    lazy__stop_sweep(l); /* it may be about to file what goes */
     for (size_t i = l->touched_heads.n; i-- > 0;)
         if (l->touched_heads.v[i]->key.host_id == host_id)
             vec_del_swap(&l->touched_heads, i);
@@ -283,10 +236,10 @@ static void forget_in_memory(struct lazy *l, uint64_t host_id)
             vec_del_swap(&l->touched_seens, i);
     HASH_ITER(hh, l->heads, h, next)
     if (h->key.host_id == host_id)
-        del_head(l, h);
+        lazy__del_head(l, h);
     HASH_FIND(hh, l->seens, &host_id, sizeof(host_id), s);
     if (s)
-        del_seen(l, s);
+        lazy__del_seen(l, s);
 }
 
 void lazy_forget(struct writer *w, uint64_t host_id)
@@ -306,119 +259,7 @@ void *lazy_next_chain(struct writer *w, uint64_t host_id, void *it, int64_t *ret
     return h;
 }
 
-/* -- filing */
-
-static int file_head(struct writer *w, const struct lazy_head *h)
-{
-    return db_run(
-        w->db,
-        "INSERT INTO fact_head (host_id, section, status, message, digest, taken_at, received_at, n_rows, "
-        "n_unfolded,"
-        " last_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host_id, section) DO UPDATE SET"
-        " status = excluded.status, message = excluded.message, digest = excluded.digest,"
-        " taken_at = excluded.taken_at, received_at = excluded.received_at, n_rows = excluded.n_rows,"
-        " n_unfolded = excluded.n_unfolded, last_id = excluded.last_id",
-        VALS(V_INT(h->key.host_id), V_TEXT(lazy_section(h)), V_INT(h->status), V_TEXT(str_of(h->message)),
-             V_BLOB(str_bytes(h->digest.b, SHA256_LEN)), V_INT(h->taken_at), V_INT(h->received_at),
-             V_INT(h->n_rows), V_INT(lazy_unfolded(h)), V_INT(h->last_id)));
-}
-
-static int file_seen(struct writer *w, const struct seen_row *r)
-{
-    return db_run(w->db,
-                  "INSERT INTO seen (host_id, spool_epoch, acked_seq, last_seen) VALUES (?, ?, ?, ?) ON "
-                  "CONFLICT (host_id)"
-                  " DO UPDATE SET spool_epoch = excluded.spool_epoch, acked_seq = excluded.acked_seq,"
-                  " last_seen = excluded.last_seen",
-                  VALS(V_INT(r->host_id), V_INT(r->spool_epoch), V_INT(r->acked_seq), V_INT(r->last_seen)));
-}
-
-static int by_head_key(const void *a, const void *b)
-{
-    const struct lazy_head *x = *(struct lazy_head *const *)a, *y = *(struct lazy_head *const *)b;
-
-    if (x->key.host_id != y->key.host_id)
-        return x->key.host_id < y->key.host_id ? -1 : 1;
-    return str_cmp(lazy_section(x), lazy_section(y));
-}
-
-static int by_host(const void *a, const void *b)
-{
-    const struct lazy_seen *x = *(struct lazy_seen *const *)a, *y = *(struct lazy_seen *const *)b;
-    return x->row.host_id < y->row.host_id ? -1 : x->row.host_id > y->row.host_id;
-}
-
-static int by_object_key(const void *a, const void *b)
-{
-    const struct object_key *x = &(*(struct lazy_object *const *)a)->key,
-                            *y = &(*(struct lazy_object *const *)b)->key;
-
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static void start_sweep(struct lazy *l)
-{
-    struct lazy_head *h, *next_h;
-    struct lazy_seen *s, *next_s;
-    struct lazy_object *o, *next_o;
-
-    stop_sweep(l);
-    HASH_ITER(hh, l->heads, h, next_h)
-    *vec_add(&l->heads_due) = h;
-    HASH_ITER(hh, l->seens, s, next_s)
-    *vec_add(&l->seens_due) = s;
-    HASH_ITER(hh, l->objects, o, next_o)
-    *vec_add(&l->objects_due) = o;
-    if (l->objects_due.n)
-        qsort(l->objects_due.v, l->objects_due.n, sizeof(l->objects_due.v[0]), by_object_key);
-    if (l->heads_due.n)
-        qsort(l->heads_due.v, l->heads_due.n, sizeof(l->heads_due.v[0]), by_head_key);
-    if (l->seens_due.n)
-        qsort(l->seens_due.v, l->seens_due.n, sizeof(l->seens_due.v[0]), by_host);
-    l->sweep_upto = l->newest;
-}
-
-/* Files up to @n of each. One that changed in this very transaction stays: it is journalled again behind
- * sweep_upto. */
-static int sweep(struct writer *w, size_t n)
-{
-    struct lazy *l = w->lazy;
-    int e = 0;
-
-    for (size_t i = 0; i < n && l->next_head < l->heads_due.n && e == 0; i++) {
-        struct lazy_head *h = l->heads_due.v[l->next_head++];
-        if (h->is_touched)
-            continue;
-        e = file_head(w, h);
-        del_head(l, h);
-    }
-    for (size_t i = 0; i < n && l->next_seen < l->seens_due.n && e == 0; i++) {
-        struct lazy_seen *s = l->seens_due.v[l->next_seen++];
-        if (s->is_touched)
-            continue;
-        e = file_seen(w, &s->row);
-        del_seen(l, s);
-    }
-    for (size_t i = 0; i < n && l->next_object < l->objects_due.n && e == 0; i++) {
-        struct lazy_object *o = l->objects_due.v[l->next_object++];
-        if (o->is_touched)
-            continue;
-        if (o->body)
-            e = objects__file(w->db, (uint32_t)o->key.kind, o->key.id, o->parent,
-                              str_bytes(o->body, o->body_len));
-        del_object(l, o);
-    }
-    if (e < 0 || l->next_head < l->heads_due.n || l->next_seen < l->seens_due.n ||
-        l->next_object < l->objects_due.n)
-        return e;
-    e = db_run(w->db, "DELETE FROM lazy WHERE id <= ?", VALS(V_INT(l->sweep_upto)));
-    l->journal_bytes =
-        0; /* of what came since the sweep began nothing is counted: it only decides when the next begins */
-    stop_sweep(l);
-    return e;
-}
+/* -- journalling */
 
 static size_t n_touched(const struct lazy *l)
 {
@@ -473,9 +314,9 @@ int lazy_commit(struct writer *w)
 
     if (!l->sweep_upto && (HASH_COUNT(l->heads) > SWEEP_AT || HASH_COUNT(l->seens) > SWEEP_AT ||
                            HASH_COUNT(l->objects) > OBJECTS_AT || l->journal_bytes > JOURNAL_BYTES))
-        start_sweep(l);
+        lazy__start_sweep(l);
     if (l->sweep_upto)
-        e = sweep(w, SWEEP_LEAST + 2 * most_touched(l)); /* faster than it fills, but not by much: it shares pages */
+        e = lazy__sweep(w, SWEEP_LEAST + 2 * most_touched(l)); /* faster than it fills, but not by much: it shares pages */
     return e < 0 ? e : write_journal(w);
 }
 
@@ -483,8 +324,8 @@ int lazy_file_all(struct writer *w)
 {
     struct lazy *l = w->lazy;
 
-    start_sweep(l);
-    int e = sweep(w, SIZE_MAX);
+    lazy__start_sweep(l);
+    int e = lazy__sweep(w, SIZE_MAX);
     if (e == 0 && !n_touched(l))
         l->object_kinds = 0; /* not a word is left */
     return e;
