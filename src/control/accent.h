@@ -33,12 +33,13 @@ int accent_seen(struct control *c, uint64_t host_id, const char *peer, const str
 /* The external id of @host_id in @dialect copied to @ret (129 bytes); false: it has none. */
 bool accent_name_of(struct control *c, uint64_t host_id, const char *dialect, char ret[129]);
 void accent_aliases(struct control *c, uint64_t host_id, void (*fn)(void *ctx, const struct alias *a), void *ctx);
+/* -- accent_link.c */
 /* An operator says two rows are one machine: @other's aliases, credentials and what the nouns have of it move to @host, @other is forgotten.
  * -EINVAL host.linked when @other has a key of its own (it would be locked out: link the other way round), host.state when @host is not
  * approved. Audited. */
 int host_link(struct control *c, const struct principal *p, struct str host, struct str other, struct err *err);
 
-/* -- facts of hosts without a link. @is_blind: the sender keeps no digest and tells additions (and perhaps removals) only; what it says
+/* -- accents.c: facts of hosts without a link. @is_blind: the sender keeps no digest and tells additions (and perhaps removals) only; what it says
  * is taken. Else judged as the native deltas are. DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC (nothing was taken: ask for all of it),
  * or -ENOENT section.unknown, host.unknown; -EACCES as accent_seen(). A blind @d may be full (its digest is made here). */
 int accent_facts(struct control *c, uint64_t host_id, const struct section_delta *d, bool is_blind, struct err *err);

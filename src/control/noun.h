@@ -40,6 +40,8 @@ bool accent__can(const struct host *h, enum capability what);
 bool accent__is_all(const struct host *h, const char *dialect, struct str external_id);
 /* Takes the name off @h, which stays: the next sighting under it makes a new host. No such name: no-op. */
 void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id);
+/* Every name of @from, which has an accent, is @to's from now on. */
+void accent__move(struct control *c, struct host *to, struct host *from);
 /* What a host that has an accent is judged by; false: it has none. */
 bool accent__rules(const struct host *h, struct presence_rules *ret);
 /* Since when a pending one waits: its last register. */
