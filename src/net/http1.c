@@ -53,7 +53,25 @@ static bool is_control(uint8_t c)
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* Moves over bytes of the head; true when the head's last byte was at *@i. */
+/* A byte of the request or status line. */
+static void guard_first_line(struct h1 *h, uint8_t c)
+{
+    if (c == '\r')
+        h->guard = G_LF;
+    else if (is_control(c) || c == '\t' || (c >= 0x80 && h->kind == H1_REQUEST))
+        bad(h, 400, "http.bad_line", "the first line holds a character that must not be there");
+}
+
+/* A byte of a header's line. */
+static void guard_line(struct h1 *h, uint8_t c)
+{
+    if (c == '\r')
+        h->guard = G_LF;
+    else if (is_control(c))
+        bad(h, 400, "http.bad_header", "a header holds a control character");
+}
+
+/* A byte of the head: where its lines begin and end. True when it was the head's last. */
 static bool guard_head(struct h1 *h, uint8_t c)
 {
     switch ((enum guard)h->guard) {
@@ -67,10 +85,7 @@ static bool guard_head(struct h1 *h, uint8_t c)
         h->is_first_line = true;
         __attribute__((fallthrough));
     case G_FIRST_LINE:
-        if (c == '\r')
-            h->guard = G_LF;
-        else if (is_control(c) || c == '\t' || (c >= 0x80 && h->kind == H1_REQUEST))
-            bad(h, 400, "http.bad_line", "the first line holds a character that must not be there");
+        guard_first_line(h, c);
         return false;
     case G_LINE_START:
         h->is_first_line = false;
@@ -85,10 +100,7 @@ static bool guard_head(struct h1 *h, uint8_t c)
         h->guard = G_LINE;
         __attribute__((fallthrough));
     case G_LINE:
-        if (c == '\r')
-            h->guard = G_LF;
-        else if (is_control(c))
-            bad(h, 400, "http.bad_header", "a header holds a control character");
+        guard_line(h, c);
         return false;
     case G_START_LF:
     case G_LF:
