@@ -4,11 +4,11 @@
 
 #include <assert.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/table.h"
 #include "base/text.h"
 #include "base/vec.h"
 

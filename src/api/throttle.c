@@ -6,11 +6,10 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include <uthash.h>
-
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/table.h"
 
 struct bucket {
     uint64_t key;   /* siphash of the name: a peer cannot aim at a stranger's bucket */

@@ -17,8 +17,7 @@
 #ifndef MUSTER_STORE_LAZY_H
 #define MUSTER_STORE_LAZY_H
 
-#include <uthash.h>
-
+#include "base/table.h"
 #include "store/store_priv.h"
 
 /* A section's head. Change it inside the transaction that got it; it is journalled when that commits. */

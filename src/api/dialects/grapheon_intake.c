@@ -15,10 +15,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include <uthash.h>
-
 #include "api/state.h"
 #include "base/mem.h"
+#include "base/table.h"
 #include "base/vec.h"
 #include "codec/gzip.h"
 
