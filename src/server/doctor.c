@@ -96,6 +96,10 @@ static void look_at_database(struct doctor *d, const struct statedir *dir)
     struct err err = { 0 };
     struct stat st;
 
+    if (store_check_lost(dir->db, &err) < 0) {
+        bad(d, "stop musterd, move the state directory away, and run: musterd restore BACKUP-FILE", "database: %s", err.text);
+        return;
+    }
     if (stat(dir->db, &st) < 0) {
         if (errno == ENOENT)
             good("database: none yet");

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/limits.h"
@@ -68,6 +70,35 @@ static int take_lock(struct store *s, struct err *err)
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, -errno, "store.locked", "the database %s is in use by another musterd", s->path);
     return 0;
+}
+
+/* The lock file says, by having a text in it, that a database was made here: what is empty or gone then was lost, and is not a first
+ * start, which would give the fleet a new CA and lock every host out. A first start that was killed leaves an empty file and no mark. */
+#define MADE_MARK "a database was made here\n"
+
+int store_check_lost(const char *path, struct err *err)
+{
+    AUTO_FREE char *lock = xasprintf("%s-lock", path), *log = xasprintf("%s-wal", path);
+    struct stat st;
+
+    if (stat(path, &st) == 0 ? st.st_size > 0 : errno != ENOENT)
+        return 0;
+    /* The log is younger than the first page of the file: an empty file has none. */
+    if ((stat(lock, &st) < 0 || st.st_size == 0) && (stat(log, &st) < 0 || st.st_size == 0))
+        return 0;
+    return err_set(err, -EBADMSG, "store.corrupt",
+                   "%s is empty or gone, but a fleet was kept here: move the state directory away and bring a backup back with "
+                   "`musterd restore FILE`",
+                   path);
+}
+
+/* A full disk may refuse it: then the next start does it. */
+static void mark_made(const struct store *s)
+{
+    struct stat st;
+
+    if (stat(s->path, &st) == 0 && st.st_size > 0 && fstat(s->lock_fd, &st) == 0 && st.st_size == 0)
+        (void)!pwrite(s->lock_fd, MADE_MARK, sizeof(MADE_MARK) - 1, 0);
 }
 
 static void free_all(struct store *s)
@@ -150,8 +181,11 @@ int store_open(const struct store_conf *conf, struct store **ret, struct err *er
     s->writer.s = s->reader.s = s;
     if ((e = take_lock(s, err)) < 0)
         return e;
+    if ((e = store_check_lost(s->path, err)) < 0)
+        return e;
     if ((e = open_handles(s, conf->driver ? conf->driver : &driver_sqlite, err)) < 0)
         return e;
+    mark_made(s);
     s->polled_at = clock_mono(&clock_real);
     atomic_store(&s->alive_at, s->polled_at);
     if ((e = start_threads(s)) < 0)

@@ -58,8 +58,8 @@ def test_a_corrupt_database_is_named_and_nothing_is_overwritten(fleet):
     s.api("POST", "/api/v1/tokens", {}, expect=201)
     s.stop()
     db = next(s.state.glob("*.db"))
-    for extra in s.state.glob("*.db-*"):
-        extra.unlink()
+    for extra in ("-wal", "-shm"):
+        db.with_name(db.name + extra).unlink(missing_ok=True)
     data = b"this is not a database" * 400
     db.write_bytes(data)
     s.start(wait=False)
@@ -69,6 +69,13 @@ def test_a_corrupt_database_is_named_and_nothing_is_overwritten(fleet):
     r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                        timeout=60)
     assert r.returncode != 0 and "restore" in r.stdout
+    db.write_bytes(b"")  # and an emptied one is no first start: a new CA would lock every host out
+    s.start(wait=False)
+    assert s.proc.wait(20) == 1
+    assert "empty or gone" in s.log and "musterd restore" in s.log and db.read_bytes() == b""
+    r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       timeout=60)
+    assert r.returncode != 0 and "empty or gone" in r.stdout
 
 
 def test_a_broken_state_directory_is_one_clear_sentence(tmp):

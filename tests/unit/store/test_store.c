@@ -349,6 +349,50 @@ static void a_damaged_file_is_refused_with_advice(void **state)
     assert_non_null(strstr(f->err.text, "restore"));
 }
 
+static void an_emptied_or_missing_file_is_lost_not_new(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE char *log = xasprintf("%s-wal", f->path);
+
+    fixture_close(f);
+    assert_int_equal(store_check_lost(f->path, &f->err), 0);
+    assert_int_equal(truncate(f->path, 0), 0);
+    (void)unlink(log);
+    assert_int_equal(fixture_try_open(f), -EBADMSG);
+    assert_string_equal(f->err.slug, "store.corrupt");
+    assert_non_null(strstr(f->err.text, "restore"));
+    assert_int_equal(unlink(f->path), 0);
+    assert_int_equal(fixture_try_open(f), -EBADMSG);
+    assert_int_equal(access(f->path, F_OK), -1); /* and no new one was made */
+}
+
+/* Of a version that made no mark: a log without its database. */
+static void an_emptied_file_beside_its_log_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE char *lock = xasprintf("%s-lock", f->path), *log = xasprintf("%s-wal", f->path);
+
+    fixture_close(f);
+    assert_int_equal(truncate(f->path, 0), 0);
+    assert_int_equal(truncate(lock, 0), 0);
+    assert_int_equal(fd_replace_file(log, STR("pages"), 0600, NULL), 0);
+    assert_int_equal(fixture_try_open(f), -EBADMSG);
+    assert_string_equal(f->err.slug, "store.corrupt");
+}
+
+static void a_first_start_that_was_killed_is_still_a_first_start(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    AUTO_FREE char *lock = xasprintf("%s-lock", f->path);
+
+    assert_int_equal(fd_replace_file(f->path, STR_NONE, 0600, NULL), 0);
+    assert_int_equal(fd_replace_file(lock, STR_NONE, 0600, NULL), 0);
+    fixture_open(f);
+    fixture_reopen(f);
+    fixture_free(f);
+}
+
 static void somebody_elses_database_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -402,6 +446,9 @@ int main(void)
         T(files_are_private),
         T(a_second_server_is_kept_out),
         T(a_damaged_file_is_refused_with_advice),
+        T(an_emptied_or_missing_file_is_lost_not_new),
+        T(an_emptied_file_beside_its_log_is_lost),
+        cmocka_unit_test(a_first_start_that_was_killed_is_still_a_first_start),
         T(somebody_elses_database_is_refused),
         T(a_newer_database_is_refused),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error_not_a_crash),
