@@ -249,6 +249,7 @@ void reporter__view(struct control *c, struct reporter *r, struct reporter_view 
         .policy = report_policy_by_id(c, r->row.policy_id),
         .key = enroll_key_by_id(c, r->row.enroll_key_id),
         .host_name = h ? str_of(h->name) : STR_NONE,
+        .has_key = reporter__key(c, r) != NULL,
     };
     present(c, r, ret);
 }

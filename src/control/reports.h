@@ -41,6 +41,7 @@ struct reporter_view {
     const struct enroll_key *key;
     struct str_list ips, macs;          /* present addresses, sorted */
     struct str host_name;
+    bool has_key;                       /* one that is good: row->key_hint may be of one that is dead */
 };
 /* 0 or -ENOENT reporter.unknown. */
 int reporter_find(struct control *c, uint64_t id, struct reporter_view *ret, struct err *err);

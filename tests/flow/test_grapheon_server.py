@@ -354,10 +354,12 @@ def test_verbs_of_both_sides_have_one_effect(g, server):
     server.cli("revoke", "host-a", check=0)
     assert g.api("GET", f"/{id}")["enrollment_state"] == "revoked"
     refused(403, ag.check_in)
-    # let in again: the old key stays dead, a new one is fetched
-    assert g.api("POST", f"/{id}/approve", {})["enrollment_state"] == "active"
+    # let in again: the old key stays dead and is not shown, a new one is fetched
+    again = g.api("POST", f"/{id}/approve", {})
+    assert again["enrollment_state"] == "active" and again["api_key_prefix"] is None and again["api_key_issued_at"] is None
     refused(401, ag.check_in)
     assert ag.register(k)["api_key"]
+    assert g.api("GET", f"/{id}")["api_key_prefix"] == ag.api_key[:20]
     ag.check_in()
     assert g.api("POST", f"/{id}/reject", {"reason": "no more"})["last_registration_summary"]["rejection_reason"] == "no more"
     refused(403, ag.check_in)

@@ -225,10 +225,10 @@ static void agent(struct jw *w, struct control *c, const struct reporter_view *v
     text(w, "platform", r->platform);
     text(w, "platform_release", r->release);
     flag(w, "is_active", r->is_active);
-    text(w, "api_key_prefix", r->key_hint);
+    text(w, "api_key_prefix", v->has_key ? r->key_hint : STR_NONE);
     grapheon_time(w, "approved_at", r->approved_at);
     grapheon_time(w, "rejected_at", r->rejected_at);
-    grapheon_time(w, "api_key_issued_at", r->key_issued_at);
+    grapheon_time(w, "api_key_issued_at", v->has_key ? r->key_issued_at : 0);
     grapheon_time(w, "last_registration_at", r->last_registration_at);
     texts(w, "last_ip_addresses", v->ips.v, v->ips.n);
     texts(w, "last_mac_addresses", v->macs.v, v->macs.n);
