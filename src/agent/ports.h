@@ -30,6 +30,7 @@ struct ports_conf {
     const char *ss;              /* NULL: owners by sock_diag and /proc; else this program's `-tulnp` says them */
     const struct clock *clock;   /* NULL: the machine's */
     void (*scanned)(void *ctx);  /* a scan has ended, well or not; may be NULL */
+    void (*leased)(void *ctx);   /* scan.reserved is another number; may be NULL, must not free us */
     void *ctx;
 };
 /* The result: sum(used) + available = total. Lent, replaced as a whole when a scan ends. */

@@ -44,6 +44,15 @@ static void lease_end(struct ports *p, size_t at)
     vec_del(&p->leases, at);
 }
 
+static void tell_reserved(struct ports *p)
+{
+    if (p->reserved_told == p->result.scan.reserved)
+        return;
+    p->reserved_told = p->result.scan.reserved;
+    if (p->conf.leased)
+        p->conf.leased(p->conf.ctx);
+}
+
 void leases__expire(struct ports *p)
 {
     usec_t now = mono(p), next = USEC_NEVER;
@@ -58,6 +67,7 @@ void leases__expire(struct ports *p)
         timer_stop(p->expiry);
     else
         timer_start(p->expiry, next - now + USEC_PER_MS, 0);
+    tell_reserved(p);
 }
 
 void leases__on_expiry(void *ctx)
@@ -84,6 +94,7 @@ void leases__met(struct ports *p, const uint8_t *used)
         if (l->pub.n == 0)
             lease_end(p, i - 1);
     }
+    tell_reserved(p);
 }
 
 /* -- on disk: {"leases":[{"id","owner","ports":[...],"expires_at","held"}]} */

@@ -25,6 +25,7 @@ struct ports {
     struct timer *next_scan, *expiry, *refusals;
     VEC(struct lease) leases;
     size_t n_held;
+    uint32_t reserved_told; /* as conf.leased heard last */
 };
 
 /* One bit a port of a range. */

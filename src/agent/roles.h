@@ -69,6 +69,8 @@ struct role_settings {
 /* What one role lends to others while it runs. */
 struct role_shared {
     struct ports *ports;            /* of port_scan; NULL: it does not scan */
+    void (*look_again)(void *inventory, enum section s); /* of inventory, which does so at once; NULL: it does not run */
+    void *inventory;
 };
 
 /* Services. All pointers live as long as the role. */

@@ -200,7 +200,7 @@ def test_the_native_agent_scans_and_hands_out_where_it_is_told_to(fleet):
     s = fleet.server()
     port = free_port()
     with listening(base):
-        a = fleet.agent(s, args=["--port-scan", f"{base}-{base + 19}", "--port-scan-interval", "1s", "--metrics-listen", f"127.0.0.1:{port}",
+        a = fleet.agent(s, args=["--port-scan", f"{base}-{base + 19}", "--port-scan-interval", "1h", "--metrics-listen", f"127.0.0.1:{port}",
                                  "--metrics-token", "t0ken"], env={"MUSTER_TEST_CADENCE_MS": "300"})
         name = a.host["name"]
         assert s.cli("ports", name, "--allocate", "3", check=0).stdout.split() == [str(base + 1), str(base + 2), str(base + 3)]
@@ -209,6 +209,7 @@ def test_the_native_agent_scans_and_hands_out_where_it_is_told_to(fleet):
         one = s.api("POST", f"/api/v1/agents/{a.host['id']}/ports", {"count": 5, "ttl_seconds": 60, "owner": "me"}, expect=200).json()
         two = s.api("POST", f"/api/v1/agents/{a.host['id']}/ports", {"count": 5, "ttl_seconds": 60}, expect=200).json()
         assert not set(one["ports"]) & set(two["ports"]) and one["lease"] and one["expires_at"]
+        until(lambda: re.search(r"reserved\s+10\b", s.cli("ports", name).stdout), what="the leases to be shown, though the next scan is an hour off")
         r = s.cli("ports", name, "--allocate", "20")
         assert r.returncode != 0 and "9 free" in r.stderr
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text

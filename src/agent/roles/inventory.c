@@ -416,6 +416,16 @@ static void begin(struct inventory *v)
     v->env->tick_in(v->env->host, v, 0);
 }
 
+/* Somebody knows that @s has changed. */
+static void look_again(void *self, enum section s)
+{
+    struct inventory *v = self;
+
+    v->parts[s].due = 0;
+    if (v->has_begun)
+        v->env->tick_in(v->env->host, v, 0);
+}
+
 /* The most overdue section of all. */
 static void inventory_tick(void *self)
 {
@@ -526,6 +536,8 @@ static int inventory_start(const struct role_env *env, void **ret_self, struct e
     env->kept(env->host, recall, v);
     recall_check(v);
     env->tick_in(env->host, v, START_AFTER);
+    env->shared->look_again = look_again;
+    env->shared->inventory = v;
     *ret_self = v;
     return 0;
 }
@@ -570,6 +582,8 @@ static void inventory_stop(void *self)
 {
     struct inventory *v = self;
 
+    v->env->shared->look_again = NULL;
+    v->env->shared->inventory = NULL;
     vec_done(&v->kept);
     free(v);
 }

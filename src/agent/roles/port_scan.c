@@ -33,18 +33,11 @@ static void put_used(const struct ports_result *r, struct buf *out)
     jw_end_map(&w);
 }
 
-static void on_scanned(void *ctx)
+static void tell(const struct port_scan_role *p)
 {
-    struct port_scan_role *p = ctx;
     const struct ports_result *r = ports_result(p->ports);
-    const struct err *trouble = ports_trouble(p->ports);
     AUTO(buf_done) struct buf used = BUF(COLLECT_PORTS_USED_MAX - 1);
 
-    if (trouble) {
-        p->env->set_health(p->env->host, p, ROLE_FAILED, trouble->text);
-        return;
-    }
-    p->env->set_health(p->env->host, p, ROLE_OK, "");
     put_used(r, &used);
     collect_ports_tell(&(struct collect_ports){ .start = r->scan.first,
                                                 .end = r->scan.last,
@@ -52,6 +45,32 @@ static void on_scanned(void *ctx)
                                                 .reserved = r->scan.reserved,
                                                 .method = name_of(port_method_names, p->env->settings->scan_method),
                                                 .used = buf_as_str(&used) });
+}
+
+static void on_scanned(void *ctx)
+{
+    struct port_scan_role *p = ctx;
+    const struct err *trouble = ports_trouble(p->ports);
+
+    if (trouble) {
+        p->env->set_health(p->env->host, p, ROLE_FAILED, trouble->text);
+        return;
+    }
+    p->env->set_health(p->env->host, p, ROLE_OK, "");
+    tell(p);
+}
+
+/* Leases come and go between two scans; whoever asks is told those there are. */
+static void on_leased(void *ctx)
+{
+    struct port_scan_role *p = ctx;
+    const struct role_shared *shared = p->env->shared;
+
+    if (!p->ports || !ports_result(p->ports)->scan.at)
+        return; /* the first scan tells them */
+    tell(p);
+    if (shared->look_again)
+        shared->look_again(shared->inventory, SECTION_PORTS);
 }
 
 /* -- answering */
@@ -108,7 +127,7 @@ static int port_scan_start(const struct role_env *env, void **ret_self, struct e
     struct port_scan_role *p = xnew0(struct port_scan_role);
     struct ports_conf conf = { .loop = env->loop, .root = env->root, .first = s->scan_first, .last = s->scan_last, .every = s->scan_every,
                                .method = (enum port_method)s->scan_method, .max_count = s->scan_max_count, .scanned = on_scanned,
-                               .ctx = p };
+                               .leased = on_leased, .ctx = p };
     AUTO_FREE char *leases = xasprintf("%s/port-leases.json", env->state_dir);
     int r = 0;
 

@@ -26,7 +26,7 @@ static struct {
     struct timer *watchdog;
     struct ports_answer got; /* strings copied below */
     char slug[32], text[128], lease[64];
-    int n_answers, n_refused, n_scans;
+    int n_answers, n_refused, n_scans, n_leased;
     bool is_late;
     size_t n_leases;
     struct port_lease last_lease;
@@ -46,6 +46,12 @@ static void on_scanned(void *ctx)
     (void)ctx;
     T.n_scans++;
     loop_stop(T.loop);
+}
+
+static void on_leased(void *ctx)
+{
+    (void)ctx;
+    T.n_leased++;
 }
 
 static void on_answer(void *ctx, const struct ports_answer *a)
@@ -72,7 +78,7 @@ static void run(void)
 static struct ports_conf usual(void)
 {
     return (struct ports_conf){ .loop = T.loop, .root = "", .first = FIRST, .last = LAST, .method = PORT_STRICT, .max_count = 100,
-                                .clock = &T.clock, .scanned = on_scanned };
+                                .clock = &T.clock, .scanned = on_scanned, .leased = on_leased };
 }
 
 static void open_ports(struct ports_conf conf)
@@ -365,7 +371,9 @@ static void leased_ports_are_not_given_again_until_they_are_given_back(void **st
     assert_int_equal(T.last_lease.n, 2);
     assert_int_equal(T.last_ports[1], FIRST + 3);
     assert_int_equal(ports_result(T.p)->scan.reserved, 4);
+    assert_int_equal(T.n_leased, 2); /* told of each change, and of nothing else */
     assert_int_equal(ports_release(T.p, str_of(first)), 0);
+    assert_int_equal(T.n_leased, 3);
     assert_int_equal(ports_release(T.p, str_of(first)), -ENOENT);
     assert_int_equal(ports_release(T.p, STR("")), -ENOENT);
     assert_int_equal(n_leases(), 1);
