@@ -1,22 +1,30 @@
 /* api/browser.c - see browser.h. */
 #include "api/browser.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "api/auth.h"
-#include "api/dialects/dialect.h"
 #include "api/html.h"
 #include "api/reply.h"
 #include "api/state.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "codec/jwt.h"
-#include "wire/dialects/grapheon.h"
 
-enum { SESSION_S = 3600, FORM_BYTES = 16384 };
+enum { SESSION_S = 3600 };
+#define SESSION_NAME "pages" /* tokens of the pages are good for nothing else */
 #define COOKIE "muster_page"
-#define COOKIE_RULES "; Path=" PAGES "; HttpOnly; SameSite=Strict"
+#define COOKIE_RULES "; Path=%s; HttpOnly; SameSite=Strict"
+
+/* Of a row that is a page: no other comes here. */
+static const struct browser_site *site_of(const struct call *c)
+{
+    assert(c->route->dialect->prove == browser_prove);
+    return (const struct browser_site *)(const void *)c->route->dialect;
+}
 
 /* -- the cookie */
 
@@ -41,14 +49,14 @@ struct str browser_cookie(const struct http_req *req)
 
 static void forget_cookie(struct call *c)
 {
-    call_header_lent(c, "set-cookie", STR(COOKIE "=" COOKIE_RULES "; Max-Age=0"));
+    call_header_lent(c, "set-cookie", arena_printf(c->arena, COOKIE "=" COOKIE_RULES "; Max-Age=0", site_of(c)->path));
 }
 
-static int prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
+int browser_prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err)
 {
     struct str cookie = browser_cookie(c->req);
 
-    return cookie.len ? auth_credential(c->api, c->req, cookie, dialect_pages.name, ret, ret_wait, err)
+    return cookie.len ? auth_credential(c->api, c->req, cookie, SESSION_NAME, ret, ret_wait, err)
                       : auth_operator(c->api, c->req, NULL, ret, ret_wait, err);
 }
 
@@ -70,7 +78,7 @@ static const char *title_of(int status)
     }
 }
 
-static int error(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out)
+int browser_error(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out)
 {
     int status = dialect_status(err, errs);
     struct buf *b;
@@ -78,18 +86,16 @@ static int error(struct call *c, const struct err *err, const struct record_erro
     if (status == 401) {
         if (browser_cookie(c->req).len)
             forget_cookie(c);
-        call_header_lent(c, "location", STR(PAGES "/login"));
+        call_header_lent(c, "location", str_of(site_of(c)->login));
     }
     b = html_begin(c, title_of(status));
     (void)buf_cstr(b, "<p class=\"said bad\" role=\"alert\">");
     html_cstr(b, err->text[0] ? err->text : "the request failed");
-    (void)buf_cstr(b, "</p>\n<p><a href=\"" PAGES_HOME "\">To the agents</a></p>\n");
+    (void)buf_printf(b, "</p>\n<p><a href=\"%s\">%s</a></p>\n", site_of(c)->home, site_of(c)->to_home);
     html_end(c);
     (void)out; /* it is c->out */
     return status == 401 ? 303 : status;
 }
-
-const struct dialect dialect_pages = { .name = "pages", .prove = prove, .error = error };
 
 /* -- forms */
 void browser_csrf(struct call *c, char ret[SHA256_HEX_MAX])
@@ -172,9 +178,9 @@ void browser_who(struct call *c)
     if (browser_cookie(c->req).len) {
         browser_csrf(c, csrf);
         (void)buf_printf(b,
-                         "<form method=\"post\" action=\"" PAGES "/logout\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
+                         "<form method=\"post\" action=\"%s/logout\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
                          "<button>Log out</button></form>",
-                         csrf);
+                         site_of(c)->path, csrf);
     }
     (void)buf_cstr(b, "</div>\n");
 }
@@ -189,15 +195,15 @@ static void put_login(struct call *c, const char *text)
         html_cstr(b, text);
         (void)buf_cstr(b, "</p>\n");
     }
+    (void)buf_printf(b, "<form method=\"post\" action=\"%s\">\n", site_of(c)->login);
     (void)buf_cstr(
-        b, "<form method=\"post\" action=\"" PAGES "/login\">\n"
-           "<label>Name<br><input name=\"username\" autocomplete=\"username\" required autofocus></label>\n"
+        b, "<label>Name<br><input name=\"username\" autocomplete=\"username\" required autofocus></label>\n"
            "<label>Password<br><input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\n"
            "<button>Log in</button></form>\n");
     html_end(c);
 }
 
-static void show_login(struct call *c)
+void browser_show_login(struct call *c)
 {
     struct err err = { 0 };
 
@@ -225,25 +231,34 @@ static void on_login(void *ctx, const struct session_user *u)
         reply_parked(c, dialect_status(&u->err, NULL));
         return;
     }
-    if (session_make(c, u, dialect_pages.name, SESSION_S * USEC_PER_SEC, &token) < 0) {
+    if (session_make(c, u, SESSION_NAME, SESSION_S * USEC_PER_SEC, &token) < 0) {
         reply_unread(c, -ENOBUFS);
         return;
     }
     call_header_lent(c, "set-cookie",
-                     arena_printf(c->arena, COOKIE "=%.*s" COOKIE_RULES "; Max-Age=%d%s", STR_FMT(buf_as_str(&token)), SESSION_S,
-                                  auth_is_https(c->api, c->req) ? "; Secure" : ""));
-    browser_go(c, STR(PAGES_HOME));
+                     arena_printf(c->arena, COOKIE "=%.*s" COOKIE_RULES "; Max-Age=%d%s", STR_FMT(buf_as_str(&token)), site_of(c)->path,
+                                  SESSION_S, auth_is_https(c->api, c->req) ? "; Secure" : ""));
+    browser_go(c, str_of(site_of(c)->home));
 }
 
-static void login(struct call *c)
-{
-    struct grapheon_login b = { 0 };
+struct login_form {
+    struct str username, password;
+};
+static const struct field login_fields[] = {
+    F_STR(struct login_form, username, "username", LIMIT_NAME, .flags = FIELD_REQUIRED),
+    F_STR(struct login_form, password, "password", 1024, .flags = FIELD_REQUIRED | FIELD_SECRET),
+};
+static const struct record login_record = RECORD(login_form, login_fields);
 
-    if (!browser_form_open(c, &grapheon_login_record, &b))
+void browser_login(struct call *c)
+{
+    struct login_form b = { 0 };
+
+    if (!browser_form_open(c, &login_record, &b))
         return;
     c->api->n_logins++;
     authn_password(c->control, b.username, b.password, &c->peer, on_login, call_ref(c));
-    record_wipe(&grapheon_login_record, &b);
+    record_wipe(&login_record, &b);
 }
 
 struct logout_form {
@@ -252,22 +267,12 @@ struct logout_form {
 static const struct field logout_fields[] = { F_STR(struct logout_form, csrf, "csrf", SHA256_HEX_MAX) };
 static const struct record logout_record = RECORD(logout_form, logout_fields);
 
-static void logout(struct call *c)
+void browser_logout(struct call *c)
 {
     struct logout_form b = { 0 };
 
     if (!browser_form(c, &logout_record, &b, &b.csrf))
         return;
     forget_cookie(c);
-    browser_go(c, STR(PAGES "/login"));
+    browser_go(c, str_of(site_of(c)->login));
 }
-
-#define PAGE .dialect = &dialect_pages
-static const struct route rows[] = {
-    { HTTP_GET, PAGES "/login", AUTH_NONE, .handler = show_login, PAGE, .summary = "Page: the form to log in" },
-    { HTTP_POST, PAGES "/login", AUTH_LOGIN, .cap = FORM_BYTES, .handler = login, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, PAGE,
-      .summary = "Page: logs a person in, by a cookie" },
-    { HTTP_POST, PAGES "/logout", AUTH_OPERATOR, VERB_READ, .cap = FORM_BYTES, .handler = logout,
-      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, PAGE, .summary = "Page: takes the cookie back" },
-};
-const struct route_table browser_routes = { rows, sizeof(rows) / sizeof(rows[0]) };

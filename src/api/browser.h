@@ -1,24 +1,47 @@
 /* api/browser.h - people at a browser (private to api/): a session in a cookie, and forms that only our own pages can send. Core loop's
  * thread.
  *
- * The pages of musterd live under PAGES. Who has no session is led to the login form; an API token in Authorization, the local socket
- * and the development rule are as good as everywhere. The cookie is a session token (dialects/session.c): HttpOnly, SameSite=Strict,
- * on TLS Secure, for an hour. Whoever presses a button proves with the form's token that the page was shown to the same session. */
+ * Whoever registers pages says where they live (struct browser_site). Who has no session is led to the login form there; an API token
+ * in Authorization, the local socket and the development rule are as good as everywhere. The cookie is a session token
+ * (dialects/session.c): HttpOnly, SameSite=Strict, on TLS Secure, for an hour, for one site. Whoever presses a button proves with the
+ * form's token that the page was shown to the same session. */
 #ifndef MUSTER_API_BROWSER_H
 #define MUSTER_API_BROWSER_H
 
 #include "api/call.h"
+#include "api/dialects/dialect.h"
 #include "base/crypto.h"
 
-#define PAGES "/grapheon"
-#define PAGES_HOME PAGES "/agents"
+/* Pages that share a session, all under one path. Static; the rows of its pages have .dialect = &site.dialect. */
+struct browser_site {
+    struct dialect dialect; /* first: HTML, and a way to the login form instead of a 401 */
+    const char *path;       /* of the cookie */
+    const char *login;
+    const char *home;       /* where people go who logged in */
+    const char *to_home;    /* what a link there says: "To the things" */
+};
+/* Its initialiser. Literals: "/things", "/things/all", "To the things". */
+#define BROWSER_SITE(path_, home_, to_home_)                                                                                         \
+    {                                                                                                                                \
+        .dialect = { .name = "pages", .prove = browser_prove, .error = browser_error }, .path = path_, .login = path_ "/login",      \
+        .home = home_, .to_home = to_home_                                                                                           \
+    }
+/* The rows of @site (its name) for the login form, logging in and out; @path as in it. */
+#define BROWSER_ROWS(path, site)                                                                                                     \
+    { HTTP_GET, path "/login", AUTH_NONE, .handler = browser_show_login, .dialect = &(site).dialect,                                 \
+      .summary = "Page: the form to log in" },                                                                                       \
+    { HTTP_POST, path "/login", AUTH_LOGIN, .cap = BROWSER_FORM_BYTES, .handler = browser_login,                                     \
+      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &(site).dialect, .summary = "Page: logs a person in, by a cookie" },       \
+    { HTTP_POST, path "/logout", AUTH_OPERATOR, VERB_READ, .cap = BROWSER_FORM_BYTES, .handler = browser_logout,                     \
+      .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &(site).dialect, .summary = "Page: takes the cookie back" }
+enum { BROWSER_FORM_BYTES = 16384 };
 
-struct dialect;
-struct route_table;
-/* How rows that are pages prove and refuse: HTML, and a way to the login form instead of a 401. */
-extern const struct dialect dialect_pages;
-/* The login form, logging in and out. */
-extern const struct route_table browser_routes;
+/* For those two. */
+int browser_prove(struct call *c, struct principal *ret, usec_t *ret_wait, struct err *err);
+int browser_error(struct call *c, const struct err *err, const struct record_errors *errs, struct buf *out);
+void browser_show_login(struct call *c);
+void browser_login(struct call *c);
+void browser_logout(struct call *c);
 
 /* The session token a request brings as a cookie, or {NULL,0}. Pure. */
 struct str browser_cookie(const struct http_req *req);

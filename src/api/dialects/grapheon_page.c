@@ -1,7 +1,7 @@
 /* api/dialects/grapheon_page.c - the page over Graphēon's agents: how they fare, and buttons for what is decided about them.
  *
- *   GET  PAGES/agents?show=&page=            the list
- *   POST PAGES/agents/{id}/approve ...       a button: then 303 back to the list, which says what was done
+ *   GET  /grapheon/agents?show=&page=        the list
+ *   POST /grapheon/agents/{id}/approve ...   a button: then 303 back to the list, which says what was done
  *
  * Only rotating answers by itself: the new key is in that answer and nowhere else, no address, no log. */
 #include <stdio.h>
@@ -14,7 +14,11 @@
 #include "base/mem.h"
 #include "fleet/report_health.h"
 
-enum { PER_PAGE = 50, PAGE_LAST = 1000000, FORM_BYTES = 16384 };
+enum { PER_PAGE = 50, PAGE_LAST = 1000000 };
+
+#define PAGES "/grapheon"
+#define PAGES_HOME PAGES "/agents"
+static const struct browser_site grapheon_pages = BROWSER_SITE(PAGES, PAGES_HOME, "To the agents");
 
 /* -- which of them */
 static const struct show {
@@ -433,10 +437,11 @@ static void home(struct call *c)
     reply_now(c, 303);
 }
 
-#define PAGE .dialect = &dialect_pages
-#define BUTTON .cap = FORM_BYTES, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .status = 303, PAGE
+#define PAGE .dialect = &grapheon_pages.dialect
+#define BUTTON .cap = BROWSER_FORM_BYTES, .flags = ROUTE_RAW_BODY | ROUTE_MUTATES, .status = 303, PAGE
 #define AGENT PAGES_HOME "/{id}"
 static const struct route rows[] = {
+    BROWSER_ROWS(PAGES, grapheon_pages),
     { HTTP_GET, PAGES, AUTH_NONE, .handler = home, .status = 303, PAGE, .summary = "Page: to the agents" },
     { HTTP_GET, PAGES_HOME, AUTH_OPERATOR, VERB_READ, .handler = show_agents, .query = &page_query_record, PAGE,
       .summary = "Page: Graphēon's agents, how they fare, and buttons" },
