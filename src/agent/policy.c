@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,24 @@
 #include "codec/yaml.h"
 
 enum { POLICY_LIST_MAX = 256 };
+
+/* Keys that switch one role by themselves: "run: off" says what matters most in one word, where "roles:" has to name every role that may
+ * stay. Either is enough to forbid. */
+static const struct {
+    const char *key, *role;
+    size_t offset; /* of the bool in struct policy */
+} switches[] = {
+    { "run", "command", offsetof(struct policy, run) },
+};
+
+/* The switch called @key, or NULL. */
+static bool *find_switch(struct policy *p, struct str key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+        if (str_is(key, switches[i].key))
+            return (bool *)(void *)((char *)p + switches[i].offset);
+    return NULL;
+}
 
 static void words_free(char **v)
 {
@@ -52,7 +71,7 @@ static int read_list(const char *path, const struct node *n, char ***ret, struct
     return 0;
 }
 
-static int read_run(const char *path, const struct node *n, bool *ret, struct err *err)
+static int read_switch(const char *path, const struct node *n, bool *ret, struct err *err)
 {
     static const char *const yes[] = { "on", "yes", "true" }, *const no[] = { "off", "no", "false" };
 
@@ -81,8 +100,9 @@ static int read_text(const char *path, struct str text, struct policy *p, struct
     if (root->type != NODE_MAP)
         return err_set(err, -EINVAL, "policy.bad", "%s: must be a map (run:, users:, roles:)", path);
     for (const struct node *n = root->child; r == 0 && n; n = n->next) {
-        if (str_is(n->key, "run"))
-            r = read_run(path, n, &p->run, err);
+        bool *is_on = find_switch(p, n->key);
+        if (is_on)
+            r = read_switch(path, n, is_on, err);
         else if (str_is(n->key, "users"))
             r = read_list(path, n, &p->users, err);
         else if (str_is(n->key, "roles"))
@@ -124,15 +144,13 @@ int policy_read(const char *path, bool must_exist, struct policy *ret, struct er
 
 bool policy_allows_role(const struct policy *p, const char *name)
 {
+    for (size_t i = 0; i < ARRAY_SIZE(switches); i++)
+        if (strcmp(switches[i].role, name) == 0 && !*(const bool *)((const char *)p + switches[i].offset))
+            return false;
     if (!p->roles)
         return true;
     for (size_t i = 0; p->roles[i]; i++)
         if (strcmp(p->roles[i], name) == 0)
             return true;
     return false;
-}
-
-bool policy_allows_run(const struct policy *p)
-{
-    return p->run && policy_allows_role(p, "command");
 }

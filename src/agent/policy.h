@@ -22,8 +22,7 @@ struct policy {
 int policy_read(const char *path, bool must_exist, struct policy *ret, struct err *err);
 void policy_done(struct policy *p);
 DEFINE_AUTO_VALUE(struct policy, policy_done)
+/* "roles" names it, or is absent; and the role command needs "run" on, too. */
 bool policy_allows_role(const struct policy *p, const char *name);
-/* Commands at all: "run" is on, and "roles" names the role command, or is absent. */
-bool policy_allows_run(const struct policy *p);
 
 #endif

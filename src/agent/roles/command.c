@@ -45,6 +45,11 @@ struct commands {
     uint64_t output_cap;
 };
 
+static bool may_run(const struct policy *p)
+{
+    return policy_allows_role(p, role_command.name);
+}
+
 static struct share *share_find(struct commands *c, uint64_t id)
 {
     for (size_t i = c->shares.n; i > 0; i--)
@@ -278,7 +283,7 @@ static void on_offer(struct commands *c, const Muster__V1__TaskOffer *o)
 
         (void)snprintf(text, sizeof(text), "the intent of a command could not be written: %s", strerror(-r));
         c->env->set_health(c->env->host, c, ROLE_FAILED, text);
-    } else if (policy_allows_run(c->env->policy)) {
+    } else if (may_run(c->env->policy)) {
         c->env->set_health(c->env->host, c, ROLE_OK, "");
     }
 }
@@ -388,7 +393,7 @@ static void on_hello(struct commands *c, Muster__V1__Hello *hello, struct arena 
     hello->tasks = arena_array(arena, n ? n : 1, sizeof(*hello->tasks));
     if (hello->tasks)
         exec_list(c->exec, add_task, &(struct hello_fill){ hello, arena });
-    hello->commands_allowed = policy_allows_run(c->env->policy);
+    hello->commands_allowed = may_run(c->env->policy);
 }
 
 /* -- the four hooks */
@@ -403,8 +408,8 @@ static void apply_policy(struct commands *c)
 {
     const struct policy *p = c->env->policy;
 
-    exec_set_policy(c->exec, policy_allows_run(p), (const char *const *)p->users);
-    if (policy_allows_run(p))
+    exec_set_policy(c->exec, may_run(p), (const char *const *)p->users);
+    if (may_run(p))
         c->env->set_health(c->env->host, c, ROLE_OK, "");
     else
         c->env->set_health(c->env->host, c, ROLE_DISABLED, "commands are switched off by the policy of this host");
@@ -417,7 +422,7 @@ static int command_start(const struct role_env *env, void **ret_self, struct err
         .state_dir = env->state_dir,
         .hold_path = env->hold_path,
         .max_running = DEFAULT_RUNNING,
-        .allow_run = policy_allows_run(env->policy),
+        .allow_run = may_run(env->policy),
         .allow_users = (const char *const *)env->policy->users,
     };
     struct exec_ops ops = { on_accepted, on_started, on_output, on_finished, c };

@@ -234,6 +234,30 @@ static void a_policy_restricts(void **state)
     assert_false(policy_allows_role(&p, "command"));
 }
 
+static void commands_need_both_words_that_may_forbid_them(void **state)
+{
+    static const struct {
+        const char *text;
+        bool command, metrics;
+    } rows[] = {
+        { "run: off\n", false, true },
+        { "run: on\n", true, true },
+        { "roles: [metrics]\n", false, true },
+        { "run: on\nroles: [metrics]\n", false, true },
+        { "run: off\nroles: [command]\n", false, false },
+        { "roles: [command]\n", true, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        AUTO(policy_done) struct policy p = { 0 };
+
+        assert_int_equal(policy_of(rows[i].text, &p, NULL), 0);
+        assert_int_equal(policy_allows_role(&p, "command"), rows[i].command);
+        assert_int_equal(policy_allows_role(&p, "metrics"), rows[i].metrics);
+    }
+}
+
 static void a_misspelt_restriction_is_an_error_and_not_a_permission(void **state)
 {
     static const char *const bad[] = { "rum: off\n", "run: maybe\n", "users: deploy\n", "users: [[a]]\n", "- run\n", "run: [\n" };
@@ -362,6 +386,7 @@ int main(void)
         T(a_certificate_of_another_key_is_refused),
         T(a_damaged_certificate_counts_as_none),
         T(no_policy_allows_everything),
+        T(commands_need_both_words_that_may_forbid_them),
         T(a_policy_restricts),
         T(a_misspelt_restriction_is_an_error_and_not_a_permission),
         T(a_policy_others_can_write_is_refused),
