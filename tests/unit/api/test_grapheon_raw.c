@@ -1,41 +1,10 @@
 /* tests/unit/api/test_grapheon_raw.c - the promises of grapheon_raw.c: texts of commands in a check-in. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "grapheon_fixture.h"
 
-#include <cmocka.h>
-
-#include <stdio.h>
 #include <string.h>
 
-#include "api/dialects/grapheon.h"
 #include "base/limits.h"
 #include "base/mem.h"
-
-#define HEAD "\"agent_uuid\":\"u\",\"observed_at\":1"
-
-static struct arena *arena;
-static struct report r;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_new(64 << 20);
-    return 0;
-}
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
-
-static enum grapheon_read read_text(const char *text)
-{
-    arena_reset(arena);
-    return grapheon_read_report(arena, str_of(text), false, &r);
-}
 
 static const char *verdict(const char *name)
 {

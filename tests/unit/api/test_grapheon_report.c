@@ -1,42 +1,12 @@
 /* tests/unit/api/test_grapheon_report.c - the promises of grapheon_read_report(): the body of a check-in. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "grapheon_fixture.h"
 
-#include <cmocka.h>
-
-#include <stdio.h>
 #include <string.h>
 
-#include "api/dialects/grapheon.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "codec/json_scan.h"
-
-#define HEAD "\"agent_uuid\":\"u\",\"observed_at\":1"
-
-static struct arena *arena;
-static struct report r;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_new(64 << 20);
-    return 0;
-}
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
-
-static enum grapheon_read read_text(const char *text)
-{
-    arena_reset(arena);
-    return grapheon_read_report(arena, str_of(text), false, &r);
-}
 
 static const struct report_rows *rows_of(enum report_section s)
 {

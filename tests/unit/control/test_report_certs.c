@@ -1,7 +1,5 @@
 /* tests/unit/control/test_report_certs.c - reporters and the key of the client certificate they come with. */
-#include "fixture.h"
-
-#include "control/reports.h"
+#include "report_fixture.h"
 
 static const struct client_key none, key_a = { true, { 0xaa } }, key_b = { true, { 0xbb } };
 
@@ -12,13 +10,6 @@ static int setup(void **state)
     f->conf.asks_client_certs = true;
     control_reload(f->c, &f->conf);
     return r;
-}
-
-static void wish_for(const struct record *rec, struct seen *seen, const char *field)
-{
-    for (size_t i = 0; i < rec->n_fields; i++)
-        if (strcmp(rec->fields[i].name, field) == 0)
-            seen->present |= 1ULL << i;
 }
 
 static struct enroll_key_wish key_wish(const char *name, bool requires)
@@ -33,56 +24,30 @@ static struct enroll_key_wish key_wish(const char *name, bool requires)
 static uint64_t make_key(struct fixture *f, const char *name, bool requires, char text[SECRET_TEXT_MAX])
 {
     struct enroll_key_wish w = key_wish(name, requires);
-    const struct enroll_key *k;
-    assert_int_equal(enroll_key_create(f->c, &f->admin, &w, text, &k, &f->err), 0);
-    return k->id;
+    return enroll_key_of(f, &w, text);
 }
 
 static int reg(struct fixture *f, const char *key, const char *claim, struct client_key client, struct register_answer *a)
 {
     const struct register_ask ask = { .enroll_key = str_of(key), .uuid = STR("u1"), .claim = str_of(claim), .client = client,
-                                      .peer = "192.0.2.50" };
-    f->err = (struct err){ 0 };
-    int r = report_register(f->c, &ask, a, &f->err);
-    settle(f);
-    return r;
+                                      .peer = REPORT_PEER };
+    return register_with(f, &ask, a);
 }
 
 static int pass_of(struct fixture *f, const struct register_answer *a, struct client_key client, struct report_pass *ret)
 {
-    f->err = (struct err){ 0 };
-    return report_authenticate(f->c, str_of(a->api_key), &client, "192.0.2.50", ret, &f->err);
-}
-
-struct told {
-    int result;
-    bool is_done;
-};
-static void on_told(void *ctx, int result, const struct err *err, const struct report_answer *a)
-{
-    (void)err, (void)a;
-    *(struct told *)ctx = (struct told){ result, true };
+    return pass_with(f, a->api_key, client, ret);
 }
 
 static int tell(struct fixture *f, const struct report_pass *pass)
 {
     struct report r = { .uuid = STR("u1"), .observed_at = 1 };
-    struct told t = { 0 };
-    report_checkin(f->c, pass, &r, "192.0.2.50", on_told, &t);
-    while (!t.is_done) {
-        turn(f);
-        if (!t.is_done)
-            fixture_wait(f);
-    }
-    settle(f);
-    return t.result;
+    return tell_from(f, pass, &r, REPORT_PEER).result;
 }
 
 static struct str bound_to(struct fixture *f, uint64_t id)
 {
-    struct reporter_view v;
-    assert_int_equal(reporter_find(f->c, id, &v, &f->err), 0);
-    return v.row->client_key;
+    return view(f, id).row->client_key;
 }
 
 static int set(struct fixture *f, const struct principal *p, uint64_t id, struct str hex)

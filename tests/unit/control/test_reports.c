@@ -1,16 +1,13 @@
 /* tests/unit/control/test_reports.c - reporters, their keys and their reports, over a real store. */
-#include "fixture.h"
+#include "report_fixture.h"
 
 #include "base/hash.h"
-#include "control/reports.h"
 
 /* -- people's part */
 static uint64_t make_key(struct fixture *f, const char *name, bool auto_approve, char text[SECRET_TEXT_MAX])
 {
     struct enroll_key_wish w = { .name = str_of(name), .auto_approve = auto_approve, .seen = { .present = 1 | 8 } };
-    const struct enroll_key *k;
-    assert_int_equal(enroll_key_create(f->c, &f->admin, &w, text, &k, &f->err), 0);
-    return k->id;
+    return enroll_key_of(f, &w, text);
 }
 
 /* -- the agent's part */
@@ -21,30 +18,8 @@ static int reg(struct fixture *f, const char *key, const char *uuid, const char 
                                       .hostname = str_of(uuid),
                                       .version = STR("0.3.0"),
                                       .claim = str_of(claim),
-                                      .peer = "192.0.2.50" };
-    f->err = (struct err){ 0 };
-    int r = report_register(f->c, &ask, a, &f->err);
-    settle(f);
-    return r;
-}
-
-struct told {
-    int result;
-    struct err err;
-    struct report_answer a;
-    struct report_checkin ck;
-    bool is_done;
-};
-static void on_told(void *ctx, int result, const struct err *err, const struct report_answer *a)
-{
-    struct told *t = ctx;
-    t->result = result;
-    t->err = *err;
-    if (result == 0) {
-        t->a = *a;
-        t->ck = *a->checkin;
-    }
-    t->is_done = true;
+                                      .peer = REPORT_PEER };
+    return register_with(f, &ask, a);
 }
 
 enum { ROWS = 8 };
@@ -89,33 +64,13 @@ static void promise(struct report *r, const char *const *keys)
     for (size_t i = 0; keys[i]; i++)
         row_digest(keys[i], &in->digest);
 }
-static struct told tell_from(struct fixture *f, const struct report_pass *pass, struct report *r, const char *peer)
+static struct report_told tell(struct fixture *f, const struct report_pass *pass, struct report *r)
 {
-    struct told t = { 0 };
-    report_checkin(f->c, pass, r, peer, on_told, &t);
-    while (!t.is_done) {
-        turn(f);
-        if (!t.is_done)
-            fixture_wait(f);
-    }
-    assert_true(t.is_done);
-    settle(f);
-    return t;
-}
-static struct told tell(struct fixture *f, const struct report_pass *pass, struct report *r)
-{
-    return tell_from(f, pass, r, "192.0.2.50");
+    return tell_from(f, pass, r, REPORT_PEER);
 }
 static int pass_of(struct fixture *f, const char *key, struct report_pass *ret)
 {
-    f->err = (struct err){ 0 };
-    return report_authenticate(f->c, str_of(key), &(struct client_key){ 0 }, "192.0.2.50", ret, &f->err);
-}
-static struct reporter_view view(struct fixture *f, uint64_t id)
-{
-    struct reporter_view v;
-    assert_int_equal(reporter_find(f->c, id, &v, &f->err), 0);
-    return v;
+    return pass_with(f, key, (struct client_key){ 0 }, ret);
 }
 static struct register_answer let_in(struct fixture *f, const char *uuid, struct report_pass *pass)
 {
@@ -252,14 +207,6 @@ static void whoever_decides_the_key_dies_with_the_decision(void **state)
     (void)p;
 }
 
-/* As if the field had been in the body. */
-static void wish_for(struct reporter_wish *w, const char *field)
-{
-    for (size_t i = 0; i < reporter_change_record.n_fields; i++)
-        if (strcmp(reporter_change_record.fields[i].name, field) == 0)
-            w->seen.present |= 1ULL << i;
-}
-
 /* A host with a certificate of its own keeps the fleet's table of states: nobody revives it, and it is cut when it is shut out. */
 static void a_linked_host_is_never_forced_into_a_state(void **state)
 {
@@ -276,8 +223,8 @@ static void a_linked_host_is_never_forced_into_a_state(void **state)
     assert_int_equal(reporter_reject(f->c, &f->admin, a.reporter_id, STR_NONE, &f->err), -EBUSY);
     assert_slug(f, "host.linked");
     struct reporter_wish w = { .site_name = STR("b"), .state = STR("rejected") };
-    wish_for(&w, "site_name");
-    wish_for(&w, "enrollment_state");
+    wish_for(&reporter_change_record, &w.seen, "site_name");
+    wish_for(&reporter_change_record, &w.seen, "enrollment_state");
     assert_int_equal(reporter_change(f->c, &f->admin, a.reporter_id, &w, &f->err), -EBUSY);
     assert_slug(f, "host.linked");
     assert_int_equal(view(f, a.reporter_id).row->site_name.len, 0); /* nothing of it */
@@ -454,7 +401,7 @@ static void what_was_reported_comes_along_when_it_is_linked(void **state)
     for (int round = 0; round < 2; round++) {
         r = pack(&p, "u1", false, more[round], NULL);
         promise(r, all[round]);
-        struct told t = tell(f, &pass, and_routes(r));
+        struct report_told t = tell(f, &pass, and_routes(r));
         assert_int_equal(t.result, 0);
         assert_false(t.a.is_resync);
         assert_int_equal(t.ck.summary.connections_created, 1);
@@ -528,7 +475,7 @@ static void a_key_decided_about_while_a_report_was_read_is_refused(void **state)
     struct register_answer a = let_in(f, "u1", &pass);
     struct pack p;
     assert_int_equal(reporter_reject(f->c, &f->admin, a.reporter_id, STR("no"), &f->err), 0);
-    struct told t = tell(f, &pass, pack(&p, "u1", true, NULL, NULL));
+    struct report_told t = tell(f, &pass, pack(&p, "u1", true, NULL, NULL));
     assert_int_equal(t.result, -EACCES);
     assert_string_equal(t.err.slug, "host.rejected");
     assert_true(str_is(view(f, a.reporter_id).row->rejection_reason, "no"));
@@ -567,7 +514,7 @@ static void digests_find_what_was_lost(void **state)
     restart(f);
     r = pack(&p, "u1", false, NULL, NULL); /* a heartbeat of one that has c, which never came */
     promise(r, bc);
-    struct told t = tell(f, &pass, r);
+    struct report_told t = tell(f, &pass, r);
     assert_true(t.a.is_resync);
     assert_true(t.ck.flags & REPORT_F_RESYNC);
     r = pack(&p, "u1", true, bc, NULL);
@@ -586,7 +533,7 @@ static void a_repeat_is_answered_and_not_taken(void **state)
     r->epoch = STR("e");
     r->has_sequence = true;
     r->sequence = 4;
-    struct told one = tell(f, &pass, r), two = tell(f, &pass, r);
+    struct report_told one = tell(f, &pass, r), two = tell(f, &pass, r);
     assert_false(one.a.is_repeat);
     assert_true(two.a.is_repeat);
     assert_int_equal(one.a.checkin_id, two.a.checkin_id);
@@ -642,7 +589,7 @@ static void a_section_ends_and_then_the_newest_rows_count(void **state)
     r.sections[REPORT_CONNECTIONS] = (struct report_rows){ .is_told = true, .rows = rows, .marks = marks, .macs = macs, .n_rows = MANY };
     assert_int_equal(tell(f, &pass, &r).ck.flags & REPORT_F_DROPPED, 0); /* exactly full */
     struct pack p;
-    struct told t = tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "k00001", NULL }, NULL));
+    struct report_told t = tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "k00001", NULL }, NULL));
     assert_int_equal(t.ck.flags & REPORT_F_DROPPED, 0); /* a row it has */
     t = tell(f, &pass, pack(&p, "u1", false, (const char *[]){ "one more", NULL }, NULL));
     assert_int_equal(t.ck.flags & REPORT_F_DROPPED, REPORT_F_DROPPED);
@@ -659,12 +606,12 @@ static void reports_that_wait_for_the_sets_keep_their_order(void **state)
     struct report_pass pass;
     struct register_answer a = let_in(f, "u1", &pass);
     struct pack p[3];
-    struct told t[3] = { 0 };
+    struct report_told t[3] = { 0 };
     (void)tell(f, &pass, pack(&p[0], "u1", true, (const char *[]){ "a", NULL }, NULL));
     restart(f);
-    report_checkin(f->c, &pass, pack(&p[0], "u1", false, (const char *[]){ "b", NULL }, NULL), "x", on_told, &t[0]);
-    report_checkin(f->c, &pass, pack(&p[1], "u1", false, NULL, (const char *[]){ "b", NULL }), "x", on_told, &t[1]);
-    report_checkin(f->c, &pass, pack(&p[2], "u1", false, (const char *[]){ "c", NULL }, NULL), "x", on_told, &t[2]);
+    report_checkin(f->c, &pass, pack(&p[0], "u1", false, (const char *[]){ "b", NULL }, NULL), "x", on_report_told, &t[0]);
+    report_checkin(f->c, &pass, pack(&p[1], "u1", false, NULL, (const char *[]){ "b", NULL }), "x", on_report_told, &t[1]);
+    report_checkin(f->c, &pass, pack(&p[2], "u1", false, (const char *[]){ "c", NULL }, NULL), "x", on_report_told, &t[2]);
     assert_false(t[0].is_done);
     while (!t[2].is_done) {
         turn(f);
@@ -682,10 +629,10 @@ static void one_that_waited_hears_when_its_agent_goes(void **state)
     struct report_pass pass;
     struct register_answer a = let_in(f, "u1", &pass);
     struct pack p;
-    struct told t = { 0 };
+    struct report_told t = { 0 };
     (void)tell(f, &pass, pack(&p, "u1", true, (const char *[]){ "a", NULL }, NULL));
     restart(f);
-    report_checkin(f->c, &pass, pack(&p, "u1", false, NULL, NULL), "x", on_told, &t);
+    report_checkin(f->c, &pass, pack(&p, "u1", false, NULL, NULL), "x", on_report_told, &t);
     assert_false(t.is_done);
     assert_int_equal(reporter_forget(f->c, &f->admin, a.reporter_id, &f->err), 0);
     assert_true(t.is_done);
@@ -699,7 +646,7 @@ static void another_agents_uuid_is_refused(void **state)
     struct report_pass pass;
     (void)let_in(f, "u1", &pass);
     struct pack p;
-    struct told t = tell(f, &pass, pack(&p, "u2", true, NULL, NULL));
+    struct report_told t = tell(f, &pass, pack(&p, "u2", true, NULL, NULL));
     assert_int_equal(t.result, -EEXIST);
     assert_string_equal(t.err.slug, "report.uuid");
 }
