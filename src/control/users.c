@@ -115,7 +115,7 @@ struct user_call {
     char *name, *password, *old_password;
     char hash[PASSWORD_HASH_MAX], old_hash[PASSWORD_HASH_MAX];
     int work_result;
-    bool is_create;
+    bool is_create, is_told; /* the refusal has its audit row, or is counted */
     struct user_change ch; /* its texts are not used */
     verb_fn done;
     void *ctx;
@@ -150,7 +150,7 @@ static enum verb verb_of(const struct user_call *x)
 static void fail(struct user_call *x, int r)
 {
     x->result = r;
-    if (r != -EAGAIN && strcmp(x->err.slug, "auth.denied") != 0)
+    if (r != -EAGAIN && !x->is_told)
         audit__refused(x->c, &x->p, verb_of(x), str_of(x->name), r, &x->err);
     commit_after(x->c, tell, x);
 }
@@ -291,12 +291,16 @@ static void begin(struct user_call *x)
     struct control *c = x->c;
     struct user *u = NULL;
     int r = authz(c, &x->p, verb_of(x), str_of(x->name), &x->err);
+    x->is_told = r < 0;
     if (r == 0 && control_refuses_writes(c, &x->err))
         r = -EAGAIN;
     if (r == 0)
         r = check(x, &u);
-    if (r == 0 && x->password && c->n_hashing >= HASHING_MAX)
-        r = err_set(&x->err, -EBUSY, "rate.limited", "too many passwords are being hashed: try again in 1 s");
+    if (r == 0 && x->password && c->n_hashing >= HASHING_MAX) {
+        err_set(&x->err, -EBUSY, "rate.limited", "too many passwords are being hashed: try again in 1 s");
+        r = authz_refused(c, &x->p, NULL, verb_of(x), str_of(x->name), &x->err); /* rationed: whoever is too fast is so often */
+        x->is_told = true;
+    }
     if (r < 0) {
         fail(x, r);
         return;

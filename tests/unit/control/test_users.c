@@ -347,6 +347,51 @@ static void hold_work(void *ctx, void (*work)(void *), void (*done)(void *), voi
     held.arg = arg;
 }
 
+/* Pool threads that are all at work. */
+static struct {
+    void (*done)(void *);
+    void *arg;
+} busy[16];
+static size_t n_busy;
+static void keep_busy(void *ctx, void (*work)(void *), void (*done)(void *), void *arg)
+{
+    (void)ctx, (void)work;
+    assert_true(n_busy < ARRAY_SIZE(busy));
+    busy[n_busy].done = done;
+    busy[n_busy++].arg = arg;
+}
+
+static void too_many_passwords_at_once_are_refused_and_told_within_the_ration(void **state)
+{
+    enum { MORE = 30 };
+    struct fixture *f = *state;
+    struct told t[ARRAY_SIZE(busy)] = { 0 }, late = { 0 };
+    char name[16];
+    fixture_close(f);
+    fixture_open_with(f, keep_busy);
+    n_busy = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(busy); i++) {
+        snprintf(name, sizeof(name), "u%zu", i);
+        user_create(f->c, &f->admin, str_of(name), ROLE_VIEWER, STR("correct horse"), on_user, &t[i]);
+    }
+    for (int i = 0; i < MORE; i++)
+        user_create(f->c, &f->admin, STR("late"), ROLE_VIEWER, STR("correct horse"), on_user, &late);
+    settle(f);
+    assert_int_equal(late.n, MORE);
+    assert_string_equal(late.slug, "rate.limited");
+    clock_turn(&f->clock, 10 * USEC_PER_SEC);
+    control_tick(f->c);
+    struct tally seen = tally(f);
+    assert_int_equal(seen.n_rows, 5);
+    assert_int_equal(seen.n_rows + seen.left_out, MORE);
+    while (n_busy) {
+        n_busy--;
+        busy[n_busy].done(busy[n_busy].arg);
+    }
+    fixture_close(f);
+    fixture_open(f);
+}
+
 static void what_comes_back_after_control_is_gone_touches_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -381,6 +426,7 @@ int main(void)
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
         T(ones_own_password_needs_the_old_one),
+        T(too_many_passwords_at_once_are_refused_and_told_within_the_ration),
         T(what_comes_back_after_control_is_gone_touches_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
