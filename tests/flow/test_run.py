@@ -35,9 +35,7 @@ def test_death_by_signal_is_128_plus_n_and_timeout_is_6(pair):
     s, a = pair
     n = a.host["name"]
     assert s.cli("run", n, "--", "sh", "-c", "kill -9 $$").returncode == 137
-    t0 = time.monotonic()
     assert s.cli("run", n, "--timeout", "1s", "--", "sleep", "60").returncode == 6
-    assert time.monotonic() - t0 < 15 * SLOW
 
 
 def test_user_cwd_env_and_stdin(pair):
@@ -171,32 +169,32 @@ def test_the_limit_of_a_host_queues_the_rest(fleet):
         assert job_done(s, i, 60)["state"] == "succeeded"
 
 
-def test_local_policy_can_switch_commands_off(fleet):
+def test_the_local_policy_forbids_commands_by_either_word(fleet):
     s = fleet.server()
     pol = fleet.dir / "policy.yaml"
     pol.write_text("run: off\n")
     a = fleet.agent(s, args=["--policy", str(pol)])
-    r = s.cli("run", a.host["name"], "--", "true")
+
+    def run():
+        return s.cli("run", a.host["name"], "--", "true")
+
+    def read(text, says="were read anew"):
+        n = a.log.count(says)
+        pol.write_text(text)
+        a.proc.p.send_signal(signal.SIGHUP)
+        until(lambda: a.log.count(says) > n, what=f"the agent to say: {says}")
+
+    r = run()
     assert r.returncode != 0 and "polic" in r.stderr.lower()
     t = s.get("/api/v1/jobs")["jobs"][0]["id"]
     assert tasks_of(s, t)[0]["outcome"] == "refused"
-
-
-def test_a_policy_without_the_role_command_refuses_too(fleet):
-    s = fleet.server()
-    pol = fleet.dir / "policy.yaml"
-    pol.write_text("roles: [inventory]\n")
-    a = fleet.agent(s, args=["--policy", str(pol)])
-    r = s.cli("run", a.host["name"], "--", "true")
+    read("roles: [inventory]\n")
+    r = run()
     assert r.returncode == 1 and "roles without command" in r.stderr
-    pol.write_text("roles: [inventory, comand]\n")  # stays as it was
-    a.proc.p.send_signal(signal.SIGHUP)
-    until(lambda: "there is none of that name" in a.log, what="the slip to be named")
-    assert s.cli("run", a.host["name"], "--", "true").returncode == 1
-    pol.write_text("roles: [inventory, command]\n")
-    a.proc.p.send_signal(signal.SIGHUP)
-    until(lambda: "were read anew" in a.log, what="the policy to be read")
-    assert s.cli("run", a.host["name"], "--", "true").returncode == 0
+    read("roles: [inventory, comand]\n", "there is none of that name")  # stays as it was
+    assert run().returncode == 1
+    read("roles: [inventory, command]\n")
+    assert run().returncode == 0
     pol.write_text("roles: [comand]\n")
     a.stop()
     a.start()
