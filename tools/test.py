@@ -50,8 +50,8 @@ def unit_targets(folder, only):
     return [p for p in paths if any(re.fullmatch(o, p.rsplit("/", 1)[1]) for o in only)]
 
 
-def build(folder, *flags, env=None, only=None):
-    """Configures (once) and builds all, or the unit tests @only; False and a failed test when that does not work."""
+def build(folder, *flags, env=None, only=None, more=()):
+    """Configures (once) and builds all and @more, or the unit tests @only; False and a failed test when that does not work."""
     say(f"building {folder}")
     full = {**os.environ, **(env or {})}
     if not (ROOT / folder / "build.ninja").exists():
@@ -60,7 +60,7 @@ def build(folder, *flags, env=None, only=None):
         if r.returncode:
             tally(f"configure {folder}", 0, 1, detail=r.stdout)
             return False
-    r = run(["ninja", "-C", folder, *(unit_targets(folder, only) if only else [])], timeout=1200, env=full)
+    r = run(["ninja", "-C", folder, *(unit_targets(folder, only) if only else ["all", *more])], timeout=1200, env=full)
     tally(f"build {folder}", int(r.returncode == 0), int(r.returncode != 0), detail=r.stdout)
     return r.returncode == 0
 
@@ -168,7 +168,7 @@ def main():
     on = lambda stage: not want or stage in want
     if on("check"):
         checks()
-    if (on("unit") or on("flow") or on("valgrind")) and not build("build"):
+    if (on("unit") or on("flow") or on("valgrind")) and not build("build", more=["muster-agent-static"] if on("flow") else []):
         return
     if on("unit"):
         units("build", label="release ")

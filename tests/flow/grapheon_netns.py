@@ -12,7 +12,7 @@ import time
 
 from grapheon_mock import Mock
 
-agent = sys.argv[1]
+agent, *more = sys.argv[1:]  # others of whom only what they see by netlink is asked
 
 
 def sh(line):
@@ -73,8 +73,8 @@ while not {"TIME-WAIT", "FIN-WAIT-2"} <= set(subprocess.run(["ss", "-Htan"], cap
 shared = subprocess.Popen(["sleep", "600"], pass_fds=[keep[0].fileno()])  # two owners
 
 
-def report(how, state):
-    r = subprocess.run([agent, "grapheon", "--config", "/nonexistent", "--state-dir", state, "--collector", how, "--print-report"], capture_output=True, text=True,
+def report(how, state, program=agent):
+    r = subprocess.run([program, "grapheon", "--config", "/nonexistent", "--state-dir", state, "--collector", how, "--print-report"], capture_output=True, text=True,
                        check=True, env={"PATH": os.environ["PATH"]})
     return json.loads(r.stdout)
 
@@ -99,7 +99,7 @@ def cpu(state):
 
 try:
     with tempfile.TemporaryDirectory() as d:
-        print(json.dumps({"netlink": report("netlink", d), "commands": report("commands", d), "cpu": cpu(d), "pids": [os.getpid(), shared.pid],
+        print(json.dumps({"netlink": report("netlink", d), "commands": report("commands", d), "more": [report("netlink", d, m) for m in more], "cpu": cpu(d), "pids": [os.getpid(), shared.pid],
                           "shared_port": keep[0].getsockname()[1], "tools": subprocess.run(["ss", "-tunapH"], capture_output=True, text=True).stdout}))
 finally:
     shared.kill()

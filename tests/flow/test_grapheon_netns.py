@@ -11,6 +11,7 @@ from conftest import BUILD, SLOW, unsanitized
 
 from grapheon_mock import canonical
 
+STATIC = BUILD / "muster-agent-static"  # has a netlink of its own
 HERE = pathlib.Path(__file__).parent
 
 
@@ -23,12 +24,21 @@ pytestmark = pytest.mark.skipif(not can_unshare(), reason="needs root, for a net
 
 @pytest.fixture(scope="module")
 def seen():
-    r = subprocess.run(["unshare", "-n", sys.executable, str(HERE / "grapheon_netns.py"), str(BUILD / "muster-agent")], capture_output=True, text=True, timeout=120 * SLOW)
+    r = subprocess.run(["unshare", "-n", sys.executable, str(HERE / "grapheon_netns.py"), str(BUILD / "muster-agent"), *[str(p) for p in [STATIC] if p.exists()]], capture_output=True, text=True, timeout=120 * SLOW)
     assert r.returncode == 0, r.stderr
     return json.loads(r.stdout)
 
 
-@pytest.mark.parametrize("section", ["addresses", "neighbors", "connections", "routes"])
+SECTIONS = ["addresses", "neighbors", "connections", "routes"]
+
+
+@pytest.mark.skipif(not STATIC.exists(), reason="no muster-agent-static")
+def test_the_program_without_shared_libraries_sees_the_same(seen):
+    (static,) = seen["more"]
+    assert {s: static[s] for s in SECTIONS} == {s: seen["netlink"][s] for s in SECTIONS}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
 def test_both_ways_of_collecting_give_the_same_rows(seen, section):
     by_netlink, by_tools = ([canonical(r) for r in seen[how][section]] for how in ("netlink", "commands"))
     only_tools = [r for r in by_tools if r not in by_netlink]
