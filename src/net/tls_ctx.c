@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -399,6 +401,32 @@ struct tls_ctx *tls_server_new(const struct tls_server_conf *conf, struct err *e
     return TAKE(t);
 }
 
+/* Where distributions keep the CA certificates they trust. OpenSSL knows the place on the system that it was built for only, and a program
+ * without shared libraries runs on others. */
+static const char *const trust_files[] = {
+    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Ubuntu, Arch, Gentoo, Alpine */
+    "/etc/pki/tls/certs/ca-bundle.crt",                  /* Fedora, RHEL and kin */
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* the same, where the first name has gone */
+    "/etc/ssl/ca-bundle.pem",                            /* openSUSE */
+    "/etc/ssl/cert.pem",
+};
+
+/* SSL_CERT_FILE and SSL_CERT_DIR, or OpenSSL's own places if there are any, or the first of the table. None is no error: then nobody is
+ * trusted, and the handshake says so. */
+static int trust_the_system(X509_STORE *store)
+{
+    const char *file = getenv(X509_get_default_cert_file_env()), *dir = getenv(X509_get_default_cert_dir_env());
+    bool has_place = file || dir || access(X509_get_default_cert_file(), R_OK) == 0 || access(X509_get_default_cert_dir(), R_OK) == 0;
+
+    if (X509_STORE_set_default_paths(store) != 1)
+        return -EINVAL;
+    for (size_t i = 0; !has_place && i < ARRAY_SIZE(trust_files); i++) {
+        if (access(trust_files[i], R_OK) == 0)
+            return X509_STORE_load_file(store, trust_files[i]) == 1 ? 0 : -EINVAL;
+    }
+    return 0;
+}
+
 struct tls_ctx *tls_client_new(const struct tls_client_conf *conf, struct err *err)
 {
     AUTO(tls_ctx_free) struct tls_ctx *t = ctx_new(false, conf->alpn, conf->allow_tls12 || conf->cert_pem == NULL);
@@ -411,7 +439,7 @@ struct tls_ctx *tls_client_new(const struct tls_client_conf *conf, struct err *e
     if (!conf->ca_pem && !conf->pin && !conf->skip_verify) {
         /* Neither: the machine's own trust decides (webhooks to the world), never nobody. */
         t->ca = X509_STORE_new();
-        if (!t->ca || X509_STORE_set_default_paths(t->ca) != 1) {
+        if (!t->ca || trust_the_system(t->ca) < 0) {
             fail(err, "the system's CA certificates");
             return NULL;
         }

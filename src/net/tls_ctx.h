@@ -24,7 +24,7 @@ struct tls_server_conf {
 struct tls_ctx *tls_server_new(const struct tls_server_conf *conf, struct err *err); /* NULL and @err */
 
 struct tls_client_conf {
-    const char *ca_pem;        /* trust anchor, or NULL: then the pin decides */
+    const char *ca_pem;        /* trust anchor, or NULL: then the pin, or without one what this machine trusts (or SSL_CERT_FILE) */
     const uint8_t *pin;        /* SHA-256 of the SPKI of a certificate in the chain that signs the leaf; or NULL */
     const char *expect_uri;    /* URI SAN the leaf must carry; NULL: not checked. A trailing '*' matches any end */
     const char *expect_host;   /* DNS/IP the leaf must match; NULL: not checked */
