@@ -1,12 +1,12 @@
 #!/bin/sh
 # The Debian package of grapheon-agent, the same bytes for the same program. Installing it enables nothing.
 #   build-deb.sh [version] [output file]
-# BUILD: the build folder. SOURCE_DATE_EPOCH: time of all files.
+# BUILD: the build folder. AGENT: another program than muster-agent-static in it. SOURCE_DATE_EPOCH: time of all files.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD:-$top/build}
+agent=${AGENT:-${BUILD:-$top/build}/muster-agent-static}
 here=$top/packaging/grapheon
-version=${1:-$("$build/muster-agent" grapheon --version | cut -d' ' -f2)}
+version=${1:-$("$agent" grapheon --version | cut -d' ' -f2)}
 arch=$(dpkg --print-architecture)
 out=${2:-$PWD/grapheon-agent_${version}_$arch.deb}
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
@@ -14,20 +14,21 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 root=$tmp/root
 
-BUILD=$build "$here/package-root.sh" "$root" lib/systemd/system
+AGENT=$agent "$here/package-root.sh" "$root" lib/systemd/system
 install -d -m 0755 "$root/DEBIAN"
 echo /etc/grapheon-agent.env >"$root/DEBIAN/conffiles"
 
 mkdir "$tmp/debian"
 printf 'Source: grapheon-agent\n\nPackage: grapheon-agent\nArchitecture: any\n' >"$tmp/debian/control"
-depends=$(cd "$tmp" && dpkg-shlibdeps -O "$root/usr/bin/grapheon-agent" 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+# none for the static program: dpkg-shlibdeps says nothing of it
+depends=$(cd "$tmp" && dpkg-shlibdeps -O "$root/usr/bin/grapheon-agent" 2>/dev/null | sed -n 's/^shlibs:Depends=\(.\)/Depends: \1/p')
 cat >"$root/DEBIAN/control" <<END
 Package: grapheon-agent
 Version: $version
 Architecture: $arch
 Maintainer: Muster <muster@localhost>
-Depends: $depends
-Recommends: ca-certificates
+${depends:+$depends
+}Recommends: ca-certificates
 Section: net
 Priority: optional
 Description: one-shot collector for a Graphēon server

@@ -1,12 +1,12 @@
 #!/bin/sh
 # The release tarball of grapheon-agent, the same bytes for the same program.
 #   build-release.sh [version] [output file]
-# BUILD: the build folder. SIGN_KEY: an Ed25519 key in PEM that signs it; the scripts then carry its public half and take no release
-# that another has signed. SOURCE_DATE_EPOCH: time of all files.
+# BUILD: the build folder. AGENT: another program than muster-agent-static in it. SIGN_KEY: an Ed25519 key in PEM that signs it; the
+# scripts then carry its public half and take no release that another has signed. SOURCE_DATE_EPOCH: time of all files.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD:-$top/build}
-version=${1:-$("$build/muster-agent" grapheon --version | cut -d' ' -f2)}
+agent=${AGENT:-${BUILD:-$top/build}/muster-agent-static}
+version=${1:-$("$agent" grapheon --version | cut -d' ' -f2)}
 name=grapheon-agent-v$version
 out=${2:-$PWD/$name.tar.gz}
 tmp=$(mktemp -d)
@@ -14,7 +14,7 @@ trap 'rm -rf "$tmp"' EXIT
 root=$tmp/$name
 
 install -d -m 0755 "$root/agent" "$root/deploy" "$root/docs" "$root/scripts"
-install -m 0755 "$build/muster-agent" "$root/agent/grapheon-agent"
+install -m 0755 "$agent" "$root/agent/grapheon-agent"
 strip "$root/agent/grapheon-agent" 2>/dev/null || :
 echo "$version" >"$root/agent/VERSION"
 install -m 0644 "$top/packaging/grapheon/README.md" "$top/CHANGELOG.md" "$root/agent/"

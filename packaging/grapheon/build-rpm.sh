@@ -1,12 +1,13 @@
 #!/bin/sh
 # The RPM of grapheon-agent, the same bytes for the same program and the same files as the Debian package. Installing it enables nothing.
 #   build-rpm.sh [version] [output file]
-# BUILD: the build folder. SOURCE_DATE_EPOCH: time of all files. Needs rpmbuild (Debian's package rpm).
+# BUILD: the build folder. AGENT: another program than muster-agent-static in it. SOURCE_DATE_EPOCH: time of all files.
+# Needs rpmbuild (Debian's package rpm).
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD:-$top/build}
+agent=${AGENT:-${BUILD:-$top/build}/muster-agent-static}
 here=$top/packaging/grapheon
-version=${1:-$("$build/muster-agent" grapheon --version | cut -d' ' -f2)}
+version=${1:-$("$agent" grapheon --version | cut -d' ' -f2)}
 # an RPM's version has no dash; a tilde sorts before what follows, as of a release candidate
 rpm_version=$(printf %s "$version" | tr - '~')
 arch=$(uname -m)
@@ -16,7 +17,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 root=$tmp/files
 
-BUILD=$build "$here/package-root.sh" "$root" usr/lib/systemd/system
+AGENT=$agent "$here/package-root.sh" "$root" usr/lib/systemd/system
 cat >"$tmp/grapheon-agent.spec" <<END
 %global debug_package %{nil}
 %global __os_install_post %{nil}

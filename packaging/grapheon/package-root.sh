@@ -1,10 +1,10 @@
 #!/bin/sh
 # What the Debian package and the RPM hold, laid out below a folder: one list for both.
 #   package-root.sh FOLDER UNIT_DIR
-# BUILD: the build folder. SOURCE_DATE_EPOCH: time of all files.
+# BUILD: the build folder. AGENT: another program than muster-agent-static in it. SOURCE_DATE_EPOCH: time of all files.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD:-$top/build}
+agent=${AGENT:-${BUILD:-$top/build}/muster-agent-static}
 here=$top/packaging/grapheon
 root=${1:?usage: package-root.sh FOLDER UNIT_DIR}
 units=$root/${2:?usage: package-root.sh FOLDER UNIT_DIR}
@@ -14,7 +14,7 @@ for d in usr/bin usr/share/doc/grapheon-agent usr/share/man/man8 etc; do
 done
 install -d -m 0755 "$units"
 chmod 0755 "$root"
-install -m 0755 "$build/muster-agent" "$root/usr/bin/grapheon-agent"
+install -m 0755 "$agent" "$root/usr/bin/grapheon-agent"
 strip "$root/usr/bin/grapheon-agent" 2>/dev/null || :
 sed "s|@BIN@|/usr/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/grapheon-agent|; s|@ENV@|/etc/grapheon-agent.env|" \
     "$here/grapheon-agent.service" >"$units/grapheon-agent.service"

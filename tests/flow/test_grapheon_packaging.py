@@ -1,5 +1,6 @@
 """The release of grapheon-agent: tarball, install, upgrade, rollback, uninstall with a systemctl that only takes notes (spec: Graphēon 3.3, 5)."""
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -9,21 +10,24 @@ import tarfile
 
 import pytest
 from conftest import BUILD, ROOT
+from test_grapheon_agent import Console, prepared
 
 pytestmark = pytest.mark.skipif("asan" in BUILD.name, reason="tests scripts, with the release build")
 BUILDER = ROOT / "packaging/grapheon/build-release.sh"
+AGENT = BUILD / "muster-agent"  # a third of the size, for what does not depend on how the program is linked
+STATIC = BUILD / "muster-agent-static"  # what is released; a target of its own, which tools/test.py asks for
 
 
 def sh(*argv, expect=0, **env):
-    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, env={"PATH": os.environ["PATH"], "BUILD": str(BUILD), **env}, timeout=60)
+    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, env={"PATH": os.environ["PATH"], "BUILD": str(BUILD), "AGENT": str(AGENT), **env}, timeout=60)
     assert r.returncode == expect, f"{argv}: {r.returncode}\n{r.stdout}\n{r.stderr}"
     return r
 
 
-def release(tmp, version):
+def release(tmp, version, **env):
     """An unpacked release of this build that calls itself @version."""
     out = tmp / f"{version}.tar.gz"
-    sh(BUILDER, version, out)
+    sh(BUILDER, version, out, **env)
     with tarfile.open(out) as t:
         t.extractall(tmp)
     return tmp / f"grapheon-agent-v{version}"
@@ -176,7 +180,7 @@ class Maker:
 
 
 def test_verify_takes_what_was_signed_and_nothing_else(tmp_path):
-    agent, a, b = BUILD / "muster-agent", Maker(tmp_path, "a"), Maker(tmp_path, "b")
+    agent, a, b = AGENT, Maker(tmp_path, "a"), Maker(tmp_path, "b")
     m = a.make("1.2.3")
     bundle = m.with_name("grapheon-agent-v1.2.3.tar.gz")
 
@@ -231,14 +235,54 @@ def test_install_and_upgrade_check_a_manifest_before_anything_else(tmp_path):
     assert "unsigned" in box.run(loose, *box.paths, MANIFEST=str(plain)).stderr and box.current() == "releases/0.3.0"
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="no dpkg-dev here")
+def may_chroot():
+    return STATIC.exists() and os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.skipif(not may_chroot(), reason="needs root, for a root folder, and muster-agent-static")
+def test_the_released_program_needs_nothing_of_the_machine(fleet, tmp_path):
+    server = fleet.server(args=["--tls-name", "roll.example"])
+    _, key = prepared(Console(server.url))
+    root = tmp_path / "root"
+    for d in ("proc", "dev", "etc"):
+        (root / d).mkdir(parents=True)
+    (root / "dev/null").touch()
+    (root / "etc/hosts").write_text("127.0.0.1 roll.example\n")
+    # of another distribution: plug-ins that are not there, and would be of another libc
+    (root / "etc/nsswitch.conf").write_text("hosts: resolve [!UNAVAIL=return]\npasswd: sss\n")
+    program = shutil.copy(release(tmp_path, "1.2.3", AGENT=str(STATIC)) / "agent/grapheon-agent", root / "grapheon-agent")
+    assert "NEEDED" not in sh("readelf", "-d", program).stdout and "INTERP" not in sh("readelf", "-l", program).stdout
+
+    def run(*argv, expect=0, **env):
+        inside = 'mount -t proc proc "$0/proc" && mount --bind /dev/null "$0/dev/null" && exec chroot "$0" /grapheon-agent "$@"'
+        return sh("unshare", "-m", "sh", "-ec", inside, root, *argv, expect=expect, **env)
+
+    talk = ["--config", "/none", "--state-dir", "/state", "--server-url", f"https://roll.example:{server.base + 2}", "--retries", "0"]
+    assert run("--version").stdout.startswith("grapheon-agent ")
+    listeners = json.loads(run("--config", "/none", "--state-dir", "/none", "--print-report").stdout)["connections"]
+    assert server.base + 2 in [row["local_port"] for row in listeners]  # by netlink
+    # whom it trusts without --ca-file: nobody here, what a variable says, and what the distribution keeps
+    assert "--ca-file FILE" in run(*talk, "--enrollment-key", key, "--register-only", expect=1).stderr
+    ca = root / "ca.pem"
+    ca.write_text(server.cli("ca", check=0).stdout)
+    run(*talk, "--enrollment-key", key, "--register-only", SSL_CERT_FILE="/ca.pem")
+    (root / "etc/pki/tls/certs").mkdir(parents=True)
+    ca.rename(root / "etc/pki/tls/certs/ca-bundle.crt")
+    assert "Check-in accepted" in run(*talk, "--force").stderr
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-shlibdeps") or not STATIC.exists(), reason="no dpkg-dev here, or no muster-agent-static")
 def test_a_whole_release_is_made_and_checked_in_one_go(tmp_path):
     a = Maker(tmp_path, "a")
-    r = sh(ROOT / "packaging/grapheon/release.sh", "1.2.3", a.dir, SIGN_KEY=str(a.key))
+    r = sh(ROOT / "packaging/grapheon/release.sh", "1.2.3", a.dir, SIGN_KEY=str(a.key), AGENT=str(STATIC))
     made = r.stdout.split()
     assert "calls itself" in r.stderr  # and not 1.2.3
     assert [pathlib.Path(p).suffix for p in made] == [".gz", ".deb", *([".rpm"] if shutil.which("rpmbuild") else []), ".manifest"]
-    assert sh(BUILD / "muster-agent", "grapheon", "verify", "--key", a.pub, made[-1]).stdout.count("good ") == len(made) - 1
+    assert sh(AGENT, "grapheon", "verify", "--key", a.pub, made[-1]).stdout.count("good ") == len(made) - 1
+    assert not sh("dpkg-deb", "-f", made[1], "Depends").stdout.strip()
+    for rpm in made[2:-1]:
+        needs = sh("rpm", "--dbpath", tmp_path / "db", "-qp", "-R", rpm).stdout.splitlines()
+        assert not [n for n in needs if not n.startswith(("/bin/sh", "config(", "rpmlib("))]
 
 
 def test_old_releases_go_but_never_the_last_two(tmp_path):
