@@ -4,12 +4,15 @@
  *   neighbors    eth0 192.0.2.1                 {"interface":"eth0","address":"192.0.2.1","mac":"02:...","state":"stale"}
  *   connections  tcp 192.0.2.5:443 *            {"protocol":"tcp","address":"192.0.2.5","port":443,...}
  *   routes       default via 192.0.2.1 dev eth0 {"destination":"default","gateway":"192.0.2.1",...}
+ *                default inet6 dev tun0 metric 1024 table 77, where the agent says so; next hops are no part of a key
  *
  * The key is what a thing is and not how it is: a socket that changes its state, a neighbour that goes stale replace their rows. Of
  * reporters that tell removals the process is part of a socket's key (" pid 900"): of two that share an address one may go. Any thread. */
 #include "api/dialects/grapheon.h"
 #include "base/limits.h"
 #include "codec/json_scan.h"
+
+enum { LISTED_MAX = 64 }; /* owners of a socket, next hops of a route */
 
 struct row_reader {
     struct arena *a;
@@ -283,6 +286,99 @@ struct socket_words {
     struct str protocol, state, process, interface;
 };
 
+/* -- lists within a row: read once to be checked, when the row is read, and once more to be written */
+struct listed {
+    struct json_item list; /* JSON_BAD: none */
+};
+
+static bool get_list(struct row_reader *r, const struct json_item *m, const char *field, struct listed *ret)
+{
+    struct json_scan s = json_scan_into(m);
+    size_t n = 0;
+
+    ret->list.kind = JSON_BAD;
+    if (m->kind == JSON_NULL)
+        return true;
+    if (m->kind != JSON_LIST)
+        return bad(r, field, "list_type", "must be a list");
+    for (struct json_item i; json_scan_next(&s, &i); n++)
+        if (i.kind != JSON_MAP)
+            return bad(r, field, "model_type", "must be a list of objects");
+    if (n > LISTED_MAX)
+        return bad(r, field, "too_long", "has more than 64 items");
+    if (n > 0)
+        ret->list = *m;
+    return true;
+}
+
+/* "owners":[{"pid":900,"process":"sshd"},...] */
+static bool put_owners(struct row_reader *r, struct row_json *j, const struct listed *l)
+{
+    struct json_scan s = json_scan_into(&l->list);
+
+    if (l->list.kind != JSON_LIST)
+        return true;
+    put_key(j, KEY("owners"));
+    j->before = '[';
+    for (struct json_item i; json_scan_next(&s, &i);) {
+        struct json_scan members = json_scan_into(&i);
+        struct row_json one = { j->out, 0, '{' };
+        struct str process = STR_NONE;
+        int64_t pid = INT64_MIN;
+
+        for (struct json_item m; json_scan_next(&members, &m);)
+            if (json_item_is(&m, "pid") ? !get_int(r, &m, "owners.pid", -INT64_MAX, INT64_MAX, &pid)
+                : json_item_is(&m, "process_name") ? !get_text(r, &m, "owners.process_name", 255, &process)
+                                                   : false)
+                return false;
+        if (pid == INT64_MIN)
+            return bad(r, "owners.pid", "missing", "is required");
+        j->err |= add_char(j->out, j->before);
+        put_int(&one, KEY("pid"), pid);
+        put_str(&one, KEY("process"), process);
+        j->err |= one.err | add_char(j->out, '}');
+        j->before = ',';
+    }
+    j->err |= add_char(j->out, ']');
+    return true;
+}
+
+/* "nexthops":[{"gateway":"192.0.2.1","interface":"eth0","weight":1},...] */
+static bool put_hops(struct row_reader *r, struct row_json *j, const struct listed *l)
+{
+    struct json_scan s = json_scan_into(&l->list);
+
+    if (l->list.kind != JSON_LIST)
+        return true;
+    put_key(j, KEY("nexthops"));
+    j->before = '[';
+    for (struct json_item i; json_scan_next(&s, &i);) {
+        struct json_scan members = json_scan_into(&i);
+        struct row_json one = { j->out, 0, '{' };
+        struct ip_text gateway = { 0 };
+        struct str interface = STR_NONE;
+        int64_t weight = -1;
+
+        for (struct json_item m; json_scan_next(&members, &m);)
+            if (json_item_is(&m, "gateway") ? !get_ip(r, &m, "nexthops.gateway", false, &gateway)
+                : json_item_is(&m, "interface") ? !get_text(r, &m, "nexthops.interface", 255, &interface)
+                : json_item_is(&m, "weight") ? !get_int(r, &m, "nexthops.weight", 0, UINT32_MAX, &weight)
+                                             : false)
+                return false;
+        if (!gateway.is_there && !interface.len)
+            return bad(r, "nexthops", "missing", "has a hop without gateway and interface");
+        j->err |= add_char(j->out, j->before);
+        put_str(&one, KEY("gateway"), gateway.is_there ? str_of(gateway.text) : STR_NONE);
+        put_str(&one, KEY("interface"), interface);
+        if (weight >= 0)
+            put_int(&one, KEY("weight"), weight);
+        j->err |= one.err | add_char(j->out, '}');
+        j->before = ',';
+    }
+    j->err |= add_char(j->out, ']');
+    return true;
+}
+
 static bool get_word(struct row_reader *r, const struct json_item *m, const char *field, const char *const *list, struct str *ret)
 {
     struct str s = STR_NONE;
@@ -305,6 +401,7 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     struct json_scan s = json_scan_into(row);
     struct ip_text here = { 0 }, there = { 0 };
     struct socket_words w = { 0 };
+    struct listed owners = { 0 };
     int64_t here_port = -1, there_port = -1, pid = INT64_MIN;
 
     for (struct json_item m; json_scan_next(&s, &m);)
@@ -317,7 +414,8 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
             : json_item_is(&m, "pid") ? !get_int(r, &m, "pid", -INT64_MAX, INT64_MAX, &pid)
             : json_item_is(&m, "process_name") ? !get_text(r, &m, "process_name", 255, &w.process)
             : json_item_is(&m, "interface") ? !get_text(r, &m, "interface", 255, &w.interface)
-                                            : false)
+            : json_item_is(&m, "owners") ? !get_list(r, &m, "owners", &owners)
+                                         : false)
             return false;
     if (!here.is_there || here_port < 0)
         return bad(r, here.is_there ? "local_port" : "local_ip", "missing", "is required");
@@ -342,16 +440,29 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     if (pid != INT64_MIN)
         put_int(&j, KEY("pid"), pid);
     put_str(&j, KEY("process"), w.process);
+    if (!put_owners(r, &j, &owners))
+        return false;
     keep_ip(r, &here, ret);
     keep_ip(r, &there, ret);
     return finish(r, &j, split, ret);
+}
+
+/* By number, or by a name its host has for it. */
+static bool get_table(struct row_reader *r, const struct json_item *m, int64_t *ret, struct str *ret_name)
+{
+    *ret = -1;
+    *ret_name = STR_NONE;
+    if (m->kind != JSON_STR || json_item_int(m, ret))
+        return get_int(r, m, "table", 0, UINT32_MAX, ret);
+    return get_text(r, m, "table", 64, ret_name);
 }
 
 static bool read_route(struct row_reader *r, struct buf *room, const struct json_item *row, struct grapheon_row *ret)
 {
     struct json_scan s = json_scan_into(row);
     struct ip_text gateway = { 0 }, source = { 0 };
-    struct str destination = STR_NONE, interface = STR_NONE, family = STR_NONE;
+    struct str destination = STR_NONE, interface = STR_NONE, family = STR_NONE, table_name = STR_NONE;
+    struct listed hops = { 0 };
     int64_t metric = -1, table = -1;
 
     for (struct json_item m; json_scan_next(&s, &m);)
@@ -361,13 +472,16 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
             : json_item_is(&m, "source_ip") ? !get_ip(r, &m, "source_ip", false, &source)
             : json_item_is(&m, "family") ? !get_text(r, &m, "family", 16, &family)
             : json_item_is(&m, "metric") ? !get_int(r, &m, "metric", 0, UINT32_MAX, &metric)
-            : json_item_is(&m, "table") ? !get_int(r, &m, "table", 0, UINT32_MAX, &table)
-                                        : false)
+            : json_item_is(&m, "table") ? !get_table(r, &m, &table, &table_name)
+            : json_item_is(&m, "nexthops") ? !get_list(r, &m, "nexthops", &hops)
+                                           : false)
             return false;
     if (!destination.len)
         return bad(r, "destination", destination.ptr ? "string_too_short" : "missing", "is required");
     struct row_json j = { room, 0, '{' };
     j.err |= add_str(room, destination);
+    if (str_is(family, "inet6") && str_find_char(destination, ':') < 0) /* there are two "default" */
+        j.err |= add(room, " inet6", 6);
     if (gateway.is_there)
         j.err |= add(room, " via ", 5) | add_cstr(room, gateway.text);
     if (interface.len)
@@ -376,6 +490,8 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
         j.err |= add(room, " metric ", 8) | put_digits(room, metric);
     if (table >= 0)
         j.err |= add(room, " table ", 7) | put_digits(room, table);
+    if (table_name.len)
+        j.err |= add(room, " table ", 7) | add_str(room, table_name);
     size_t split = room->len;
     put_str(&j, KEY("destination"), destination);
     put_str(&j, KEY("family"), family);
@@ -386,6 +502,9 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
         put_int(&j, KEY("metric"), metric);
     if (table >= 0)
         put_int(&j, KEY("table"), table);
+    put_str(&j, KEY("table"), table_name);
+    if (!put_hops(r, &j, &hops))
+        return false;
     keep_ip(r, &source, ret);
     keep_ip(r, &gateway, ret);
     return finish(r, &j, split, ret);

@@ -41,6 +41,97 @@ static void rows_get_our_words_and_a_key(void **state)
     assert_int_equal(r.n_rejected, 0);
 }
 
+static void extended_rows_keep_their_members(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text("{" HEAD ",\"connections\":[{\"interface\":\"eth0\",\"local_ip\":\"fe80::1\",\"local_port\":22,\"owners\":["
+                               "{\"pid\":7,\"process_name\":\"a \\\"b\\\"\"},{\"pid\":9,\"process_name\":null,\"x\":[]}],\"pid\":9,\"protocol\":\"tcp\",\"remote_ip\":\"::\"}],"
+                               "\"routes\":[{\"destination\":\"default\",\"family\":\"inet6\",\"interface\":\"tun0\",\"metric\":1024},"
+                               "{\"destination\":\"default\",\"family\":\"inet\",\"interface\":\"tun0\",\"metric\":1024},"
+                               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":5,\"table\":77,\"nexthops\":[{\"gateway\":\"2001:DB8::1\",\"interface\":\"e\",\"weight\":3},{\"gateway\":null,\"interface\":\"f\"}]},"
+                               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":6,\"table\":77,\"nexthops\":[]},"
+                               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":6,\"table\":\"blue\",\"nexthops\":null}]}"),
+                     GRAPHEON_READ_OK);
+    assert_int_equal(r.n_rejected, 0);
+    assert_row(REPORT_CONNECTIONS, 0, "tcp [fe80::1]:22 * %eth0",
+               "{\"protocol\":\"tcp\",\"address\":\"fe80::1\",\"port\":22,\"interface\":\"eth0\",\"pid\":9,"
+               "\"owners\":[{\"pid\":7,\"process\":\"a \\\"b\\\"\"},{\"pid\":9}]}");
+    assert_int_equal(rows_of(REPORT_ROUTES)->n_rows, 5);
+    assert_row(REPORT_ROUTES, 0, "default inet6 dev tun0 metric 1024",
+               "{\"destination\":\"default\",\"family\":\"inet6\",\"interface\":\"tun0\",\"metric\":1024}");
+    assert_row(REPORT_ROUTES, 1, "default dev tun0 metric 1024",
+               "{\"destination\":\"default\",\"family\":\"inet\",\"interface\":\"tun0\",\"metric\":1024}");
+    assert_row(REPORT_ROUTES, 2, "2001:db8::/48 metric 5 table 77",
+               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":5,\"table\":77,"
+               "\"nexthops\":[{\"gateway\":\"2001:db8::1\",\"interface\":\"e\",\"weight\":3},{\"interface\":\"f\"}]}");
+    assert_row(REPORT_ROUTES, 3, "2001:db8::/48 metric 6 table 77",
+               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":6,\"table\":77}");
+    assert_row(REPORT_ROUTES, 4, "2001:db8::/48 metric 6 table blue",
+               "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"metric\":6,\"table\":\"blue\"}");
+}
+
+static void members_of_extended_rows_are_checked(void **state)
+{
+    static const struct {
+        const char *member, *field, *type;
+    } routes[] = {
+        { "\"nexthops\":{}", "routes.0.nexthops", "list_type" },
+        { "\"nexthops\":[7]", "routes.0.nexthops", "model_type" },
+        { "\"nexthops\":[{\"weight\":1}]", "routes.0.nexthops", "missing" },
+        { "\"nexthops\":[{\"gateway\":\"x\"}]", "routes.0.nexthops.gateway", "value_error" },
+        { "\"nexthops\":[{\"gateway\":\"::\"}]", "routes.0.nexthops.gateway", "value_error" },
+        { "\"nexthops\":[{\"interface\":7}]", "routes.0.nexthops.interface", "string_type" },
+        { "\"nexthops\":[{\"interface\":\"e\",\"weight\":-1}]", "routes.0.nexthops.weight", "greater_than_equal" },
+        { "\"metric\":4294967296", "routes.0.metric", "less_than_equal" },
+        { "\"table\":-1", "routes.0.table", "greater_than_equal" },
+        { "\"table\":[]", "routes.0.table", "int_parsing" },
+        { "\"family\":6", "routes.0.family", "string_type" },
+    }, sockets[] = {
+        { "\"owners\":7", "connections.0.owners", "list_type" },
+        { "\"owners\":[[]]", "connections.0.owners", "model_type" },
+        { "\"owners\":[{\"process_name\":\"x\"}]", "connections.0.owners.pid", "missing" },
+        { "\"owners\":[{\"pid\":\"x\"}]", "connections.0.owners.pid", "int_parsing" },
+        { "\"owners\":[{\"pid\":1,\"process_name\":[]}]", "connections.0.owners.process_name", "string_type" },
+        { "\"interface\":7", "connections.0.interface", "string_type" },
+    };
+    char text[512];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(routes) + ARRAY_SIZE(sockets); i++) {
+        bool is_route = i < ARRAY_SIZE(routes);
+        const char *member = is_route ? routes[i].member : sockets[i - ARRAY_SIZE(routes)].member;
+        const char *field = is_route ? routes[i].field : sockets[i - ARRAY_SIZE(routes)].field;
+        const char *type = is_route ? routes[i].type : sockets[i - ARRAY_SIZE(routes)].type;
+
+        (void)snprintf(text, sizeof(text),
+                       is_route ? "{%s,\"routes\":[{\"destination\":\"default\",%s}]}"
+                                : "{%s,\"connections\":[{\"local_ip\":\"::\",\"local_port\":1,\"protocol\":\"tcp\",\"remote_ip\":\"::\",%s}]}",
+                       HEAD, member);
+        assert_int_equal(read_text(text), GRAPHEON_READ_OK);
+        assert_int_equal(r.n_rejected, 1);
+        assert_string_equal(r.refusals[0].field, field);
+        assert_string_equal(r.refusals[0].type, type);
+    }
+}
+
+static void lists_within_a_row_end_at_64_items(void **state)
+{
+    AUTO(buf_done) struct buf b = BUF(64 << 10);
+
+    (void)state;
+    for (int n = 64; n <= 65; n++) {
+        buf_reset(&b);
+        (void)buf_cstr(&b, "{" HEAD ",\"routes\":[{\"destination\":\"default\",\"nexthops\":[");
+        for (int i = 0; i < n; i++)
+            (void)buf_printf(&b, "%s{\"interface\":\"e%d\"}", i ? "," : "", i);
+        (void)buf_cstr(&b, "]}]}");
+        assert_int_equal(read_text(buf_as_cstr(&b)), GRAPHEON_READ_OK);
+        assert_int_equal(r.n_rejected, n > 64);
+        if (n > 64)
+            assert_string_equal(r.refusals[0].type, "too_long");
+    }
+}
+
 #define LISTEN(port, pid) \
     "{\"local_ip\":\"0.0.0.0\",\"local_port\":" port ",\"remote_ip\":\"::\",\"remote_port\":null,\"protocol\":\"TCP\",\"state\":\"Listen\",\"pid\":" pid "}"
 
@@ -299,6 +390,9 @@ int main(void)
         T(refused_rows_count_in_the_digest),
         T(of_removals_told_twice_the_later_word_counts),
         T(short_rows_outgrow_the_room_made_for_usual_ones),
+        T(extended_rows_keep_their_members),
+        T(members_of_extended_rows_are_checked),
+        T(lists_within_a_row_end_at_64_items),
         T(bad_rows_say_where_and_why),
         T(texts_end_at_their_number_of_characters),
         T(more_rows_than_a_section_holds_are_dropped_and_counted),
