@@ -5,7 +5,9 @@
  *
  * A row is its canonical text: compact JSON, keys sorted, non-ASCII as \uXXXX, in the words of Graphēon's reports (docs/wire/grapheon.md).
  * The rules are those of the upstream agent, its losses included (spec 2.6: scoped IPv6 endpoints in brackets, tcp6 lines of netstat, all
- * owners but the first): a host may change agents without every row becoming a new one.
+ * owners but the first): a host may change agents without every row becoming a new one. With is_extended nothing of that is lost, and rows
+ * have what is known beyond upstream's members: "interface" and "owners" of a connection, "family", "metric", "table" and "nexthops" of a
+ * route, each only where there is something to say (docs/wire/grapheon.md, "Extended rows").
  *
  * Memory: rows and the strings with escapes of what is being read; nothing is built of the text itself. Any thread. */
 #ifndef MUSTER_CODEC_LISTING_H
@@ -29,6 +31,7 @@ struct rows {
     size_t n_truncated; /* left out for the cap or by drop_time_wait */
     size_t n_refused;   /* no server would take them: no address */
     bool drop_time_wait;
+    bool is_extended;
     bool is_short; /* the arena had no room for a text: what was read is not all */
     size_t at;     /* of what is read: the line, or the place in the list, from 0 */
     /* Set: rows are handed over instead of kept (valid in the call; its -errno ends the reading), refusals are told with the member at
@@ -46,14 +49,38 @@ DEFINE_AUTO_VALUE(struct rows, rows_done)
  * -ENOBUFS. */
 int rows_address(struct rows *r, struct str interface, struct str address, unsigned prefix, struct str mac);
 int rows_neighbor(struct rows *r, struct str interface, struct str address, struct str mac, struct str state);
+enum { LISTING_OWNERS = 16, LISTING_HOPS = 32 }; /* of one row; more are left out */
+struct owner_seen {
+    uint32_t pid;
+    struct str process;
+};
 struct connection_seen {
     struct str protocol, state, local, remote, process;
     uint32_t local_port; /* 0: none, and the row is left out */
     uint32_t remote_port, pid;
     bool has_remote_port, has_pid;
+    /* extended rows only */
+    struct str interface;
+    struct owner_seen owners[LISTING_OWNERS]; /* ascending; told where there are two or more */
+    size_t n_owners;
 };
 int rows_connection(struct rows *r, const struct connection_seen *c);
-int rows_route(struct rows *r, struct str destination, struct str gateway, struct str interface, struct str source);
+/* One more process that holds the socket; a pid counts once, and of too many the lowest are kept: the same ones at every look. */
+void connection_owner(struct connection_seen *c, uint32_t pid, struct str process);
+struct hop_seen {
+    struct str gateway, interface;
+    uint32_t weight; /* 0: not known */
+};
+struct route_seen {
+    struct str destination, gateway, interface, source;
+    /* extended rows only */
+    struct str family, table; /* a number or a name; the main one is not told */
+    uint32_t metric;
+    bool has_metric;
+    struct hop_seen hops[LISTING_HOPS];
+    size_t n_hops;
+};
+int rows_route(struct rows *r, const struct route_seen *s);
 /* Any map, as a row that was kept. */
 int rows_node(struct rows *r, const struct node *row);
 /* Leaves a row out. */
@@ -66,7 +93,8 @@ void listing_ip_of_bytes(struct str bytes, char dst[46]);
 /* Six hex pairs with ':' or '-'. */
 bool listing_is_mac(struct str s);
 
-/* -- listing.c: ip -json addr|neigh|route show; ss -tunapH (a heading is passed over); netstat -tunap. 0; -EINVAL not a JSON list
+/* -- listing.c: ip -json addr|neigh|route show; ss -tunapH (a heading is passed over); netstat -tunap. Of extended routes both families
+ * and all tables are wanted (ip -json route show table all); what follows from the host's own addresses is passed over. 0; -EINVAL not a JSON list
  * and @err (may be NULL); -ENOBUFS; or what rows.take() said. Nothing at all is an empty list. */
 int listing_addresses(struct str json, struct rows *out, struct err *err);
 int listing_neighbors(struct str json, struct rows *out, struct err *err);

@@ -8,7 +8,7 @@
 #include "codec/json_ascii.h"
 #include "codec/listing.h"
 
-enum { TEXT_MAX = 255, STATE_MAX = 50, ROW_MAX = 8 << 10 };
+enum { TEXT_MAX = 255, STATE_MAX = 50, NAME_MAX_BYTES = 32, ROW_MAX = 16 << 10 };
 
 void rows_done(struct rows *r)
 {
@@ -225,13 +225,39 @@ static const char *state_of(struct str s)
     return "unknown";
 }
 
+void connection_owner(struct connection_seen *c, uint32_t pid, struct str process)
+{
+    size_t at = c->n_owners;
+
+    while (at > 0 && c->owners[at - 1].pid > pid)
+        at--;
+    if ((at > 0 && c->owners[at - 1].pid == pid) || at == LISTING_OWNERS)
+        return;
+    if (c->n_owners < LISTING_OWNERS)
+        c->n_owners++;
+    memmove(c->owners + at + 1, c->owners + at, (c->n_owners - at - 1) * sizeof(*c->owners));
+    c->owners[at] = (struct owner_seen){ pid, process };
+}
+
+static int put_owners(struct buf *b, const struct connection_seen *c)
+{
+    int x = buf_cstr(b, ",\"owners\":[");
+
+    for (size_t i = 0; x == 0 && i < c->n_owners; i++) {
+        x = buf_printf(b, "%s{\"pid\":%u", i ? "," : "", c->owners[i].pid);
+        x = x < 0 ? x : put_text(b, "process_name", c->owners[i].process, NAME_MAX_BYTES);
+        x = x < 0 ? x : buf_char(b, '}');
+    }
+    return x < 0 ? x : buf_char(b, ']');
+}
+
 int rows_connection(struct rows *r, const struct connection_seen *c)
 {
     AUTO(buf_done) struct buf b = BUF(ROW_MAX);
     char local[46], remote[46];
     const char *state = state_of(c->state);
     bool any;
-    int x;
+    int x = 0;
 
     if (c->local_port == 0 || c->local_port > UINT16_MAX) {
         rows_refuse(r, "local_port", "is no port");
@@ -245,8 +271,12 @@ int rows_connection(struct rows *r, const struct connection_seen *c)
         r->n_truncated++;
         return 0;
     }
-    x = put_text(&b, "local_ip", str_of(local), TEXT_MAX);
+    if (r->is_extended && c->interface.len)
+        x = put_text(&b, "interface", c->interface, TEXT_MAX);
+    x = x < 0 ? x : put_text(&b, "local_ip", str_of(local), TEXT_MAX);
     x = x < 0 ? x : put_number(&b, "local_port", true, c->local_port);
+    if (r->is_extended && c->n_owners > 1)
+        x = x < 0 ? x : put_owners(&b, c);
     x = x < 0 ? x : put_number(&b, "pid", c->has_pid, c->pid);
     x = x < 0 ? x : put_text(&b, "process_name", c->process, TEXT_MAX);
     x = x < 0 ? x : put_text(&b, "protocol", c->protocol, TEXT_MAX);
@@ -256,15 +286,64 @@ int rows_connection(struct rows *r, const struct connection_seen *c)
     return finish(r, &b, x);
 }
 
-int rows_route(struct rows *r, struct str destination, struct str gateway, struct str interface, struct str source)
+/* By the names every system has; of others the name is all there is to know. */
+static int put_table(struct buf *b, struct str table)
+{
+    static const struct {
+        const char *name;
+        uint32_t number;
+    } known[] = { { "default", 253 }, { "main", 254 }, { "local", 255 } };
+    enum { MAIN = 254 };
+    uint64_t n = 0;
+
+    if (table.len == 0)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (str_is(table, known[i].name))
+            n = known[i].number;
+    if (n == 0 && (str_to_u64(table, &n) < 0 || n > UINT32_MAX))
+        return put_text(b, "table", table, NAME_MAX_BYTES);
+    return n == MAIN || n == 0 ? 0 : put_number(b, "table", true, (uint32_t)n);
+}
+
+static int put_hops(struct buf *b, const struct route_seen *s)
+{
+    int x = buf_cstr(b, ",\"nexthops\":[");
+
+    for (size_t i = 0; x == 0 && i < s->n_hops; i++) {
+        const struct hop_seen *hop = &s->hops[i];
+        char gw[46];
+
+        x = i ? buf_char(b, ',') : 0;
+        x = x < 0 ? x : buf_cstr(b, "{\"gateway\":");
+        struct str gateway = usable(hop->gateway, gw);
+        x = x < 0 ? x : gateway.len ? json_ascii_str(b, gateway) : buf_cstr(b, "null");
+        x = x < 0 ? x : put_text(b, "interface", hop->interface, NAME_MAX_BYTES);
+        if (hop->weight)
+            x = x < 0 ? x : put_number(b, "weight", true, hop->weight);
+        x = x < 0 ? x : buf_char(b, '}');
+    }
+    return x < 0 ? x : buf_char(b, ']');
+}
+
+int rows_route(struct rows *r, const struct route_seen *s)
 {
     AUTO(buf_done) struct buf b = BUF(ROW_MAX);
+    bool more = r->is_extended;
     char gw[46], src[46];
-    int x = put_text(&b, "destination", destination.len ? destination : STR("default"), TEXT_MAX);
+    int x = put_text(&b, "destination", s->destination.len ? s->destination : STR("default"), TEXT_MAX);
 
-    x = x < 0 ? x : put_text(&b, "gateway", usable(gateway, gw), TEXT_MAX);
-    x = x < 0 ? x : put_text(&b, "interface", interface, TEXT_MAX);
-    x = x < 0 ? x : put_text(&b, "source_ip", usable(source, src), TEXT_MAX);
+    if (more && s->family.len)
+        x = x < 0 ? x : put_text(&b, "family", s->family, TEXT_MAX);
+    x = x < 0 ? x : put_text(&b, "gateway", usable(s->gateway, gw), TEXT_MAX);
+    x = x < 0 ? x : put_text(&b, "interface", s->interface, TEXT_MAX);
+    if (more && s->has_metric)
+        x = x < 0 ? x : put_number(&b, "metric", true, s->metric);
+    if (more && s->n_hops)
+        x = x < 0 ? x : put_hops(&b, s);
+    x = x < 0 ? x : put_text(&b, "source_ip", usable(s->source, src), TEXT_MAX);
+    if (more)
+        x = x < 0 ? x : put_table(&b, s->table);
     return finish(r, &b, x);
 }
 

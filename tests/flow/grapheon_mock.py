@@ -48,7 +48,8 @@ class Refusal(Exception):
 class Check:
     """Collects schema errors the way the upstream server lists them."""
 
-    def __init__(self):
+    def __init__(self, extended_rows=False):
+        self.extended_rows = extended_rows
         self.errors = []
 
     def bad(self, field, message, kind="value_error"):
@@ -114,8 +115,12 @@ class Check:
         self.text(r, "state", path, most=50)
         assert r["state"] is None or r["state"] == r["state"].lower()
 
+    def more(self, *names):
+        """Members of rows that only --extended-rows may send."""
+        return set(names) if self.extended_rows else set()
+
     def connections(self, r, path):
-        assert set(r) == {"local_ip", "local_port", "pid", "process_name", "protocol", "remote_ip", "remote_port", "state"}, r
+        assert set(r) - self.more("interface", "owners") == {"local_ip", "local_port", "pid", "process_name", "protocol", "remote_ip", "remote_port", "state"}, r
         self.address(r, "local_ip", path, required=True, any_allowed=True)
         self.address(r, "remote_ip", path, required=True, any_allowed=True)
         self.number(r, "local_port", path, 0, 65535, required=True)
@@ -127,7 +132,7 @@ class Check:
         self.text(r, "process_name", path)
 
     def routes(self, r, path):
-        assert set(r) == {"destination", "gateway", "interface", "source_ip"}, r
+        assert set(r) - self.more("family", "metric", "nexthops", "table") == {"destination", "gateway", "interface", "source_ip"}, r
         self.text(r, "destination", path, 1, 255, required=True)
         self.address(r, "gateway", path)
         self.address(r, "source_ip", path)
@@ -144,6 +149,7 @@ class Mock:
         self.policies, self.keys, self.agents, self.checkins = {}, {}, {}, {}
         self.requests = []  # (method, path, headers, body decoded)
         self.faults = []  # each: a callable(handler) that answers instead, or None to answer as usual
+        self.extended_rows = False
         self.refuse_wildcards = True
         self.extra = {}  # added to the answer of a check-in
         self.ids = 0
@@ -218,7 +224,7 @@ class Mock:
 
     # -- the agent's two calls
     def register(self, b):
-        c = Check()
+        c = Check(self.extended_rows)
         assert set(b) <= KNOWN_REGISTER, set(b) - KNOWN_REGISTER
         c.text(b, "enrollment_key", "", 1, 512, True)
         c.text(b, "agent_uuid", "", 1, 128, True)
@@ -275,7 +281,7 @@ class Mock:
             raise Refusal(413, "decoded report too large")
         b = json.loads(text)
         assert set(b) <= KNOWN_CHECKIN, set(b) - KNOWN_CHECKIN
-        c = Check()
+        c = Check(self.extended_rows)
         c.text(b, "agent_uuid", "", 1, 128, True)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b["observed_at"])
         c.number(b, "sequence_number", "", 0, 2**31)

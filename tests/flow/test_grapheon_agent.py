@@ -379,6 +379,29 @@ def test_a_server_with_a_smaller_limit_gets_smaller_pieces(mock, ready):
     assert sum(len(r["connections"]) for r in mock.reports()[1:]) == 1500
 
 
+def test_extended_rows_are_other_rows_that_any_server_takes(mock, ready):
+    ready.run("--force")
+    before, mock.extended_rows = ready.json()["last_snapshot"], True
+    ready.tools.set(ss=WITHOUT_WILDCARD + "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*\nudp UNCONN 0 0 *%eth0:68 *:*\n", route=[
+        *IP_ROUTE, {"dst": "default", "gateway": "fe80::9", "dev": "eth0", "metric": 1024, "pref": "medium"},
+        {"dst": "10.0.0.0/8", "nexthops": [{"gateway": "192.0.2.1", "dev": "eth0", "weight": 1}, {"via": {"family": "inet6", "host": "fe80::9"}, "dev": "eth0", "weight": 2}]},
+        {"dst": "default", "gateway": "192.0.2.9", "dev": "eth0", "table": "77"}, {"type": "local", "dst": "192.0.2.5", "dev": "eth0", "table": "local"}])
+    assert "without them" in ready.run("--force", env={"GRAPHEON_AGENT_EXTENDED_ROWS": "yes"}).stderr
+    sent = mock.reports()[-1]
+    scoped = {"interface": "eth0", "local_ip": "fe80::1", "local_port": 546, "pid": None, "process_name": None, "protocol": "udp", "remote_ip": "::",
+              "remote_port": None, "state": "unknown"}
+    assert scoped in sent["connections"] and not any(c["local_ip"] == "0.0.0.0" for c in sent["connections"])
+    assert {"destination": "default", "family": "inet6", "gateway": "fe80::9", "interface": "eth0", "metric": 1024, "source_ip": None} in sent["routes"]
+    assert {"destination": "default", "family": "inet", "gateway": "192.0.2.9", "interface": "eth0", "source_ip": None, "table": 77} in sent["routes"]
+    assert {"destination": "10.0.0.0/8", "family": "inet", "gateway": None, "interface": None, "source_ip": None, "nexthops": [
+        {"gateway": "192.0.2.1", "interface": "eth0", "weight": 1}, {"gateway": "fe80::9", "interface": "eth0", "weight": 2}]} in sent["routes"]
+    assert len(sent["routes"]) == 5 and sorted(map(canonical, sent["removed"]["routes"])) == sorted(map(canonical, before["routes"]))
+    ready.tools.set(ss=WITHOUT_WILDCARD, route=IP_ROUTE)
+    ready.run("--force")  # and off again
+    assert ready.json()["last_snapshot"] == before
+    assert scoped in mock.reports()[-1]["removed"]["connections"] and len(mock.reports()[-1]["removed"]["routes"]) == 5
+
+
 def test_rows_beyond_the_cap_and_time_wait_are_counted_as_left_out(mock, ready):
     ready.tools.set(ss=many(50) + WITHOUT_WILDCARD)
     ready.run("--force", "--max-rows", "10")

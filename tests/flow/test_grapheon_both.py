@@ -12,7 +12,7 @@ import pytest
 from conftest import BUILD, SLOW, unsanitized, until
 
 from grapheon_mock import ADMIN, Mock
-from test_grapheon_agent import IP_NEIGH, SECTIONS, SS, Console, Host, many, prepared
+from test_grapheon_agent import IP_NEIGH, IP_ROUTE, SECTIONS, SS, Console, Host, many, prepared
 
 THEIRS = {"addresses": "addresses", "neighbors": "neighbours", "connections": "connections", "routes": "routes"}
 
@@ -70,10 +70,23 @@ def test_listeners_on_every_address_are_taken_as_rows_and_as_texts(server, host)
     assert recorded(server, "connections") == 4
     assert "sshd" in server.cli("inventory", "host-a", "connections", check=0).stdout
 
+    plain = host.json()["last_snapshot"]
+    host.tools.set(route=[*IP_ROUTE, {"dst": "2001:db8::/48", "metric": 5, "pref": "medium", "nexthops": [{"gateway": "2001:db8::1", "dev": "eth0", "weight": 1},
+                                                                                                   {"gateway": "2001:db8::2", "dev": "eth0", "weight": 3}]}])
+    for more in ([], ["--extended-rows"], [], ["--extended-rows"]):  # other rows, and what they take the place of is gone
+        assert "anew" not in host.run("--force", *more).stderr
+        agree(server, host)
+        assert ("2001:db8::/48 metric 5" in keys(server, "routes")) == bool(more)
+        assert more or {**host.json()["last_snapshot"], "routes": 0} == {**plain, "routes": 0}
+    shown = {s: server.cli("inventory", "host-a", s, "-o", "json", check=0).stdout for s in ("routes", "connections")}
+    assert '"nexthops":[{"gateway":"2001:db8::1","interface":"eth0","weight":1},{' in shown["routes"].replace(" ", "")
+    assert '"owners":[{"pid":1,"process":"systemd"},{"pid":900,"process":"sshd"}]' in shown["connections"].replace(" ", "")
+    assert "NEXTHOPS" in server.cli("inventory", "host-a", "routes", check=0).stdout
+
     rows = {s: keys(server, s) for s in SECTIONS}
-    assert "refused" not in host.run("--force", "--raw").stderr  # what the server reads is what the agent read
+    assert "refused" not in host.run("--force", "--raw", "--extended-rows").stderr  # what the server reads is what the agent read
     assert {s: keys(server, s) for s in SECTIONS} == rows and not host.json()["last_snapshot"]
-    (last,) = [c for c in checkins(server) if c["sequence_number"] == 2]
+    last = max(checkins(server), key=lambda c: c["sequence_number"])
     assert not last["full_snapshot"] and last["content_encoding"] == "gzip" and not last["flags"]
     host.tools.set(neigh=IP_NEIGH[:1], ss=SS + "nonsense\n")
     assert "refused 1 rows" in host.run("--force", env={"GRAPHEON_AGENT_RAW": "yes"}).stderr

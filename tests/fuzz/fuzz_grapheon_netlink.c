@@ -1,5 +1,5 @@
 /* fuzz: dialects
- * Netlink replies as Graphēon rows: the first byte says of what. */
+ * Netlink replies as Graphēon rows: the first byte says of what, from 6 on as extended ones. */
 #include "agent/dialects/grapheon.h"
 #include "fuzz_collect.h"
 
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     };
     static bool is_prepared;
     struct arena *a = arena_new(64 << 20);
-    struct rows rows = { .arena = a };
+    struct rows rows = { .arena = a, .is_extended = n > 0 && data[0] / ARRAY_SIZE(kinds) % 2 };
 
     if (!is_prepared) {
         is_prepared = true;

@@ -67,7 +67,7 @@ struct collect_wish {
     bool by_commands, keep_text;
     usec_t timeout; /* of one command */
     size_t max_rows;
-    bool drop_time_wait;
+    bool drop_time_wait, is_extended;
     const char *root; /* "" or a fake tree (netlink) */
 };
 /* A section that fails is empty and says why. Never fails as a whole. Release with sample__done(). */
@@ -130,7 +130,7 @@ struct grapheon_options {
     char *config, *state_dir, *server_url, *enrollment_key, *enrollment_key_file, *display_name, *site_name, *hostname;
     char *api_key_header, *ca_file, *client_cert, *client_key, *log_level, *collector, *wildcards, *exit_codes;
     int64_t request_timeout_s, timer_interval_s, retries, max_rows, full_every_s;
-    bool insecure_skip_verify, allow_http, drop_time_wait, raw, reregister, forget_enrollment_key;
+    bool insecure_skip_verify, allow_http, drop_time_wait, extended_rows, raw, reregister, forget_enrollment_key;
     bool register_only, check_in_only, force, no_jitter, print_report, check_config, help, version, man;
     const char *word; /* "status", or NULL */
     enum grapheon_wildcards wildcard_mode;

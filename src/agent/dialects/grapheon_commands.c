@@ -15,10 +15,14 @@ extern char **environ;
 /* In the order they are tried: what its section has already is passed over. */
 static const struct {
     const char *name, *argv[5];
+    const char *extended[7]; /* for extended rows, where that is another */
 } commands[] = {
-    { "ip_addr", { "ip", "-json", "addr", "show" } },   { "ip_neigh", { "ip", "-json", "neigh", "show" } },
-    { "ip_route", { "ip", "-json", "route", "show" } }, { "ss_tunap", { "ss", "-tunapH" } },
-    { "netstat_tunap", { "netstat", "-tunap" } }, /* only when there is no ss: one that fails is a failure */
+    { "ip_addr", { "ip", "-json", "addr", "show" }, { NULL } },
+    { "ip_neigh", { "ip", "-json", "neigh", "show" }, { NULL } },
+    { "ip_route", { "ip", "-json", "route", "show" }, { "ip", "-json", "route", "show", "table", "all" } },
+    { "ss_tunap", { "ss", "-tunapH" }, { NULL } },
+    /* only when there is no ss: one that fails is a failure */
+    { "netstat_tunap", { "netstat", "-tunap" }, { "netstat", "-tunapW" } },
 };
 
 /* Its output, no input, no complaints; a process group of its own, so that what it started goes with it. */
@@ -135,7 +139,7 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
             continue;
         buf_reset(text);
         err_reset(err);
-        r = grapheon__command(commands[i].argv, timeout, text, err);
+        r = grapheon__command(out->is_extended && commands[i].extended[0] ? commands[i].extended : commands[i].argv, timeout, text, err);
         if (r != -ENOENT)
             break;
     }
@@ -152,7 +156,9 @@ static void collect_one(const struct collect_wish *w, enum grapheon_section s, s
     struct err err = { 0 };
     int r;
 
-    *out = (struct rows){ .arena = w->arena, .max = w->max_rows, .drop_time_wait = w->drop_time_wait };
+    *out = (struct rows){
+        .arena = w->arena, .max = w->max_rows, .drop_time_wait = w->drop_time_wait, .is_extended = w->is_extended
+    };
     ret->status[s] = SECTION_DISABLED;
     if (!w->enabled[s])
         return;

@@ -3,7 +3,9 @@
  *
  * What is shown and how follows the tools, so that rows have the same text: `ip addr` leaves nothing out but "lo" (the agent
  * does), `ip neigh` the states none and noarp, `ip route` every table but main; `ss` calls a v6 socket on every address "*"
- * unless it is v6 only, and names the owner it met last. Cost: six dumps and one walk over /proc. */
+ * unless it is v6 only, and names the owner it met last. Of extended rows the routes are those of both families and of every table but
+ * "local", as `ip route show table all` has them, and sockets have the device ss shows behind '%' and all who hold them. Cost: six dumps
+ * and one walk over /proc. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -136,35 +138,107 @@ static int on_neighbor(void *arg, const struct nlmsghdr *nlh)
 
 /* -- routes */
 
+/* Where the texts of a route are. */
+struct route_texts {
+    char name[16], dst[46], to[64], gateway[46], source[46], table[12];
+    struct {
+        char gateway[46], name[16];
+    } hops[LISTING_HOPS];
+};
+
+static bool is_shown(const struct rtmsg *head, uint32_t table, bool is_extended)
+{
+    if (head->rtm_flags & RTM_F_CLONED)
+        return false;
+    if (!is_extended)
+        return head->rtm_family == AF_INET && table == RT_TABLE_MAIN;
+    return (head->rtm_family == AF_INET || head->rtm_family == AF_INET6) && table != RT_TABLE_LOCAL && head->rtm_type != RTN_LOCAL &&
+           head->rtm_type != RTN_BROADCAST && head->rtm_type != RTN_ANYCAST && head->rtm_type != RTN_MULTICAST;
+}
+
+/* A gateway of the route's own family, or of the other. */
+static void gateway_text(struct str gateway, struct str via, char dst[46])
+{
+    listing_ip_of_bytes(gateway.len > 0 ? gateway : str_sub(via, sizeof(struct rtvia), SIZE_MAX), dst);
+}
+
+/* RTA_MULTIPATH: a run of struct rtnexthop, each with attributes of its own. */
+static void read_hops(const struct ctx *c, struct str bytes, struct route_texts *t, struct route_seen *ret)
+{
+    while (bytes.len >= sizeof(struct rtnexthop) && ret->n_hops < LISTING_HOPS) {
+        struct str attrs, gateway = STR_NONE, via = STR_NONE;
+        struct rtnexthop hop;
+        struct nlattr at;
+        size_t n = ret->n_hops;
+
+        memcpy(&hop, bytes.ptr, sizeof(hop));
+        if (hop.rtnh_len < sizeof(hop) || hop.rtnh_len > bytes.len)
+            break;
+        for (attrs = str_sub(bytes, sizeof(hop), hop.rtnh_len - sizeof(hop)); attrs.len >= sizeof(at);
+             attrs = str_sub(attrs, MNL_ALIGN(at.nla_len), attrs.len)) {
+            memcpy(&at, attrs.ptr, sizeof(at));
+            if (at.nla_len < sizeof(at) || at.nla_len > attrs.len)
+                break;
+            if ((at.nla_type & NLA_TYPE_MASK) == RTA_GATEWAY)
+                gateway = str_sub(attrs, sizeof(at), at.nla_len - sizeof(at));
+            else if ((at.nla_type & NLA_TYPE_MASK) == RTA_VIA)
+                via = str_sub(attrs, sizeof(at), at.nla_len - sizeof(at));
+        }
+        gateway_text(gateway, via, t->hops[n].gateway);
+        ifnames__of(&c->names, (uint32_t)hop.rtnh_ifindex, t->hops[n].name);
+        ret->hops[n] =
+            (struct hop_seen){ str_of(t->hops[n].gateway), str_of(t->hops[n].name), (uint32_t)hop.rtnh_hops + 1 };
+        ret->n_hops++;
+        bytes = str_sub(bytes, RTNH_ALIGN(hop.rtnh_len), bytes.len);
+    }
+}
+
+static struct str destination_of(const struct rtmsg *head, const struct nlattr *attr, struct route_texts *t)
+{
+    unsigned whole = head->rtm_family == AF_INET ? 32 : 128;
+
+    listing_ip_of_bytes(src__attr_bytes(attr), t->dst);
+    if (attr && head->rtm_dst_len == whole)
+        return str_of(t->dst);
+    if (attr && t->dst[0])
+        return str_bytes(t->to, (size_t)snprintf(t->to, sizeof(t->to), "%s/%u", t->dst, head->rtm_dst_len));
+    if (head->rtm_dst_len)
+        return str_bytes(t->to, (size_t)snprintf(t->to, sizeof(t->to), "0/%u", head->rtm_dst_len));
+    return STR("default");
+}
+
 static int on_route(void *arg, const struct nlmsghdr *nlh)
 {
     struct ctx *c = arg;
-    const struct nlattr *tb[RTA_TABLE + 1];
+    const struct nlattr *tb[RTA_VIA + 1];
     struct rtmsg head;
+    struct route_texts t;
+    struct route_seen s = { 0 };
     uint32_t table, index;
-    char name[16] = "", dst[46] = "", text[64], gateway[46] = "", source[46] = "";
-    struct str to;
 
-    if (nlh->nlmsg_type != RTM_NEWROUTE || !src__attrs(nlh, sizeof(head), tb, RTA_TABLE))
+    if (nlh->nlmsg_type != RTM_NEWROUTE || !src__attrs(nlh, sizeof(head), tb, RTA_VIA))
         return 0;
     memcpy(&head, mnl_nlmsg_get_payload(nlh), sizeof(head));
     table = head.rtm_table;
     (void)src__attr_u32(tb[RTA_TABLE], &table);
-    if (head.rtm_family != AF_INET || table != RT_TABLE_MAIN || (head.rtm_flags & RTM_F_CLONED))
+    if (!is_shown(&head, table, c->out->is_extended))
         return 0;
+    t.name[0] = '\0';
     if (src__attr_u32(tb[RTA_OIF], &index))
-        ifnames__of(&c->names, index, name);
-    listing_ip_of_bytes(src__attr_bytes(tb[RTA_GATEWAY]), gateway);
-    listing_ip_of_bytes(src__attr_bytes(tb[RTA_PREFSRC]), source);
-    listing_ip_of_bytes(src__attr_bytes(tb[RTA_DST]), dst);
-    to = STR("default");
-    if (tb[RTA_DST] && head.rtm_dst_len == 32)
-        to = str_of(dst);
-    else if (tb[RTA_DST] && dst[0])
-        to = str_bytes(text, (size_t)snprintf(text, sizeof(text), "%s/%u", dst, head.rtm_dst_len));
-    else if (head.rtm_dst_len)
-        to = str_bytes(text, (size_t)snprintf(text, sizeof(text), "0/%u", head.rtm_dst_len));
-    return rows_route(c->out, to, str_of(gateway), str_of(name), str_of(source));
+        ifnames__of(&c->names, index, t.name);
+    gateway_text(src__attr_bytes(tb[RTA_GATEWAY]), c->out->is_extended ? src__attr_bytes(tb[RTA_VIA]) : STR_NONE, t.gateway);
+    listing_ip_of_bytes(src__attr_bytes(tb[RTA_PREFSRC]), t.source);
+    s.destination = destination_of(&head, tb[RTA_DST], &t);
+    s.gateway = str_of(t.gateway);
+    s.interface = str_of(t.name);
+    s.source = str_of(t.source);
+    if (c->out->is_extended) {
+        s.family = head.rtm_family == AF_INET ? STR("inet") : STR("inet6");
+        s.table = str_bytes(t.table, (size_t)snprintf(t.table, sizeof(t.table), "%u", table));
+        s.has_metric = src__attr_u32(tb[RTA_PRIORITY], &s.metric);
+        read_hops(c, src__attr_bytes(tb[RTA_MULTIPATH]), &t, &s);
+    }
+    return rows_route(c->out, &s);
 }
 
 /* -- sockets */
@@ -177,6 +251,12 @@ struct socket_row {
     uint16_t local_port, remote_port;
     uint8_t state;
     bool is_tcp;
+    uint32_t interface; /* 0: any */
+};
+struct holder {
+    uint64_t inode;
+    uint32_t pid;
+    char process[16];
 };
 struct sockets {
     struct socket_row *v;
@@ -185,6 +265,8 @@ struct sockets {
     bool is_tcp;
     size_t n_links;
     const char *root;
+    bool wants_holders;
+    VEC(struct holder) holders; /* all of them, at most LINKS_MAX */
 };
 
 static const char *state_text(const struct socket_row *s)
@@ -234,6 +316,7 @@ static int on_socket(void *arg, const struct nlmsghdr *nlh)
     s->inode = m.idiag_inode;
     s->state = m.idiag_state;
     s->is_tcp = c->is_tcp;
+    s->interface = m.id.idiag_if;
     s->local_port = ntohs(m.id.idiag_sport);
     s->remote_port = ntohs(m.id.idiag_dport);
     address_text(&m, m.id.idiag_src, v6only, s->local);
@@ -317,6 +400,12 @@ static int on_process(void *ctx, const char *name)
             continue;
         if (!comm[0])
             read_comm(c->root, pid, comm);
+        if (c->wants_holders) {
+            struct holder *h = vec_add(&c->holders);
+
+            *h = (struct holder){ .inode = inode, .pid = (uint32_t)pid };
+            memcpy(h->process, comm, sizeof(comm));
+        }
         /* as ss, which shows the one it met last first */
         for (; s < c->v + c->n_owned && s->inode == inode; s++) {
             s->pid = (uint32_t)pid;
@@ -325,6 +414,51 @@ static int on_process(void *ctx, const char *name)
     }
     closedir(d);
     return c->n_links >= LINKS_MAX;
+}
+
+static int holder_by_inode(const void *a, const void *b)
+{
+    const struct holder *x = a, *y = b;
+
+    return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+static void add_holders(const struct sockets *c, uint64_t inode, struct connection_seen *row)
+{
+    size_t lo = 0, hi = c->holders.n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (c->holders.v[mid].inode < inode)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < c->holders.n && c->holders.v[lo].inode == inode; lo++)
+        connection_owner(row, c->holders.v[lo].pid, str_of(c->holders.v[lo].process));
+}
+
+static int tell(const struct sockets *c, const struct socket_row *s, const struct ifnames *names, struct rows *out)
+{
+    char interface[16] = "";
+    struct connection_seen row = { .protocol = s->is_tcp ? STR("tcp") : STR("udp"),
+                                   .state = str_of(state_text(s)),
+                                   .local = str_of(s->local),
+                                   .remote = str_of(s->remote),
+                                   .process = str_of(s->process),
+                                   .local_port = s->local_port,
+                                   .remote_port = s->remote_port,
+                                   .pid = s->pid,
+                                   .has_remote_port = s->remote_port != 0,
+                                   .has_pid = s->pid != 0 };
+
+    if (out->is_extended && s->interface)
+        ifnames__of(names, s->interface, interface);
+    row.interface = str_of(interface);
+    if (s->inode)
+        add_holders(c, s->inode, &row);
+    return rows_connection(out, &row);
 }
 
 static int connections(const char *root, struct rows *out)
@@ -336,7 +470,8 @@ static int connections(const char *root, struct rows *out)
                   { AF_INET6, IPPROTO_TCP, "tcp6" },
                   { AF_INET, IPPROTO_UDP, "udp4" },
                   { AF_INET6, IPPROTO_UDP, "udp6" } };
-    struct sockets c = { .root = root, .max = 4 * (size_t)GRAPHEON_ROWS_MAX };
+    struct sockets c = { .root = root, .max = 4 * (size_t)GRAPHEON_ROWS_MAX, .wants_holders = out->is_extended };
+    struct ifnames names = { 0 };
     size_t n_answers = 0;
     int r = 0;
 
@@ -355,22 +490,15 @@ static int connections(const char *root, struct rows *out)
         c.n_owned++;
     if (r == 0 && c.n_owned > 0)
         (void)src__dir(root, "/proc", on_process, &c); /* without /proc nobody owns anything */
-    for (size_t i = 0; r == 0 && i < c.n; i++) {
-        const struct socket_row *s = &c.v[i];
-        struct connection_seen row = { .protocol = s->is_tcp ? STR("tcp") : STR("udp"),
-                                       .state = str_of(state_text(s)),
-                                       .local = str_of(s->local),
-                                       .remote = str_of(s->remote),
-                                       .process = str_of(s->process),
-                                       .local_port = s->local_port,
-                                       .remote_port = s->remote_port,
-                                       .pid = s->pid,
-                                       .has_remote_port = s->remote_port != 0,
-                                       .has_pid = s->pid != 0 };
-
-        r = rows_connection(out, &row);
-    }
+    if (c.holders.n > 1)
+        qsort(c.holders.v, c.holders.n, sizeof(*c.holders.v), holder_by_inode);
+    if (out->is_extended)
+        (void)ifnames__read(root, &names); /* else "if7" */
+    for (size_t i = 0; r == 0 && i < c.n; i++)
+        r = tell(&c, &c.v[i], &names, out);
     out->n_truncated += c.n_cut;
+    ifnames__done(&names);
+    vec_done(&c.holders);
     free(c.v);
     return r;
 }
@@ -390,7 +518,7 @@ int grapheon__netlink(enum grapheon_section s, const char *root, struct rows *ou
     else if (r == 0 && s == GS_NEIGHBORS)
         r = dump(&c, "neighbours", RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), on_neighbor);
     else if (r == 0)
-        r = dump(&c, "routes", RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), on_route);
+        r = dump(&c, "routes", RTM_GETROUTE, out->is_extended ? AF_UNSPEC : AF_INET, sizeof(struct rtmsg), on_route);
     ifnames__done(&c.names);
     free(c.macs);
     return r;

@@ -46,6 +46,7 @@ static const struct option table[] = {
     { "wildcard-listeners", ENV("WILDCARD_LISTENERS"), T_STR, O(wildcards), "auto", "HOW", "auto, send or drop connections with the local address 0.0.0.0 or ::", .is_ours = true },
     { "max-rows", ENV("MAX_ROWS"), T_INT, O(max_rows), "20000", "N", "of a section; more are left out and counted", .is_ours = true, .min = 1, .max = 1000000 },
     { "drop-time-wait", ENV("DROP_TIME_WAIT"), T_BOOL, O(drop_time_wait), NULL, NULL, "leave connections in TIME-WAIT out", .is_ours = true },
+    { "extended-rows", ENV("EXTENDED_ROWS"), T_BOOL, O(extended_rows), NULL, NULL, "also tell IPv6 routes, those of other tables, next hops, and interfaces and all owners of sockets", .is_ours = true },
     { "full-every-seconds", ENV("FULL_EVERY_SECONDS"), T_INT, O(full_every_s), "86400", "N", "send everything again so often; 0: never", .is_ours = true, .min = 0, .max = 31536000 },
     { "retries", ENV("RETRIES"), T_INT, O(retries), "2", "N", "more attempts when the server cannot be reached or is busy", .is_ours = true, .min = 0, .max = 10 },
     { "reregister", ENV("REREGISTER"), T_BOOL, O(reregister), NULL, NULL, "register again when the API key is refused (401)", .is_ours = true },

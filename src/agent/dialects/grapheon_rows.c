@@ -31,9 +31,13 @@ void rows__delta(const struct rows *now, const struct rows *before, struct rows 
             *vec_add(ret_gone) = before->v[b];
 }
 
+/* An extended row may begin with its interface. */
 static bool is_wildcard(struct str row)
 {
-    return str_starts(row, STR("{\"local_ip\":\"0.0.0.0\",")) || str_starts(row, STR("{\"local_ip\":\"::\","));
+    ptrdiff_t at = str_starts(row, STR("{\"interface\":")) ? str_find(row, STR(",\"local_ip\":")) : 0;
+
+    row = str_sub(row, at < 0 ? row.len : (size_t)at + 1, SIZE_MAX);
+    return str_starts(row, STR("\"local_ip\":\"0.0.0.0\",")) || str_starts(row, STR("\"local_ip\":\"::\","));
 }
 
 size_t rows__count_wildcards(const struct rows *r)

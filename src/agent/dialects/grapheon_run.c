@@ -84,6 +84,7 @@ void grapheon__wish(const struct grapheon_options *o, const struct grapheon_poli
                                   .timeout = p->command_timeout_s * USEC_PER_SEC,
                                   .max_rows = (size_t)o->max_rows,
                                   .drop_time_wait = o->drop_time_wait,
+                                  .is_extended = o->extended_rows,
                                   .root = "" };
     memcpy(ret->enabled, p->enabled, sizeof(ret->enabled));
 }

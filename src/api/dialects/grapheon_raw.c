@@ -1,7 +1,7 @@
 /* api/dialects/grapheon_raw.c - texts of commands in a check-in: {"raw": {"ip_neigh": "[...]", "ss_tunap": "tcp LISTEN ..."}}.
  *
- * They are read by what the agent reads them with (codec/listing.h), and each row it finds goes the way a row of a list goes: so the
- * keys, the digests and the refusals are the same whoever did the reading. Nothing of a text is kept but its rows. Pool thread. */
+ * They are read by what the agent reads them with (codec/listing.h), as extended rows, and each row it finds goes the way a row of a list
+ * goes: so the keys, the digests and the refusals are the same whoever did the reading. Nothing of a text is kept but its rows. Pool thread. */
 #include "api/dialects/grapheon_reader.h"
 
 #include <errno.h>
@@ -63,7 +63,9 @@ static const char *read_text(struct reader *rd, const struct listing *l, enum re
                              bool is_whole, size_t *count)
 {
     struct report_rows *in = &rd->out->sections[s];
-    struct text_walk w = { .rd = rd, .l = l, .rows = { .arena = rd->a, .take = on_row, .refused = on_refused, .ctx = &w } };
+    struct text_walk w = {
+        .rd = rd, .l = l, .rows = { .arena = rd->a, .is_extended = true, .take = on_row, .refused = on_refused, .ctx = &w }
+    };
     struct err err = { 0 };
     struct str text;
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "codec/listing.h"
 
@@ -121,6 +122,129 @@ static void netstat_loses_what_it_loses_upstream(void **state)
            "{\"local_ip\":\"0.0.0.0\",\"local_port\":68,\"pid\":620,\"process_name\":\"dhclient\",\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}",
            "{\"local_ip\":\"192.0.2.5\",\"local_port\":22,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"198.51.100.7\",\"remote_port\":50000,\"state\":\"closed\"}",
            "{\"local_ip\":\"192.0.2.5\",\"local_port\":48000,\"pid\":null,\"process_name\":null,\"protocol\":\"udp\",\"remote_ip\":\"198.51.100.1\",\"remote_port\":53,\"state\":\"unknown\"}");
+}
+
+/* -- extended rows: what upstream loses is kept */
+static void extended_connections_have_interfaces_and_all_owners(void **state)
+{
+    static const struct {
+        const char *line, *want;
+    } table[] = {
+        { "udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*",
+          "{\"interface\":\"eth0\",\"local_ip\":\"fe80::1\",\"local_port\":546,\"pid\":null,\"process_name\":null,\"protocol\":\"udp\",\"remote_ip\":\"::\",\"remote_port\":null,\"state\":\"unknown\"}" },
+        { "tcp ESTAB 0 0 [fe80::1%eth0]:22 [fe80::2]:50000 users:((\"sshd\",pid=900,fd=3),(\"sshd\",pid=900,fd=4))",
+          "{\"interface\":\"eth0\",\"local_ip\":\"fe80::1\",\"local_port\":22,\"pid\":900,\"process_name\":\"sshd\",\"protocol\":\"tcp\",\"remote_ip\":\"fe80::2\",\"remote_port\":50000,\"state\":\"established\"}" },
+        { "udp UNCONN 0 0 *%wg0:68 *:*",
+          "{\"interface\":\"wg0\",\"local_ip\":\"0.0.0.0\",\"local_port\":68,\"pid\":null,\"process_name\":null,\"protocol\":\"udp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}" },
+        { "tcp LISTEN 0 1 192.0.2.5:80 0.0.0.0:* users:((\"nginx\",pid=9,fd=3),(\"odd (name)\",pid=7,fd=1),(\"nginx\",pid=9,fd=4))",
+          "{\"local_ip\":\"192.0.2.5\",\"local_port\":80,\"owners\":[{\"pid\":7,\"process_name\":\"odd (name)\"},{\"pid\":9,\"process_name\":\"nginx\"}],\"pid\":9,\"process_name\":\"nginx\",\"protocol\":\"tcp\",\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"listen\"}" },
+        { "tcp ESTAB 0 0 192.0.2.5:80 [fe80::2]%eth1:9",
+          "{\"interface\":\"eth1\",\"local_ip\":\"192.0.2.5\",\"local_port\":80,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"fe80::2\",\"remote_port\":9,\"state\":\"established\"}" },
+    };
+
+    (void)state;
+    rows.is_extended = true;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        rows.n = 0;
+        assert_int_equal(listing_ss(str_of(table[i].line), &rows, NULL), 0);
+        EXPECT(table[i].want);
+    }
+    rows.n = 0;
+    assert_int_equal(listing_ss(STR("udp UNCONN 0 0 [fe80::1]%eth0 *:*\nudp UNCONN 0 0 %eth0:5 *:*\nudp UNCONN 0 0 *%:x *:*"), &rows, NULL), 0);
+    EXPECT(NULL);
+}
+
+static void of_too_many_owners_the_lowest_stay(void **state)
+{
+    struct connection_seen c = { 0 };
+
+    (void)state;
+    for (uint32_t pid = 40; pid > 0; pid--)
+        connection_owner(&c, pid * 2, STR("x"));
+    connection_owner(&c, 8, STR("y"));
+    connection_owner(&c, 7, STR("z"));
+    assert_int_equal(c.n_owners, LISTING_OWNERS);
+    for (size_t i = 1; i < c.n_owners; i++)
+        assert_true(c.owners[i - 1].pid < c.owners[i].pid);
+    assert_int_equal(c.owners[3].pid, 7);
+    assert_int_equal(c.owners[LISTING_OWNERS - 1].pid, 30);
+    assert_true(str_is(c.owners[4].process, "x"));
+}
+
+static void extended_netstat_has_ipv6_but_nothing_that_may_be_cut(void **state)
+{
+    (void)state;
+    rows.is_extended = true;
+    assert_int_equal(listing_netstat(STR(
+        "tcp6       0      0 :::80                   :::*                    LISTEN      7/nginx\n"
+        "tcp6       0      0 2001:db8::1234:567:8888 :::*                    LISTEN      7/nginx\n"
+        "tcp6       0      0 2001:db8::1234:5678:8888 2001:db8:1111:2222::1:443 ESTABLISHED 7/nginx\n"
+        "udp6       0      0 fe80::1:546             :::*                                620/dhclient\n"
+        "udp        0      0 192.0.2.5:48000         198.51.100.1:53         ESTABLISHED 777/dig\n"), &rows, NULL), 0);
+    EXPECT("{\"local_ip\":\"192.0.2.5\",\"local_port\":48000,\"pid\":777,\"process_name\":\"dig\",\"protocol\":\"udp\",\"remote_ip\":\"198.51.100.1\",\"remote_port\":53,\"state\":\"established\"}",
+           "{\"local_ip\":\"2001:db8::1234:5678\",\"local_port\":8888,\"pid\":7,\"process_name\":\"nginx\",\"protocol\":\"tcp\",\"remote_ip\":\"2001:db8:1111:2222::1\",\"remote_port\":443,\"state\":\"established\"}",
+           "{\"local_ip\":\"::\",\"local_port\":80,\"pid\":7,\"process_name\":\"nginx\",\"protocol\":\"tcp\",\"remote_ip\":\"::\",\"remote_port\":null,\"state\":\"listen\"}",
+           "{\"local_ip\":\"fe80::1\",\"local_port\":546,\"pid\":620,\"process_name\":\"dhclient\",\"protocol\":\"udp\",\"remote_ip\":\"::\",\"remote_port\":null,\"state\":\"unknown\"}");
+    assert_int_equal(rows.n_refused, 1);
+}
+
+static void extended_routes_have_family_metric_table_and_next_hops(void **state)
+{
+    static const struct {
+        const char *item, *want; /* NULL: passed over */
+    } table[] = {
+        { "\"dst\":\"default\",\"gateway\":\"192.0.2.1\",\"dev\":\"e\",\"metric\":100",
+          "{\"destination\":\"default\",\"family\":\"inet\",\"gateway\":\"192.0.2.1\",\"interface\":\"e\",\"metric\":100,\"source_ip\":null}" },
+        { "\"dst\":\"default\",\"dev\":\"tun0\",\"metric\":1024,\"pref\":\"medium\"",
+          "{\"destination\":\"default\",\"family\":\"inet6\",\"gateway\":null,\"interface\":\"tun0\",\"metric\":1024,\"source_ip\":null}" },
+        { "\"dst\":\"203.0.113.1\",\"via\":{\"family\":\"inet6\",\"host\":\"fe80::9\"},\"dev\":\"e\",\"table\":\"77\"",
+          "{\"destination\":\"203.0.113.1\",\"family\":\"inet\",\"gateway\":\"fe80::9\",\"interface\":\"e\",\"source_ip\":null,\"table\":77}" },
+        { "\"dst\":\"2001:db8::/48\",\"table\":\"blue\",\"metric\":0,\"nexthops\":[{\"gateway\":\"2001:db8::1\",\"dev\":\"e\",\"weight\":3},{\"dev\":\"f\",\"weight\":-1},{},7]",
+          "{\"destination\":\"2001:db8::/48\",\"family\":\"inet6\",\"gateway\":null,\"interface\":null,\"metric\":0,\"nexthops\":[{\"gateway\":\"2001:db8::1\",\"interface\":\"e\",\"weight\":3},{\"gateway\":null,\"interface\":\"f\"}],\"source_ip\":null,\"table\":\"blue\"}" },
+        { "\"type\":\"unreachable\",\"dst\":\"10.0.0.0/8\",\"table\":\"default\",\"metric\":4294967296",
+          "{\"destination\":\"10.0.0.0/8\",\"family\":\"inet\",\"gateway\":null,\"interface\":null,\"source_ip\":null,\"table\":253}" },
+        { "\"dst\":\"10.0.0.0/8\",\"table\":\"main\",\"nexthops\":[]",
+          "{\"destination\":\"10.0.0.0/8\",\"family\":\"inet\",\"gateway\":null,\"interface\":null,\"source_ip\":null}" },
+        { "\"type\":\"local\",\"dst\":\"192.0.2.5\",\"table\":\"77\"", NULL },
+        { "\"dst\":\"192.0.2.5\",\"table\":\"local\"", NULL },
+        { "\"dst\":\"192.0.2.5\",\"table\":255", NULL },
+        { "\"type\":\"multicast\",\"dst\":\"ff00::/8\"", NULL },
+    };
+
+    (void)state;
+    rows.is_extended = true;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        AUTO_FREE char *text = xasprintf("[{%s}]", table[i].item);
+
+        rows.n = 0;
+        assert_int_equal(listing_routes(str_of(text), &rows, NULL), 0);
+        EXPECT(table[i].want);
+        assert_int_equal(rows.n_refused, 0);
+    }
+}
+
+static void next_hops_are_counted(void **state)
+{
+    AUTO(buf_done) struct buf b = BUF(64 << 10);
+
+    (void)state;
+    rows.is_extended = true;
+    (void)buf_cstr(&b, "[{\"dst\":\"10.0.0.0/8\",\"nexthops\":[");
+    for (int i = 0; i < LISTING_HOPS + 1; i++)
+        (void)buf_printf(&b, "%s{\"dev\":\"e%d\"}", i ? "," : "", i);
+    (void)buf_cstr(&b, "]}]");
+    assert_int_equal(listing_routes(buf_as_str(&b), &rows, NULL), 0);
+    assert_int_equal(rows.n, 1);
+    assert_true(str_find(rows.v[0], STR("\"e31\"")) > 0 && str_find(rows.v[0], STR("\"e32\"")) < 0);
+}
+
+static void an_extended_neighbour_has_its_scope_for_an_interface(void **state)
+{
+    (void)state;
+    rows.is_extended = true;
+    assert_int_equal(listing_neighbors(STR("[{\"dst\":\"fe80::1%eth0\"},{\"dst\":\"fe80::2%eth0\",\"dev\":\"eth1\"}]"), &rows, NULL), 0);
+    EXPECT("{\"interface\":\"eth0\",\"ip_address\":\"fe80::1\",\"mac_address\":null,\"state\":null}",
+           "{\"interface\":\"eth1\",\"ip_address\":\"fe80::2\",\"mac_address\":null,\"state\":null}");
 }
 
 /* The table of spec 2.6. */
@@ -276,6 +400,12 @@ int main(void)
         T(what_is_no_list_is_refused_and_nothing_is_nothing),
         T(ss_lines_become_tcp_and_udp_rows),
         T(netstat_loses_what_it_loses_upstream),
+        T(extended_connections_have_interfaces_and_all_owners),
+        T(of_too_many_owners_the_lowest_stay),
+        T(extended_netstat_has_ipv6_but_nothing_that_may_be_cut),
+        T(extended_routes_have_family_metric_table_and_next_hops),
+        T(next_hops_are_counted),
+        T(an_extended_neighbour_has_its_scope_for_an_interface),
         T(endpoints_are_cut_as_upstream_cuts_them),
         T(an_owner_that_makes_no_sense_is_none),
         T(lines_that_are_no_rows_are_told_with_their_place),

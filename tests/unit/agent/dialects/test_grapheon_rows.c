@@ -48,8 +48,27 @@ static void rows_are_compact_sorted_and_null_where_nothing_is_known(void **state
     rows_connection(&r, &c);
     only_row(&r, "{\"local_ip\":\"0.0.0.0\",\"local_port\":22,\"pid\":null,\"process_name\":null,\"protocol\":\"tcp\",\"remote_ip\":\"::\","
                  "\"remote_port\":null,\"state\":\"listen\"}");
-    rows_route(&r, STR_NONE, STR("192.0.2.1"), STR("eth0"), STR("0.0.0.0"));
+    rows_route(&r, &(struct route_seen){ .gateway = STR("192.0.2.1"), .interface = STR("eth0"), .source = STR("0.0.0.0") });
     only_row(&r, "{\"destination\":\"default\",\"gateway\":\"192.0.2.1\",\"interface\":\"eth0\",\"source_ip\":null}");
+}
+
+static void a_wildcard_is_one_with_an_interface_in_front_too(void **state)
+{
+    struct rows r = rows_new();
+    struct connection_seen c = { .protocol = STR("udp"), .state = STR("UNCONN"), .local = STR("*"), .remote = STR("*"), .local_port = 68,
+                                 .interface = STR("e,\"local_ip\":") };
+
+    (void)state;
+    rows_connection(&r, &c);
+    c.local = STR("::");
+    r.is_extended = true;
+    rows_connection(&r, &c);
+    c.local = STR("fe80::1");
+    rows_connection(&r, &c);
+    assert_int_equal(rows__count_wildcards(&r), 2);
+    assert_int_equal(rows__drop_wildcards(&r), 2);
+    only_row(&r, "{\"interface\":\"e,\\\"local_ip\\\":\",\"local_ip\":\"fe80::1\",\"local_port\":68,\"pid\":null,\"process_name\":null,\"protocol\":\"udp\","
+                 "\"remote_ip\":\"0.0.0.0\",\"remote_port\":null,\"state\":\"unknown\"}");
 }
 
 static void what_no_server_takes_is_left_out(void **state)
@@ -330,6 +349,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
     const struct CMUnitTest tests[] = {
         T(rows_are_compact_sorted_and_null_where_nothing_is_known),
+        T(a_wildcard_is_one_with_an_interface_in_front_too),
         T(what_no_server_takes_is_left_out),
         T(states_are_the_servers_words),
         T(addresses_look_as_pythons),

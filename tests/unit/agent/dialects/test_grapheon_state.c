@@ -103,7 +103,7 @@ static void what_was_saved_comes_back(void **state)
     struct grapheon_state *s = open_it(false);
 
     (void)state;
-    rows_route(&s->last[GS_ROUTES], STR("default"), STR("192.0.2.1"), STR("e"), STR_NONE);
+    rows_route(&s->last[GS_ROUTES], &(struct route_seen){ .destination = STR("default"), .gateway = STR("192.0.2.1"), .interface = STR("e") });
     s->has_snapshot = true;
     s->sequence = 41;
     s->has_jitter = true;
