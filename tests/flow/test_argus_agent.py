@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -438,7 +437,7 @@ IGNORES = "trap '' TERM; echo $$ >> {f}; (trap '' TERM; echo $BASHPID >> {f}; wh
 
 def test_a_stop_escalates_to_the_whole_group_while_polls_go_on(mocks, agents, tmp):
     m = mocks(extension=True)
-    agents(m, args=["--grace", "2"]).register().start()
+    agents(m, args=["--grace", "4"]).register().start()
     os.mkfifo(tmp / "never")
     script = tmp / "stubborn.sh"
     script.write_text("#!/bin/bash\n" + IGNORES.format(f=tmp / "pids", g=tmp / "never"))
@@ -449,12 +448,11 @@ def test_a_stop_escalates_to_the_whole_group_while_polls_go_on(mocks, agents, tm
     stop = m.stop_batch(job["batch_id"])
     ack = until(lambda: m.ack_of(stop))
     assert ack["status"] == "started" and ack["pid"] == m.ack_of(job)["pid"]
-    began, n = time.monotonic(), len(m.polls)
+    n = len(m.polls)
     other = m.rerun("true")
     until(lambda: m.ack_of(other) and len(m.polls) > n + 2, what="polls during the grace")
-    assert all(map(is_alive, pids)) and time.monotonic() - began < 2
+    assert all(map(is_alive, pids)) and not m.exit_of(job)
     until(lambda: not any(map(is_alive, pids)), what="their end")
-    assert time.monotonic() - began < 3 * SLOW
     end = until(lambda: m.exit_of(job))
     assert end["signal"] == 9 and end["exit_code"] is None
     again = m.stop_batch(job["batch_id"])
