@@ -73,10 +73,34 @@ while not {"TIME-WAIT", "FIN-WAIT-2"} <= set(subprocess.run(["ss", "-Htan"], cap
 shared = subprocess.Popen(["sleep", "600"], pass_fds=[keep[0].fileno()])  # two owners
 
 
-def report(how, state, program=agent):
-    r = subprocess.run([program, "grapheon", "--config", "/nonexistent", "--state-dir", state, "--collector", how, "--print-report"], capture_output=True, text=True,
+def report(how, state, program=agent, *flags):
+    r = subprocess.run([program, "grapheon", "--config", "/nonexistent", "--state-dir", state, "--collector", how, "--print-report", *flags], capture_output=True, text=True,
                        check=True, env={"PATH": os.environ["PATH"]})
     return json.loads(r.stdout)
+
+
+def extended(state):
+    """What upstream's rows lose: routes of IPv6, of other tables, with next hops, gateways of the other family; sockets with a scope or a device."""
+    sh("ip route add 198.18.0.0/15 via inet6 fe80::9 dev veth0 metric 7 && ip -6 route add default via 2001:db8::1 metric 50 && ip -6 route add default dev veth1 table 78")
+    sh("ip -6 route add 2001:db8:7::/48 nexthop via 2001:db8::1 nexthop via 2001:db8::2 weight 3 && ip -6 route add unreachable 2001:db8:8::/48 && ip -6 route add 2001:db8:9::1 dev veth1")
+    sh("ip route add 198.51.100.128/25 nexthop via 192.0.2.1 dev veth0 weight 2 nexthop via inet6 fe80::9 dev veth0 && ip addr add fe80::77/64 dev veth0 nodad")
+    index = socket.if_nametoindex("veth0")
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        s = socket.socket(socket.AF_INET6, kind)
+        s.bind(("fe80::77", 4711, 0, index))
+        keep.append(s)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            s = socket.socket(family, kind)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"veth0")
+            s.bind(("", 4712 if family == socket.AF_INET else 4713))
+            keep.append(s)
+    for s in keep[-6:-3]:
+        s.listen(5)
+    for _ in range(20):  # addresses may still be under way
+        seen = {how: report(how, state, agent, "--extended-rows") for how in ("netlink", "commands")}
+        if report("netlink", state, agent, "--extended-rows")["routes"] == seen["netlink"]["routes"]:
+            return seen
+    raise AssertionError("the routes do not come to rest")
 
 
 def cpu(state):
@@ -100,6 +124,6 @@ def cpu(state):
 try:
     with tempfile.TemporaryDirectory() as d:
         print(json.dumps({"netlink": report("netlink", d), "commands": report("commands", d), "more": [report("netlink", d, m) for m in more], "cpu": cpu(d), "pids": [os.getpid(), shared.pid],
-                          "shared_port": keep[0].getsockname()[1], "tools": subprocess.run(["ss", "-tunapH"], capture_output=True, text=True).stdout}))
+                          "shared_port": keep[0].getsockname()[1], "extended": extended(d), "tools": subprocess.run(["ss", "-tunapH"], capture_output=True, text=True).stdout}))
 finally:
     shared.kill()

@@ -39,8 +39,10 @@ def test_the_program_without_shared_libraries_sees_the_same(seen):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_both_ways_of_collecting_give_the_same_rows(seen, section):
-    by_netlink, by_tools = ([canonical(r) for r in seen[how][section]] for how in ("netlink", "commands"))
+@pytest.mark.parametrize("kind", ["plain", "extended"])
+def test_both_ways_of_collecting_give_the_same_rows(seen, kind, section):
+    reports = seen["extended"] if kind == "extended" else seen
+    by_netlink, by_tools = ([canonical(r) for r in reports[how][section]] for how in ("netlink", "commands"))
     only_tools = [r for r in by_tools if r not in by_netlink]
     only_netlink = [r for r in by_netlink if r not in by_tools]
     assert not only_tools and not only_netlink and by_netlink == by_tools, f"{only_netlink}\n{only_tools}\n{seen['tools']}"
@@ -60,6 +62,26 @@ def test_the_kinds_the_spec_names_are_there(seen):
     assert any(c["local_ip"] == "::ffff:7f00:1" for c in n["connections"]) and any(c["local_ip"] == "::" for c in n["connections"])
     shared = next(c for c in n["connections"] if c["local_port"] == seen["shared_port"] and c["state"] == "listen")
     assert shared["pid"] == max(seen["pids"])
+
+
+def test_extended_rows_have_what_upstream_loses(seen):
+    n = seen["extended"]["netlink"]
+    row = {"gateway": None, "interface": None, "source_ip": None}
+    for want in ({**row, "destination": "default", "family": "inet6", "gateway": "2001:db8::1", "interface": "veth0", "metric": 50},
+                 {**row, "destination": "default", "family": "inet6", "interface": "veth1", "metric": 1024, "table": 78},
+                 {**row, "destination": "198.18.0.0/15", "family": "inet", "gateway": "fe80::9", "interface": "veth0", "metric": 7},
+                 {**row, "destination": "100.64.0.0/10", "family": "inet", "gateway": "192.0.2.1", "interface": "veth0", "table": 77},
+                 {**row, "destination": "198.51.100.128/25", "family": "inet", "nexthops": [{"gateway": "192.0.2.1", "interface": "veth0", "weight": 2},
+                                                                                          {"gateway": "fe80::9", "interface": "veth0", "weight": 1}]},
+                 {**row, "destination": "2001:db8:7::/48", "family": "inet6", "metric": 1024, "nexthops": [{"gateway": "2001:db8::1", "interface": "veth0", "weight": 1},
+                                                                                                       {"gateway": "2001:db8::2", "interface": "veth0", "weight": 3}]}):
+        assert want in n["routes"], n["routes"]
+    assert not any(r["destination"] in ("192.0.2.5", "::1", "ff00::/8") for r in n["routes"])
+    devices = {(c["local_ip"], c["local_port"], c["protocol"]) for c in n["connections"] if c.get("interface") == "veth0"}
+    assert devices >= {(a, p, k) for k in ("tcp", "udp") for a, p in (("fe80::77", 4711), ("0.0.0.0", 4712))}
+    shared = next(c for c in n["connections"] if c["local_port"] == seen["shared_port"] and c["state"] == "listen")
+    assert [o["pid"] for o in shared["owners"]] == sorted(seen["pids"]) and shared["pid"] == max(seen["pids"])
+    assert not any("owners" in c or "interface" in c for c in seen["netlink"]["connections"])
 
 
 @unsanitized
