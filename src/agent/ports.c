@@ -20,7 +20,7 @@ struct ask {
     struct ask *next;
     struct ports_wish wish;
     char owner[LIMIT_NAME + 1];
-    char refusal[64];      /* a refusal that needs no look */
+    struct err refusal;    /* one that needs no look */
     void (*done)(void *ctx, const struct ports_answer *a);
     void *ctx;
 };
@@ -300,11 +300,9 @@ static void on_refusals(void *ctx)
     struct ask *a;
 
     while ((a = p->refused)) {
-        struct ports_answer no = { .error = { STR("ports.failed"), str_of(a->refusal) } };
+        struct ports_answer no = { .error = { str_of(a->refusal.slug), str_of(a->refusal.text) } };
 
         p->refused = a->next;
-        if (a->wish.count < 1 || a->wish.count > p->conf.max_count)
-            no.error.slug = STR("ports.count");
         if (p->refused)
             timer_start(p->refusals, 0, 0); /* one at a time: whom we tell may free @p */
         a->done(a->ctx, &no);
@@ -313,18 +311,23 @@ static void on_refusals(void *ctx)
     }
 }
 
-/* Why this wish is refused without a look, into @a. */
-static bool is_refused(const struct ports *p, const struct ports_wish *w, struct ask *a)
+int ports_wish_check(const struct ports_wish *w, uint32_t max_count, struct err *err)
 {
-    if (w->count < 1 || w->count > p->conf.max_count)
-        (void)snprintf(a->refusal, sizeof(a->refusal), "count must be between 1 and %u", p->conf.max_count);
-    else if (w->ttl_seconds > PORTS_TTL_MAX_S)
-        (void)snprintf(a->refusal, sizeof(a->refusal), "ttl_seconds is at most %d", PORTS_TTL_MAX_S);
-    else if (w->hold && !w->ttl_seconds)
-        (void)snprintf(a->refusal, sizeof(a->refusal), "hold needs ttl_seconds");
-    else if (p->n_asks >= ASKS_MAX)
-        (void)snprintf(a->refusal, sizeof(a->refusal), "too many questions at once");
-    return a->refusal[0] != '\0';
+    if (w->count < 1 || w->count > max_count)
+        return err_set(err, -EINVAL, "ports.count", "count must be between 1 and %u", max_count);
+    if (w->ttl_seconds > PORTS_TTL_MAX_S)
+        return err_set(err, -EINVAL, "ports.failed", "ttl_seconds is at most %d", PORTS_TTL_MAX_S);
+    if (w->hold && !w->ttl_seconds)
+        return err_set(err, -EINVAL, "ports.failed", "hold needs ttl_seconds");
+    return 0;
+}
+
+/* Is this wish refused without a look? */
+static bool is_refused(const struct ports *p, const struct ports_wish *w, struct err *err)
+{
+    if (ports_wish_check(w, p->conf.max_count, err) == 0 && p->n_asks >= ASKS_MAX)
+        (void)err_set(err, -EBUSY, "ports.failed", "too many questions at once");
+    return err_is(err);
 }
 
 void ports_allocate(struct ports *p, const struct ports_wish *w, void (*done)(void *ctx, const struct ports_answer *a), void *ctx)
@@ -336,7 +339,7 @@ void ports_allocate(struct ports *p, const struct ports_wish *w, void (*done)(vo
     a->wish = *w;
     a->wish.owner = STR_NONE;
     (void)str_copy(str_sub(w->owner, 0, LIMIT_NAME), a->owner, sizeof(a->owner));
-    if (is_refused(p, w, a)) {
+    if (is_refused(p, w, &a->refusal)) {
         a->next = p->refused;
         p->refused = a;
         timer_start(p->refusals, 0, 0);

@@ -51,6 +51,8 @@ DEFINE_AUTO(struct ports *, ports_free)
 const struct ports_result *ports_result(const struct ports *p);
 /* Asks for a scan now (one at a time; a running one counts). */
 void ports_scan_now(struct ports *p);
+/* Does @w ask for what may be asked? 0; -EINVAL and @err: ports.count, or ports.failed for what it says of a lease. Pure. */
+int ports_wish_check(const struct ports_wish *w, uint32_t max_count, struct err *err);
 /* The first @w->count ports that are free now and not leased, ascending; @done later, with the answer lent. Scans and allocations run
  * in turns on one pool thread. With @w->ttl_seconds they are leased, which is on disk before @done (else ports.failed), and with @w->hold
  * also kept bound (not listening) until then. */

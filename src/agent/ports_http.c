@@ -215,8 +215,8 @@ static void on_allocate(struct ports_http *h, uint64_t x, const struct http_req 
     struct ports_wish w = { 0 };
     struct ports *p = h->conf.ports(h->conf.ctx);
     struct waiting *wait;
+    struct err err = { 0 };
     const char *why;
-    char text[64];
     int status;
 
     if (!is_json_type(http_header(req, "content-type"))) {
@@ -232,17 +232,8 @@ static void on_allocate(struct ports_http *h, uint64_t x, const struct http_req 
         refuse(x, req, 503, "port scanning is not enabled on this host");
         return;
     }
-    if (w.count < 1 || w.count > h->conf.max_count) {
-        (void)snprintf(text, sizeof(text), "count must be between 1 and %u", h->conf.max_count);
-        refuse(x, req, 400, text);
-        return;
-    }
-    if (w.ttl_seconds > PORTS_TTL_MAX_S) {
-        refuse(x, req, 422, "ttl_seconds is at most 86400");
-        return;
-    }
-    if (w.hold && !w.ttl_seconds) {
-        refuse(x, req, 422, "hold needs ttl_seconds");
+    if (ports_wish_check(&w, h->conf.max_count, &err) < 0) {
+        refuse(x, req, strcmp(err.slug, "ports.count") == 0 ? 400 : 422, err.text);
         return;
     }
     wait = xnew0(struct waiting);
