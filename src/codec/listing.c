@@ -434,12 +434,21 @@ static void set_program(struct connection_seen *c, struct str s)
     c->process = str_sub(s, (size_t)slash + 1, SIZE_MAX);
 }
 
-/* netstat without -W cuts the end of an address off so that the whole has 23 characters: another address is left. */
-static bool may_be_cut(struct str endpoint)
+/* netstat without -W cuts the end of an address off so that the whole has 23 characters: another address is left. With -W some are
+ * longer, and then none is cut. */
+enum { NARROW = 23 };
+static bool is_wide(struct str text)
 {
-    enum { NARROW = 23 };
+    struct str line;
 
-    return endpoint.len == NARROW;
+    while (str_cut(&text, '\n', &line)) {
+        struct str f[FIELDS] = { 0 };
+
+        if (split(line, f, FIELDS) >= 6 && (str_starts(f[0], STR("tcp")) || str_starts(f[0], STR("udp"))) &&
+            (f[3].len > NARROW || f[4].len > NARROW))
+            return true;
+    }
+    return false;
 }
 
 static void read_netstat_line(struct rows *out, const struct str f[FIELDS], size_t n, struct connection_seen *c)
@@ -465,6 +474,7 @@ int listing_netstat(struct str text, struct rows *out, struct err *err)
         "tcp6", "udp6", /* LOST upstream */
         "Active", "Proto", "udpl", "udpl6", "raw", "raw6", "sctp", "unix", NULL
     };
+    size_t cut = out->is_extended && !is_wide(text) ? NARROW : SIZE_MAX;
     struct str line;
     int r = 0;
 
@@ -482,8 +492,8 @@ int listing_netstat(struct str text, struct rows *out, struct err *err)
             rows_refuse(out, "", "is no line of netstat -tunap");
             continue;
         }
-        if (is_v6_line && (may_be_cut(f[3]) || may_be_cut(f[4]))) {
-            rows_refuse(out, may_be_cut(f[3]) ? "local_ip" : "remote_ip", "may be cut short: netstat -W prints all of it");
+        if (is_v6_line && (f[3].len == cut || f[4].len == cut)) {
+            rows_refuse(out, f[3].len == cut ? "local_ip" : "remote_ip", "may be cut short: netstat -W prints all of it");
             continue;
         }
         read_netstat_line(out, f, n, &c);
