@@ -163,8 +163,8 @@ int reporter_revoke(struct control *c, const struct principal *p, uint64_t id, s
     return turn_away(c, p, id, HOST_REVOKED, "revoke", reason, err);
 }
 
-int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, struct str reason, char ret_text[SECRET_TEXT_MAX],
-                    struct err *err)
+int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, const uint64_t *seen_key, struct str reason,
+                    char ret_text[SECRET_TEXT_MAX], struct err *err)
 {
     struct reporter *r = NULL;
     char target[32];
@@ -175,6 +175,8 @@ int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, s
         e = err_set(err, -EBUSY, "reporter.inactive", "this agent is switched off");
     else if (reporter__host_state(c, r) != HOST_APPROVED)
         e = err_set(err, -EBUSY, "reporter.inactive", "this agent is not active");
+    else if (seen_key && *seen_key != r->row.credential_id)
+        e = err_set(err, -EBUSY, "reporter.key_changed", "this agent has had another key since: nothing was done. A key is shown once");
     else
         e = reporter__new_key(c, r, p->name, ret_text, err);
     if (e < 0)

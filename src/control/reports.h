@@ -92,9 +92,10 @@ int reporter_approve(struct control *c, const struct principal *p, uint64_t id, 
                      struct err *err);
 int reporter_reject(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err);
 int reporter_revoke(struct control *c, const struct principal *p, uint64_t id, struct str reason, struct err *err);
-/* A new key; the old one is unknown at once. -EBUSY reporter.inactive (switched off, or not let in). */
-int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, struct str reason, char ret_text[SECRET_TEXT_MAX],
-                    struct err *err);
+/* A new key; the old one is unknown at once. @seen_key: the credential_id the caller was shown, or NULL. -EBUSY reporter.inactive (switched
+ * off, or not let in), reporter.key_changed (it is not @seen_key any more). */
+int reporter_rotate(struct control *c, const struct principal *p, uint64_t id, const uint64_t *seen_key, struct str reason,
+                    char ret_text[SECRET_TEXT_MAX], struct err *err);
 /* As host_forget(); a host that was linked to others stays, without this name. */
 int reporter_forget(struct control *c, const struct principal *p, uint64_t id, struct err *err);
 

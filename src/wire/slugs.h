@@ -78,6 +78,7 @@
     X("reporter.exists", 409, 6)                                                                   \
     X("reporter.inactive", 409, 9)                                                                 \
     X("reporter.null", 409, 9)                                                                     \
+    X("reporter.key_changed", 409, 9)                                                              \
     X("report.uuid", 409, 6)                                                                       \
     X("report.gzip", 400, 3)                                                                       \
     X("report.overloaded", 503, 8)                                                                 \

@@ -109,7 +109,7 @@ static void rotate(struct call *c)
 
     if (!grapheon_has_body(c) || !grapheon_fits(c, "reason", b->reason, REPORT_REASON_MAX) || !agent_id(c, &id))
         return;
-    if (reporter_rotate(c->control, &c->who, id, b->reason, text, &err) < 0 || reporter_find(c->control, id, &v, &err) < 0) {
+    if (reporter_rotate(c->control, &c->who, id, NULL, b->reason, text, &err) < 0 || reporter_find(c->control, id, &v, &err) < 0) {
         grapheon_error(c, &err);
         return;
     }

@@ -3,7 +3,8 @@
  *   GET  /grapheon/agents?show=&page=        the list
  *   POST /grapheon/agents/{id}/approve ...   a button: then 303 back to the list, which says what was done
  *
- * Only rotating answers by itself: the new key is in that answer and nowhere else, no address, no log. */
+ * Only rotating answers by itself: the new key is in that answer and nowhere else, no address, no log. Its form names the key that the
+ * agent had then, so that loading the answer again, which sends the form again, is refused and makes no further key. */
 #include <stdio.h>
 
 #include "api/auth.h"
@@ -83,12 +84,14 @@ static const struct record page_query_record = RECORD(page_query, page_query_fie
 struct button {
     struct str csrf, reason, show;
     uint32_t page;
+    uint64_t key; /* as it was when the form was made */
 };
 static const struct field button_fields[] = {
     F_STR(struct button, csrf, "csrf", SHA256_HEX_MAX),
     F_STR(struct button, reason, "reason", REPORT_REASON_MAX),
     F_STR(struct button, show, "show", 16),
     F_U32(struct button, page, "page", .min_value = 1, .max_value = PAGE_LAST),
+    F_U64(struct button, key, "key"),
 };
 static const struct record button_record = RECORD(button, button_fields);
 
@@ -225,8 +228,10 @@ static void put_button(const struct view *p, const struct reporter_view *v, cons
     }
     (void)buf_printf(b,
                      "<form method=\"post\" action=\"" PAGES_HOME "/%llu/%s\"><input type=\"hidden\" name=\"csrf\" value=\"%s\">"
-                     "<input type=\"hidden\" name=\"show\" value=\"%s\"><input type=\"hidden\" name=\"page\" value=\"%u\">",
-                     (unsigned long long)v->row->id, a->word, p->csrf, p->show->word, p->page);
+                     "<input type=\"hidden\" name=\"show\" value=\"%s\"><input type=\"hidden\" name=\"page\" value=\"%u\">"
+                     "<input type=\"hidden\" name=\"key\" value=\"%llu\">",
+                     (unsigned long long)v->row->id, a->word, p->csrf, p->show->word, p->page,
+                     (unsigned long long)v->row->credential_id);
     if (a->has_reason)
         (void)buf_cstr(b, "<label>Reason <input name=\"reason\" maxlength=\"250\" autocomplete=\"off\"></label>");
     (void)buf_printf(b, "<button aria-label=\"%s: ", a->label);
@@ -409,7 +414,7 @@ static void rotate(struct call *c)
 
     if (!pressed(c, &b, &id))
         return;
-    if (reporter_rotate(c->control, &c->who, id, b.reason, text, &err) < 0 || reporter_find(c->control, id, &v, &err) < 0) {
+    if (reporter_rotate(c->control, &c->who, id, &b.key, b.reason, text, &err) < 0 || reporter_find(c->control, id, &v, &err) < 0) {
         reply_error_parked(c, &err);
         return;
     }

@@ -150,7 +150,7 @@ static void a_viewer_decides_nothing(void **state)
     const struct report_policy *p;
     const struct enroll_key *k;
     assert_int_equal(reporter_reject(f->c, &f->viewer, a.reporter_id, STR_NONE, &f->err), -EACCES);
-    assert_int_equal(reporter_rotate(f->c, &f->viewer, a.reporter_id, STR_NONE, text, &f->err), -EACCES);
+    assert_int_equal(reporter_rotate(f->c, &f->viewer, a.reporter_id, NULL, STR_NONE, text, &f->err), -EACCES);
     assert_int_equal(reporter_forget(f->c, &f->viewer, a.reporter_id, &f->err), -EACCES);
     assert_int_equal(report_policy_create(f->c, &f->viewer, &pw, &p, &f->err), -EACCES);
     assert_int_equal(enroll_key_create(f->c, &f->viewer, &kw, text, &k, &f->err), -EACCES);
