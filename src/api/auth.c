@@ -161,15 +161,38 @@ int auth_refused(const struct api *a, const char *addr, const struct err *err)
     return a->control ? authn_refused(a->control, addr, err) : err->code;
 }
 
+/* What a credential that was not good gets. */
+static int rationed(struct api *a, const char *addr, const struct peer_info *peer, int r, usec_t *ret_wait, struct err *err)
+{
+    if (r >= 0 || peer->is_unix)
+        return r;
+
+    *ret_wait = auth_ration(a, addr, err);
+    return *ret_wait > 0 ? err->code : r;
+}
+
+int auth_session(struct api *a, const struct http_req *req, struct str text, const char *accent, struct principal *ret, usec_t *ret_wait,
+                 struct err *err)
+{
+    char addr[64];
+    struct peer_info peer;
+    int r;
+
+    *ret_wait = 0;
+    auth_peer(a, req, addr, &peer);
+    if (session_has_shape(text)) {
+        r = session_check(a, text, accent, &peer, ret, err);
+    } else {
+        (void)err_set(err, -EACCES, "auth.bad_credential", "this is no session: log in");
+        r = auth_refused(a, addr, err);
+    }
+    return rationed(a, addr, &peer, r, ret_wait, err);
+}
+
 int auth_operator(struct api *a, const struct http_req *req, const char *accent, struct principal *ret, usec_t *ret_wait,
                   struct err *err)
 {
-    return auth_credential(a, req, auth_bearer(req), accent, ret, ret_wait, err);
-}
-
-int auth_credential(struct api *a, const struct http_req *req, struct str bearer, const char *accent, struct principal *ret, usec_t *ret_wait,
-                    struct err *err)
-{
+    struct str bearer = auth_bearer(req);
     char addr[64];
     struct peer_info peer;
     int r;
@@ -184,9 +207,5 @@ int auth_credential(struct api *a, const struct http_req *req, struct str bearer
     }
 
     r = session_has_shape(bearer) ? session_check(a, bearer, accent, &peer, ret, err) : authn_operator(a->control, bearer, &peer, ret, err);
-    if (r >= 0 || peer.is_unix)
-        return r;
-
-    *ret_wait = auth_ration(a, addr, err);
-    return *ret_wait > 0 ? err->code : r;
+    return rationed(a, addr, &peer, r, ret_wait, err);
 }

@@ -31,9 +31,9 @@ bool auth_host_is_loopback(struct str host);
  * latter. Sessions made for @accent ("argus", ...) are good here, no others; NULL: none is. */
 int auth_operator(struct api *a, const struct http_req *req, const char *accent, struct principal *ret, usec_t *ret_wait,
                   struct err *err);
-/* The same with the credential @text, wherever the request had it; {NULL,0}: none. */
-int auth_credential(struct api *a, const struct http_req *req, struct str text, const char *accent, struct principal *ret, usec_t *ret_wait,
-                    struct err *err);
+/* The same with the session token @text, wherever the request had it; anything else, API tokens too, is refused. */
+int auth_session(struct api *a, const struct http_req *req, struct str text, const char *accent, struct principal *ret, usec_t *ret_wait,
+                 struct err *err);
 
 /* An audit row for what is refused in @err without a verb of control being asked. Returns err->code. */
 int auth_refused(const struct api *a, const char *addr, const struct err *err);

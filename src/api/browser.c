@@ -56,7 +56,7 @@ int browser_prove(struct call *c, struct principal *ret, usec_t *ret_wait, struc
 {
     struct str cookie = browser_cookie(c->req);
 
-    return cookie.len ? auth_credential(c->api, c->req, cookie, SESSION_NAME, ret, ret_wait, err)
+    return cookie.len ? auth_session(c->api, c->req, cookie, SESSION_NAME, ret, ret_wait, err)
                       : auth_operator(c->api, c->req, NULL, ret, ret_wait, err);
 }
 
@@ -273,6 +273,7 @@ void browser_logout(struct call *c)
 
     if (!browser_form(c, &logout_record, &b, &b.csrf))
         return;
+    session_close(c, browser_cookie(c->req));
     forget_cookie(c);
     browser_go(c, str_of(site_of(c)->login));
 }

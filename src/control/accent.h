@@ -93,6 +93,11 @@ void authn_password(struct control *c, struct str user, struct str password, con
 /* A session whose signature and expiry are good: 0 and the principal with the user's present role; -EACCES auth.disabled,
  * auth.bad_credential (the user is gone; or got a new password or another role, or was disabled, since a login was answered with @mark). */
 int authn_session(struct control *c, uint64_t user_id, uint64_t mark, const struct peer_info *peer, struct principal *ret, struct err *err);
+/* Ends one session of @p's, of the number its token carries, until whose end @expires_at (wall) it is remembered, over restarts too. Of more
+ * than SESSIONS_ENDED_MAX at once the next ends all of its user's. */
+enum { SESSIONS_ENDED_MAX = 4096 };
+void session_end(struct control *c, const struct principal *p, const char *peer, uint64_t number, usec_t expires_at);
+bool session_is_ended(const struct control *c, uint64_t number);
 /* A principal for a credential (its scope read as a role: admin operator; viewer, readonly; else none), named @name. */
 void principal_of_credential(const struct credential *cr, const char *name, struct principal *ret);
 

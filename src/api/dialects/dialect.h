@@ -47,6 +47,9 @@ bool session_has_shape(struct str bearer);
 /* Checks signature, expiry, that it was made for @dialect (NULL: nothing is) and the user: as authn_operator(). */
 int session_check(struct api *a, struct str bearer, const char *dialect, const struct peer_info *peer, struct principal *ret, struct err *err);
 
+/* Logging out: ends the session of @token, which @c came with, over restarts too. */
+void session_close(struct call *c, struct str token);
+
 /* Tables of the dialects' files, registered by api.c. */
 struct route_table {
     const struct route *rows;

@@ -58,14 +58,15 @@ int session_make(struct call *c, const struct session_user *u, const char *diale
 
 /* What the payload must say; the role in it is for people: the user's present one counts. */
 struct claims {
-    uint64_t user_id, mark, expires_s;
+    uint64_t user_id, mark, expires_s, number;
     struct str dialect;
 };
 
 static int read_claims(const struct node *payload, struct claims *ret)
 {
     const struct node *sub = node_get(payload, "sub"), *mark = node_get(payload, "mark"), *exp = node_get(payload, "exp"),
-                      *dialect = node_get(payload, "dialect");
+                      *dialect = node_get(payload, "dialect"), *id = node_get(payload, "jti");
+    uint8_t number[8];
 
     if (!sub || sub->type != NODE_STR || str_to_u64(sub->s, &ret->user_id) < 0)
         return -EBADMSG;
@@ -74,6 +75,13 @@ static int read_claims(const struct node *payload, struct claims *ret)
     if (!dialect || dialect->type != NODE_STR)
         return -EBADMSG;
     ret->dialect = dialect->s;
+    /* Half of it is number enough to tell sessions apart, and a key of the store: those have 63 bits. */
+    if (!id || id->type != NODE_STR || hex_decode(str_sub(id->s, 0, 2 * sizeof(number)), number, sizeof(number)) < 0)
+        return -EBADMSG;
+    ret->number = 0;
+    for (size_t i = 0; i < sizeof(number); i++)
+        ret->number = ret->number << 8 | number[i];
+    ret->number >>= 1;
     if (!exp || exp->type != NODE_INT || exp->i < 0)
         return -EBADMSG;
     ret->expires_s = (uint64_t)exp->i;
@@ -98,5 +106,18 @@ int session_check(struct api *a, struct str bearer, const char *dialect, const s
         (void)err_set(err, -EACCES, "auth.bad_credential", "this session is good for another part of this server only");
         return credential_refused(a->control, "", peer->addr, err);
     }
+    if (session_is_ended(a->control, claims.number)) {
+        (void)err_set(err, -EACCES, "auth.expired", "this session was logged out: log in again");
+        return credential_refused(a->control, "", peer->addr, err);
+    }
     return authn_session(a->control, claims.user_id, claims.mark, peer, ret, err);
+}
+
+void session_close(struct call *c, struct str token)
+{
+    struct claims claims;
+    struct node *payload;
+
+    if (jwt_verify(session_key(c->control), token, c->arena, &payload) == 0 && read_claims(payload, &claims) == 0)
+        session_end(c->control, &c->who, c->peer_addr, claims.number, claims.expires_s * USEC_PER_SEC);
 }

@@ -412,6 +412,51 @@ static void a_session_ends_with_its_role_and_when_its_user_is_disabled(void **st
     assert_slug(f, "auth.bad_credential");
 }
 
+static void a_session_that_was_logged_out_stays_so_until_its_time_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    add_ann(f);
+    struct told t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    usec_t end = clock_wall(&f->clock) + USEC_PER_HOUR;
+    session_end(f->c, &p, "192.0.2.5", INT64_MAX, end);
+    session_end(f->c, &p, "192.0.2.5", INT64_MAX, end);
+    for (int i = 0; i < 2; i++) {
+        assert_true(session_is_ended(f->c, INT64_MAX));
+        assert_false(session_is_ended(f->c, 7));
+        assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0); /* the others go on */
+        settle(f);
+        restart(f);
+    }
+    clock_turn(&f->clock, 2 * USEC_PER_HOUR);
+    control_tick(f->c);
+    settle(f);
+    restart(f);
+    assert_false(session_is_ended(f->c, INT64_MAX));
+}
+
+static void beyond_what_can_be_remembered_all_sessions_of_the_user_end(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    add_ann(f);
+    struct told t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    usec_t end = clock_wall(&f->clock) + USEC_PER_HOUR;
+    for (uint64_t i = 1; i <= SESSIONS_ENDED_MAX; i++)
+        session_end(f->c, &p, "192.0.2.5", i, end);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    session_end(f->c, &p, "192.0.2.5", SESSIONS_ENDED_MAX + 1, end);
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), -EACCES);
+    clock_turn(&f->clock, 2 * USEC_PER_HOUR); /* and there is room again */
+    t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    session_end(f->c, &p, "192.0.2.5", 1, clock_wall(&f->clock) + USEC_PER_HOUR);
+    assert_true(session_is_ended(f->c, 1));
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+}
+
 static void too_many_tries_are_told_when_to_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -456,6 +501,8 @@ int main(void)
         T(a_new_password_ends_the_sessions_before_it),
         T(a_session_ends_with_its_role_and_when_its_user_is_disabled),
         T(a_password_that_is_changed_while_it_is_looked_at_is_wrong),
+        T(a_session_that_was_logged_out_stays_so_until_its_time_is_over),
+        T(beyond_what_can_be_remembered_all_sessions_of_the_user_end),
         T(too_many_tries_are_told_when_to_come_back),
         T(the_key_of_sessions_lasts),
     };
