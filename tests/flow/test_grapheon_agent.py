@@ -396,6 +396,8 @@ def test_extended_rows_are_other_rows_that_any_server_takes(mock, ready):
     assert {"destination": "10.0.0.0/8", "family": "inet", "gateway": None, "interface": None, "source_ip": None, "nexthops": [
         {"gateway": "192.0.2.1", "interface": "eth0", "weight": 1}, {"gateway": "fe80::9", "interface": "eth0", "weight": 2}]} in sent["routes"]
     assert len(sent["routes"]) == 5 and sorted(map(canonical, sent["removed"]["routes"])) == sorted(map(canonical, before["routes"]))
+    kept = (ready.state / "state.json").read_text()
+    assert kept == json.dumps(json.loads(kept), indent=2, sort_keys=True) and '"nexthops": [\n' in kept  # as the Python agent writes it
     ready.tools.set(ss=WITHOUT_WILDCARD, route=IP_ROUTE)
     ready.run("--force")  # and off again
     assert ready.json()["last_snapshot"] == before
