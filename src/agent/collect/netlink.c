@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -104,6 +106,31 @@ int src__netlink(const char *root, const char *name, int protocol, struct nlmsgh
     }
     /* inconsistent three times over: what was collected is the best there is (doubled keys fall out later) */
     return r == -EINTR ? 0 : r;
+}
+
+int src__sock_diag(const char *root, uint32_t tcp_states, bool *is_tcp, src_nl_fn fn, void *ctx)
+{
+    static const struct {
+        uint8_t family, protocol;
+        const char *name;
+    } dumps[] = { { AF_INET, IPPROTO_TCP, "tcp4" },
+                  { AF_INET6, IPPROTO_TCP, "tcp6" },
+                  { AF_INET, IPPROTO_UDP, "udp4" },
+                  { AF_INET6, IPPROTO_UDP, "udp6" } };
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(dumps) && r == 0; i++) {
+        struct {
+            struct nlmsghdr head;
+            struct inet_diag_req_v2 req;
+        } rq = { .head = { .nlmsg_len = sizeof(rq), .nlmsg_type = SOCK_DIAG_BY_FAMILY },
+                 .req = { .sdiag_family = dumps[i].family, .sdiag_protocol = dumps[i].protocol } };
+        *is_tcp = dumps[i].protocol == IPPROTO_TCP;
+        rq.req.idiag_states = *is_tcp ? tcp_states : UINT32_MAX;
+        r = src__netlink(root, dumps[i].name, NETLINK_SOCK_DIAG, &rq.head, fn, ctx);
+        if (r == -ENOENT && i > 0)
+            r = 0;
+    }
+    return r;
 }
 
 /* libmnl's own loop macros convert a length in a way -Wconversion dislikes, so the walk is written out. */

@@ -91,20 +91,6 @@ int sockets__message(void *ctx, const struct nlmsghdr *nlh)
     return 0;
 }
 
-static int ask(const char *root, struct sockets_ctx *c, int family, int protocol, const char *name)
-{
-    _Alignas(NLMSG_ALIGNTO) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    struct inet_diag_req_v2 *req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-    req->sdiag_family = (uint8_t)family;
-    req->sdiag_protocol = (uint8_t)protocol;
-    c->is_tcp = protocol == IPPROTO_TCP;
-    /* everything, everything but listeners, or listeners only */
-    req->idiag_states = !c->is_tcp ? UINT32_MAX : c->listening ? 1u << TCP_LISTEN : ~(1u << TCP_LISTEN);
-    return src__netlink(root, name, NETLINK_SOCK_DIAG, nlh, sockets__message, c);
-}
-
 static void read_ephemeral(struct arena *a, const char *root, struct sockets_ctx *c)
 {
     struct str range = src__word(a, root, "/proc/sys/net/ipv4/ip_local_port_range"), lo, hi;
@@ -163,24 +149,11 @@ static int by_inode(const void *a, const void *b)
 
 static int run(struct collect_out *out, const char *root, bool listening)
 {
-    static const struct {
-        int family, protocol;
-        const char *name;
-    } dumps[] = { { AF_INET, IPPROTO_TCP, "tcp4" }, { AF_INET6, IPPROTO_TCP, "tcp6" }, { AF_INET, IPPROTO_UDP, "udp4" },
-                  { AF_INET6, IPPROTO_UDP, "udp6" } };
     struct sockets_ctx c = { .listening = listening };
-    int r = 0;
     read_ephemeral(out->arena, root, &c);
-    size_t n_answers = 0;
-    for (size_t i = 0; i < sizeof(dumps) / sizeof(dumps[0]) && r == 0; i++) {
-        r = ask(root, &c, dumps[i].family, dumps[i].protocol, dumps[i].name);
-        if (r == 0)
-            n_answers++;
-        else if (r == -ENOENT && i > 0) /* no IPv6, or no udp_diag */
-            r = 0;
-    }
-    if (r == 0 && n_answers == 0)
-        r = -ENOENT;
+    /* listeners only, or everything but */
+    uint32_t tcp_states = listening ? 1u << TCP_LISTEN : ~(1u << TCP_LISTEN);
+    int r = src__sock_diag(root, tcp_states, &c.is_tcp, sockets__message, &c);
 
     struct owners owners = { 0 };
     struct ifnames names = { 0 };

@@ -61,6 +61,9 @@ typedef int (*src_nl_fn)(void *ctx, const struct nlmsghdr *nlh); /* as src_line_
 /* Sends @req (a dump request with all but sequence filled) and calls @fn for each message of the reply. With a @root the reply
  * is the file ROOT/netlink/@name instead. 0 or -errno (-ENOENT: the kernel or the tree does not have it). */
 int src__netlink(const char *root, const char *name, int protocol, struct nlmsghdr *req, src_nl_fn fn, void *ctx);
+/* Every TCP and UDP socket of IPv4 and IPv6 by sock_diag (recordings tcp4, tcp6, udp4, udp6); of TCP those in @tcp_states (a bit each).
+ * *@is_tcp tells @fn which they are. What the kernel does not have (IPv6, udp_diag) is left out. 0 or -errno (-ENOENT: not even TCP). */
+int src__sock_diag(const char *root, uint32_t tcp_states, bool *is_tcp, src_nl_fn fn, void *ctx);
 /* The messages in @bytes, as src__netlink() calls them: for tests and fuzzing. Ends at the first malformed one. */
 int src__netlink_feed(struct str bytes, src_nl_fn fn, void *ctx);
 struct nlattr;

@@ -324,21 +324,6 @@ static int on_socket(void *arg, const struct nlmsghdr *nlh)
     return 0;
 }
 
-static int ask(struct sockets *c, int family, int protocol, const char *name)
-{
-    _Alignas(NLMSG_ALIGNTO) char buffer[256] = { 0 };
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    struct inet_diag_req_v2 *req;
-
-    nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-    req->sdiag_family = (uint8_t)family;
-    req->sdiag_protocol = (uint8_t)protocol;
-    req->idiag_states = UINT32_MAX;
-    c->is_tcp = protocol == IPPROTO_TCP;
-    return src__netlink(c->root, name, NETLINK_SOCK_DIAG, nlh, on_socket, c);
-}
-
 /* Descending: sockets without an owner (TIME-WAIT has inode 0) at the end. */
 static int by_inode(const void *a, const void *b)
 {
@@ -463,27 +448,10 @@ static int tell(const struct sockets *c, const struct socket_row *s, const struc
 
 static int connections(const char *root, struct rows *out)
 {
-    static const struct {
-        int family, protocol;
-        const char *name;
-    } dumps[] = { { AF_INET, IPPROTO_TCP, "tcp4" },
-                  { AF_INET6, IPPROTO_TCP, "tcp6" },
-                  { AF_INET, IPPROTO_UDP, "udp4" },
-                  { AF_INET6, IPPROTO_UDP, "udp6" } };
     struct sockets c = { .root = root, .max = 4 * (size_t)GRAPHEON_ROWS_MAX, .wants_holders = out->is_extended };
     struct ifnames names = { 0 };
-    size_t n_answers = 0;
-    int r = 0;
+    int r = src__sock_diag(root, UINT32_MAX, &c.is_tcp, on_socket, &c);
 
-    for (size_t i = 0; i < ARRAY_SIZE(dumps) && r == 0; i++) {
-        r = ask(&c, dumps[i].family, dumps[i].protocol, dumps[i].name);
-        if (r == 0)
-            n_answers++;
-        else if (r == -ENOENT && i > 0) /* no IPv6, or no udp_diag */
-            r = 0;
-    }
-    if (r == 0 && n_answers == 0)
-        r = -ENOENT;
     if (r == 0 && c.n > 1)
         qsort(c.v, c.n, sizeof(*c.v), by_inode);
     while (c.n_owned < c.n && c.v[c.n_owned].inode != 0)
