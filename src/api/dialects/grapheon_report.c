@@ -197,6 +197,11 @@ static void make_places(struct section_walk *w, const struct report_rows *in, si
         *place_of(w, in, in->marks[i]) = (uint32_t)i + 1;
 }
 
+static size_t row_bytes(const struct fact_row *row)
+{
+    return row->key.len + row->json.len + 8;
+}
+
 static void keep_row(struct reader *rd, struct section_walk *w, const struct grapheon_row *row)
 {
     struct report_rows *in = &rd->out->sections[w->section];
@@ -207,14 +212,15 @@ static void keep_row(struct reader *rd, struct section_walk *w, const struct gra
     if ((in->n_rows + 1) * 4 > w->n_places * 3ul)
         make_places(w, in, 2 * in->n_rows);
     uint32_t *place = place_of(w, in, mark);
-    if (!*place) { /* else it is told twice, and the later word counts */
-        if (in->n_rows == LIMIT_SECTION_ROWS || w->bytes + row->key.len + row->json.len + 8 > SECTION_BYTES) {
-            in->n_dropped++;
-            return;
-        }
-        *place = (uint32_t)++in->n_rows;
-        w->bytes += row->key.len + row->json.len + 8;
+    const struct fact_row *before = *place ? &in->rows[*place - 1] : NULL; /* told twice: the later word counts, if it fits */
+    size_t bytes = w->bytes + row_bytes(&(struct fact_row){ row->key, row->json }) - (before ? row_bytes(before) : 0);
+    if (bytes > SECTION_BYTES || (!before && in->n_rows == LIMIT_SECTION_ROWS)) {
+        in->n_dropped++;
+        return;
     }
+    w->bytes = bytes;
+    if (!before)
+        *place = (uint32_t)++in->n_rows;
     in->rows[*place - 1] = (struct fact_row){ row->key, row->json };
     in->marks[*place - 1] = mark;
     in->macs[*place - 1] = row->mac;

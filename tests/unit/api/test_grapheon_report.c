@@ -326,6 +326,37 @@ static void the_later_word_finds_its_row_in_a_section_of_any_size(void **state)
     }
 }
 
+static void a_later_word_that_is_longer_counts_into_the_section(void **state)
+{
+    enum { N = 700, OWNERS = 60 };
+    AUTO(buf_done) struct buf b = BUF(16 << 20);
+    size_t bytes = 0, n_long = 0;
+
+    (void)state;
+    buf_cstr(&b, "{" HEAD ",\"connections\":[");
+    for (int i = 0; i < N; i++)
+        buf_printf(&b, "{\"protocol\":\"tcp\",\"local_ip\":\"192.0.2.1\",\"local_port\":%d,\"remote_ip\":\"::\"},", i + 1);
+    for (int i = 0; i < N; i++) {
+        buf_printf(&b, "{\"protocol\":\"tcp\",\"local_ip\":\"192.0.2.1\",\"local_port\":%d,\"remote_ip\":\"::\",\"owners\":[", i + 1);
+        for (int k = 0; k < OWNERS; k++)
+            buf_printf(&b, "%s{\"pid\":%d,\"process_name\":\"%060d\"}", k ? "," : "", k + 1, k);
+        buf_printf(&b, "]}%s", i + 1 < N ? "," : "]}");
+    }
+    arena_reset(arena);
+    assert_int_equal(grapheon_read_report(arena, buf_as_str(&b), false, &r), GRAPHEON_READ_OK);
+    assert_int_equal(r.n_rejected, 0);
+    assert_int_equal(rows_of(REPORT_CONNECTIONS)->n_rows, N);
+    for (size_t i = 0; i < N; i++) {
+        const struct fact_row *row = &rows_of(REPORT_CONNECTIONS)->rows[i];
+
+        bytes += row->key.len + row->json.len + 8;
+        n_long += row->json.len > 1000;
+    }
+    assert_true(bytes <= LIMIT_SECTION_BYTES);
+    assert_true(n_long > 0 && n_long < N);
+    assert_int_equal(rows_of(REPORT_CONNECTIONS)->n_dropped, N - n_long);
+}
+
 static void what_is_cut_off_anywhere_is_no_report(void **state)
 {
     (void)state;
@@ -397,6 +428,7 @@ int main(void)
         T(texts_end_at_their_number_of_characters),
         T(more_rows_than_a_section_holds_are_dropped_and_counted),
         T(the_later_word_finds_its_row_in_a_section_of_any_size),
+        T(a_later_word_that_is_longer_counts_into_the_section),
         T(what_is_cut_off_anywhere_is_no_report),
         T(an_arena_too_small_for_it_is_said_and_not_written_past),
         T(times_are_read_as_upstream_reads_them),
