@@ -228,20 +228,6 @@ static int check(const struct sighting *s, struct alias_key *ret_key, struct err
     return 0;
 }
 
-static int refused_state(const struct host *h, struct err *err)
-{
-    switch ((enum host_state)h->state) {
-    case HOST_REVOKED:
-        return err_set(err, -EACCES, "host.revoked", "this host was revoked");
-    case HOST_REJECTED:
-        return err_set(err, -EACCES, "host.rejected", "this host was rejected");
-    case HOST_PENDING:
-    case HOST_APPROVED:
-        break;
-    }
-    return 0;
-}
-
 static void take_peer(struct host *h, const char *peer)
 {
     if (!peer || (h->peer && strcmp(h->peer, peer) == 0))
@@ -348,7 +334,7 @@ int accent_meet(struct control *c, const struct sighting *s, uint64_t *ret_id, b
     }
     if (a) {
         *ret_id = a->host->id;
-        r = refused_state(a->host, err);
+        r = a->host->state == HOST_PENDING ? 0 : host__may_speak(a->host, err);
         if (r == 0)
             meet_again(c, s, a);
         return r;
@@ -373,19 +359,12 @@ int accent_find(struct control *c, const char *dialect, struct str external_id, 
 }
 
 /* -- staying known */
-static int may_speak(const struct host *h, struct err *err)
-{
-    if (h->state == HOST_PENDING)
-        return err_set(err, -EACCES, "host.pending", "this host waits for an operator");
-    return refused_state(h, err);
-}
-
 int accent_seen(struct control *c, uint64_t host_id, const char *peer, const struct heartbeat *beat, usec_t every, struct err *err)
 {
     struct host *h = host__by_id(c, host_id);
     if (!h || !h->accent)
         return err_set(err, -ENOENT, "host.unknown", "this host is not known here (any more)");
-    int r = may_speak(h, err);
+    int r = host__may_speak(h, err);
     if (r < 0)
         return r;
     if (take_every(h, every))
@@ -439,7 +418,7 @@ int accent_facts(struct control *c, uint64_t host_id, const struct section_delta
     struct host *h = with_accent(c, host_id);
     if (!h)
         return err_set(err, -ENOENT, "host.unknown", "this host is not known here (any more)");
-    int r = may_speak(h, err);
+    int r = host__may_speak(h, err);
     if (r < 0)
         return r;
     r = inventory__take(c, h, d, is_blind);
@@ -496,10 +475,7 @@ static void load_one(void *ctx, uint64_t id, uint64_t parent, const void *obj)
  * for what happened while there was nobody to come to. */
 static void wake_up(struct control *c)
 {
-    usec_t newest = 0, now = control__mono(c);
-    for (size_t i = 0; i < c->hosts.n; i++)
-        if (c->hosts.v[i]->last_seen > newest)
-            newest = c->hosts.v[i]->last_seen;
+    usec_t newest = host__newest_seen(c), now = control__mono(c);
     for (size_t i = 0; i < c->hosts.n; i++) {
         struct host *h = c->hosts.v[i];
         struct presence_rules rules;

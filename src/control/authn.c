@@ -299,16 +299,9 @@ int authn_host(struct control *c, struct str uuid, const uint8_t key[SHA256_LEN]
         return err_set(err, -EACCES, "host.unknown",
                        "this host is not known here (any more): enrol again with a new key");
     }
-    switch ((enum host_state)h->state) {
-    case HOST_REVOKED:
-        return err_set(err, -EACCES, "host.revoked", "this host was revoked");
-    case HOST_REJECTED:
-        return err_set(err, -EACCES, "host.rejected", "this host was rejected");
-    case HOST_PENDING:
-        return err_set(err, -EACCES, "host.pending", "this host waits for an operator");
-    case HOST_APPROVED:
-        break;
-    }
+    int r = host__may_speak(h, err);
+    if (r < 0)
+        return r;
     *ret = (struct principal){ .kind = PRINCIPAL_HOST, .host_id = h->id };
     snprintf(ret->name, sizeof(ret->name), "host:%s", h->name);
     return 0;

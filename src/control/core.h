@@ -393,6 +393,10 @@ struct host *host__add(struct control *c, const uint8_t key[SHA256_LEN], struct 
 void host__set_name(struct control *c, struct host *h, struct str name);
 void host__unique_name(struct control *c, struct str wanted, const char *uuid, char ret[LIMIT_NAME + 1]);
 void host__put(struct control *c, const struct host *h);
+/* May its agent speak here? 0; -EACCES and host.pending, host.rejected, host.revoked. */
+int host__may_speak(const struct host *h, struct err *err);
+/* When any of them was seen last: about when the server before this one stopped. */
+usec_t host__newest_seen(const struct control *c);
 /* Out of every index and the store; ends its tasks and its link. */
 void host__remove(struct control *c, struct host *h, const char *slug, const char *why);
 void host__view(struct control *c, struct host *h, struct host_view *ret);

@@ -199,15 +199,36 @@ static void load_one(void *ctx, const struct host_row *r, const struct seen_row 
     file(c, h);
 }
 
+int host__may_speak(const struct host *h, struct err *err)
+{
+    switch ((enum host_state)h->state) {
+    case HOST_REVOKED:
+        return err_set(err, -EACCES, "host.revoked", "this host was revoked");
+    case HOST_REJECTED:
+        return err_set(err, -EACCES, "host.rejected", "this host was rejected");
+    case HOST_PENDING:
+        return err_set(err, -EACCES, "host.pending", "this host waits for an operator");
+    case HOST_APPROVED:
+        break;
+    }
+    return 0;
+}
+
+usec_t host__newest_seen(const struct control *c)
+{
+    usec_t newest = 0;
+    for (size_t i = 0; i < c->hosts.n; i++)
+        if (c->hosts.v[i]->last_seen > newest)
+            newest = c->hosts.v[i]->last_seen;
+    return newest;
+}
+
 /* What presence was when the last server stopped is told by the newest sighting of all: who was silent long
  * before that was lost already and says so without an event; the others get a grace to come back in. */
 static void wake_up(struct control *c)
 {
     enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
-    usec_t newest = 0, now = control__mono(c);
-    for (size_t i = 0; i < c->hosts.n; i++)
-        if (c->hosts.v[i]->last_seen > newest)
-            newest = c->hosts.v[i]->last_seen;
+    usec_t newest = host__newest_seen(c), now = control__mono(c);
     for (size_t i = 0; i < c->hosts.n; i++) {
         struct host *h = c->hosts.v[i];
         if (h->last_seen == 0) {
