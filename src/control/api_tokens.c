@@ -127,6 +127,26 @@ struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str
     return t;
 }
 
+/* No user is called like that. */
+#define BY_LOGIN "login:"
+
+struct api_token *api_token__new_login(struct control *c, const struct user *u, struct str name, usec_t expires_at,
+                                       char ret_text[API_TOKEN_MAX])
+{
+    AUTO_FREE char *by = xasprintf(BY_LOGIN "%s", u->name);
+    return api_token__new(c, u->id, name, name_of(role_level_names, (int)u->role), expires_at, by, ret_text);
+}
+
+void api_token__end_logins(struct control *c, uint64_t user_id, uint64_t but)
+{
+    for (struct api_token *t = c->api_token_ids; t; t = t->hh_id.next) {
+        if (t->user_id != user_id || t->id == but || t->is_revoked || !str_starts(str_of(t->created_by), STR(BY_LOGIN)))
+            continue;
+        t->is_revoked = true;
+        api_token__put(c, t);
+    }
+}
+
 /* Whose is it to be: one's own, or (admins) anybody's. A token has no more than its user has. */
 static int aim(struct control *c, const struct principal *p, struct str user, enum role_level role,
                struct user **ret, enum role_level *ret_role, struct err *err)

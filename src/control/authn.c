@@ -50,18 +50,18 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
                           ? "this API token is not known here"
                           : "only Authorization: Bearer and a token is understood here, no other scheme",
                       err);
+    if (t->user_id) { /* first: disabling revokes those of logins, and is the better word */
+        u = user__by_id(c, t->user_id);
+        if (!u || u->is_disabled)
+            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled",
+                          "this user is disabled", err);
+    }
     if (t->is_revoked)
         return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked",
                       err);
     if (t->expires_at && t->expires_at <= control__wall(c))
         return refuse(c, peer, t->name, "auth.token", "auth.expired",
                       "this API token has expired: log in again", err);
-    if (t->user_id) {
-        u = user__by_id(c, t->user_id);
-        if (!u || u->is_disabled)
-            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled",
-                          "this user is disabled", err);
-    }
 
     int scope = name_value(role_level_names, str_of(t->scope));
     enum role_level role = scope > ROLE_NONE ? (enum role_level)scope : ROLE_NONE;
@@ -188,8 +188,7 @@ static void login_granted(struct control *c, struct login *l, const struct user 
     struct details d = { 0 };
     usec_t expires = control__wall(c) + (l->ttl ? l->ttl : 12 * USEC_PER_HOUR);
     struct api_token *t =
-        api_token__new(c, u->id, str_of(l->token_name && *l->token_name ? l->token_name : "login"),
-                       name_of(role_level_names, (int)u->role), expires, u->name, l->token);
+        api_token__new_login(c, u, str_of(l->token_name && *l->token_name ? l->token_name : "login"), expires, l->token);
     audit__row(c, u->name, l->peer, "auth.login", str_of(u->name), "ok", NULL,
                details_u64(&d, "api_token", t->id));
     l->result = (struct login_result){

@@ -483,6 +483,11 @@ int api_token__load(struct control *c, struct err *err);
 void api_token__free_all(struct control *c);
 struct api_token *api_token__new(struct control *c, uint64_t user_id, struct str name, const char *scope,
                                  usec_t expires_at, const char *created_by, char ret_text[API_TOKEN_MAX]);
+/* That of a login: it ends with its user's password, and when the user is disabled. */
+struct api_token *api_token__new_login(struct control *c, const struct user *u, struct str name, usec_t expires_at,
+                                       char ret_text[API_TOKEN_MAX]);
+/* Revokes those of the user's logins, except @but (0: all). */
+void api_token__end_logins(struct control *c, uint64_t user_id, uint64_t but);
 void api_token__put(struct control *c, const struct api_token *t);
 void api_token__row(const struct api_token *t, struct api_token_row *ret);
 

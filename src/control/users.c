@@ -232,6 +232,9 @@ static void change(struct user_call *x, struct user *u)
     enum verb v = verb_of(x);
     if (x->ch.has_password || (x->ch.has_role && x->ch.role != u->role) || (x->ch.has_disabled && x->ch.disabled))
         session__end_all(c, u->id);
+    bool is_ending = x->ch.has_disabled && x->ch.disabled;
+    if (x->ch.has_password || is_ending) /* whoever changes the own password goes on with the login that did it */
+        api_token__end_logins(c, u->id, x->p.kind == PRINCIPAL_TOKEN && !is_ending ? x->p.token_id : 0);
     if (x->ch.has_role) {
         u->role = x->ch.role;
         details_str(&d, "role", str_of(name_of(role_level_names, (int)u->role)));

@@ -283,11 +283,41 @@ static void a_token_does_no_more_than_its_user(void **state)
         0);
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_slug(f, "auth.disabled");
+    assert_int_equal(change(f, &f->admin, "op", &(struct user_change){ .has_disabled = true }).result, 0);
     assert_int_equal(api_token_revoke(f->c, &f->admin, row.id, &row, &f->err), 0);
     assert_true(row.is_revoked);
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_slug(f, "auth.bad_credential");
     assert_int_equal(api_token_revoke(f->c, &f->admin, 999, &row, &f->err), -ENOENT);
+}
+
+static void a_new_password_and_disabling_end_logins_and_leave_made_tokens(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct api_token_row row;
+    char made[36];
+    struct user_change ch = { .has_password = true, .password = STR("new password"), .old_password = STR("correct horse") };
+    add_user(f, "vic", ROLE_OPERATOR, "correct horse");
+    add_user(f, "other", ROLE_OPERATOR, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("login"), ROLE_VIEWER, 0, STR("vic"), made, &row, &f->err), 0);
+    struct logged_in one = login(f, "vic", "correct horse", "192.0.2.5"), two = login(f, "vic", "correct horse", "192.0.2.5"),
+                     others = login(f, "other", "correct horse", "192.0.2.5");
+    assert_int_equal(who(f, one.token, &p), 0);
+    assert_int_equal(change(f, &p, "vic", &ch).result, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(who(f, one.token, &p), 0); /* it has just shown the old one */
+        assert_int_equal(who(f, two.token, &p), -EACCES);
+        assert_int_equal(who(f, made, &p), 0);
+        assert_int_equal(who(f, others.token, &p), 0);
+        restart(f);
+    }
+    assert_int_equal(change(f, &f->admin, "vic", &(struct user_change){ .has_disabled = true, .disabled = true }).result, 0);
+    assert_int_equal(who(f, made, &p), -EACCES);
+    assert_int_equal(change(f, &f->admin, "vic", &(struct user_change){ .has_disabled = true }).result, 0);
+    assert_int_equal(who(f, one.token, &p), -EACCES); /* it does not come back */
+    assert_int_equal(who(f, made, &p), 0);
+    assert_int_equal(who(f, others.token, &p), 0);
 }
 
 static void the_last_admin_stays(void **state)
@@ -423,6 +453,7 @@ int main(void)
         T(too_many_logins_and_calls_and_denied_verbs_are_counted_too),
         T(a_token_does_no_more_than_its_user),
         T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
+        T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
         T(ones_own_password_needs_the_old_one),
