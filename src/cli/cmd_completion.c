@@ -22,12 +22,20 @@ static void first_words(struct buf *b, const char *between)
     }
 }
 
+/* "token" and "create" of "token create"; false: the second is empty. */
+static bool is_two_words(const struct cmd *c, struct str *ret_head, struct str *ret_rest)
+{
+    *ret_rest = str_of(c->name);
+    (void)str_cut(ret_rest, ' ', ret_head);
+    return ret_rest->len > 0;
+}
+
 /* "create list revoke" for "token". */
 static void second_words(struct buf *b, struct str first)
 {
     for (size_t i = 0; cmd_table[i]; i++) {
-        struct str rest = str_of(cmd_table[i]->name), head;
-        if (str_find_char(rest, ' ') > 0 && str_cut(&rest, ' ', &head) && str_eq(head, first))
+        struct str head, rest;
+        if (is_two_words(cmd_table[i], &head, &rest) && str_eq(head, first))
             buf_printf(b, "%.*s ", STR_FMT(rest));
     }
 }
@@ -46,11 +54,10 @@ static void put_cases(struct buf *b)
 {
     for (size_t i = 0; cmd_table[i]; i++) {
         const struct cmd *c = cmd_table[i];
-        struct str rest = str_of(c->name), head;
-        bool is_two = str_find_char(rest, ' ') > 0;
+        struct str head, rest;
+        bool is_two = is_two_words(c, &head, &rest);
         if (c->is_hidden)
             continue;
-        (void)str_cut(&rest, ' ', &head);
         buf_printf(b, "    '%.*s%s%.*s') flags='", STR_FMT(head), is_two ? " " : "",
                    is_two ? (int)rest.len : 0, is_two ? rest.ptr : "");
         put_flags(b, c->rows, c->n_rows);
@@ -62,10 +69,9 @@ static void put_groups(struct buf *b)
 {
     AUTO(buf_done) struct buf seen = BUF(SCRIPT_MAX);
     for (size_t i = 0; cmd_table[i]; i++) {
-        struct str rest = str_of(cmd_table[i]->name), head;
-        if (str_find_char(rest, ' ') < 0)
+        struct str head, rest;
+        if (!is_two_words(cmd_table[i], &head, &rest))
             continue;
-        (void)str_cut(&rest, ' ', &head);
         AUTO_FREE char *key = xasprintf(" %.*s ", STR_FMT(head));
         if (str_find(buf_as_str(&seen), str_of(key)) >= 0)
             continue;
@@ -223,11 +229,10 @@ static void fish(struct buf *b)
     buf_cstr(b, "'\n");
     for (size_t i = 0; cmd_table[i]; i++) {
         const struct cmd *c = cmd_table[i];
-        struct str rest = str_of(c->name), head;
-        bool is_two = str_find_char(rest, ' ') > 0;
+        struct str head, rest;
+        bool is_two = is_two_words(c, &head, &rest);
         if (c->is_hidden)
             continue;
-        (void)str_cut(&rest, ' ', &head);
         AUTO_FREE char *when =
             is_two ? xasprintf("-n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %.*s'",
                                STR_FMT(head), STR_FMT(rest))
