@@ -48,6 +48,19 @@ int accent_facts(struct control *c, uint64_t host_id, const struct section_delta
 bool accent_section(struct control *c, uint64_t host_id, struct str section, enum section_status *ret_status, struct fact_digest *ret_digest);
 bool accent_section_is(struct control *c, uint64_t host_id, struct str section, const struct fact_digest *digest);
 
+/* -- tell.c: what an accent's agent says of the machine itself, as the sections our own agent would make of it */
+enum { TOLD_MAX = 8 };
+struct told_section {
+    enum section section;  /* one that teller_rank() knows of the dialect */
+    struct fact_row *rows; /* all of it; sorted in place */
+    size_t n_rows;
+};
+/* Records @n sections. Where the host has an agent of ours they are its reported_ ones; one that another accent of the host tells better
+ * is left out (fleet/teller.h). What is recorded just like this is not written again. No-op for a host that accent_seen() refuses. */
+void accent_tell(struct control *c, uint64_t host_id, const char *dialect, const struct told_section *t, size_t n);
+/* Is anything recorded where accent_tell() would put @s? */
+bool accent_is_told(struct control *c, uint64_t host_id, enum section s);
+
 /* -- credentials.c */
 struct credential_wish {
     enum secret_kind kind;

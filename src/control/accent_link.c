@@ -39,8 +39,8 @@ int host_link(struct control *c, const struct principal *p, struct str host, str
     snprintf(name, sizeof(name), "%s", o->name);
     snprintf(dialect, sizeof(dialect), "%s", o->dialect);
     memcpy(uuid, o->uuid, sizeof(uuid));
+    inventory__move(c, h, o, reporter__is_newer(c, h->id, o->id)); /* by the names each has now */
     accent__move(c, h, o);
-    inventory__move(c, h, o, reporter__is_newer(c, h->id, o->id));
     noun__host_linked(c, h->id, o->id);
     if (o->last_seen > h->last_seen) {
         h->last_seen = o->last_seen;

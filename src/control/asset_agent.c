@@ -174,13 +174,13 @@ static int decide(struct step *st, struct err *err)
 }
 
 /* The sighting of the host row: known hosts that say nothing new are only seen. */
-static int see(struct step *st, bool is_changed, uint64_t *ret_host, struct err *err)
+static int see(struct step *st, bool is_news, uint64_t *ret_host, struct err *err)
 {
     const struct asset_checkin *in = st->in;
     uint64_t id = st->e ? asset__host(st->c, st->e) : 0;
     int r;
 
-    if (id == 0 || in->is_register || is_changed || measures_differ(&in->state, st->e->state)) {
+    if (id == 0 || is_news) {
         r = meet(st->c, st->p, in, &st->next, &id, err);
         if (r < 0)
             return r;
@@ -238,11 +238,28 @@ static void record(struct step *st, bool is_changed, uint64_t host_id)
     st->e->host_id = host_id;
 }
 
+/* The sections of the host row. A beat that only says what the last one said never comes here. */
+static void tell(struct step *st, uint64_t host_id)
+{
+    const struct asset_checkin *in = st->in;
+    bool is_told = in->is_register || st->told.n;
+    const struct asset_facts f = {
+        .hostname = st->e->asset->hostname,
+        /* Agents that tell addresses when they register only: what is known from then, if it was never recorded. */
+        .addresses = is_told ? &st->told : accent_is_told(st->c, host_id, SECTION_ADDRESSES) ? NULL : &st->e->asset->addresses,
+        .state = st->e->state,
+    };
+    struct told_section sections[TOLD_MAX];
+
+    accent_tell(st->c, host_id, "sigma", sections, in->tell(in->tell_ctx, &f, sections));
+    st->e->told_host = host_id;
+}
+
 int asset_checkin(struct control *c, const struct principal *p, const struct asset_checkin *in, struct asset_view *ret, struct err *err)
 {
     struct step st;
     uint64_t host_id = 0;
-    bool is_changed;
+    bool is_changed, is_news;
     int r = asset_check_hostname(in->hostname, err);
     AUTO_FREE struct asset_address *room = NULL; /* a beat of an unmodified agent needs none */
 
@@ -266,12 +283,15 @@ int asset_checkin(struct control *c, const struct principal *p, const struct ass
     if (r < 0)
         return r;
     is_changed = !st.e || !record_eq(&asset_record, st.e->asset, &st.next);
-    r = see(&st, is_changed, &host_id, err);
+    is_news = is_changed || in->is_register || measures_differ(&in->state, st.e->state);
+    r = see(&st, is_news, &host_id, err);
     if (r < 0)
         return r == -EACCES ? credential_refused(c, p->name, in->peer, err) : r;
 
     bind_key(c, p, in->hostname);
     record(&st, is_changed, host_id);
+    if (in->tell && (is_news || st.e->told_host != host_id))
+        tell(&st, host_id);
     asset__view(c, st.e, ret);
     return 0;
 }

@@ -26,6 +26,14 @@ struct asset_quota {
 int asset_admit(struct control *c, const struct principal *p, bool is_agent, struct asset_quota *ret, struct err *err);
 
 /* -- asset_agent.c: what agents say */
+/* What an agent says of its machine, for its accent to make sections of. */
+struct asset_facts {
+    struct str hostname;
+    const struct asset_addresses *addresses; /* as it told them (a manual one it did not); NULL: not told this time */
+    const struct asset_state *state;
+};
+/* Writes at most TOLD_MAX sections into @ret, of what @f has; returns how many. They last as long as the call. */
+typedef size_t (*asset_tell_fn)(void *ctx, const struct asset_facts *f, struct told_section *ret);
 struct asset_checkin {
     struct str hostname, alias;          /* alias empty: as it was */
     struct asset_addresses addresses;    /* as sent */
@@ -35,6 +43,8 @@ struct asset_checkin {
     struct asset_state state;            /* system_info and what was read out of it; times are ours */
     const struct heartbeat *beat;        /* NULL: the report has no sample */
     const char *peer;
+    asset_tell_fn tell;                  /* called before asset_checkin() returns, and only when there may be news; NULL: no sections */
+    void *tell_ctx;
 };
 /* The principal of a key: role by its class, agents' read only. Its class lets agents speak or not: see asset_checkin(). */
 void asset_principal(const struct credential *cr, struct principal *ret);

@@ -16,6 +16,7 @@ enum {
 
 struct asset_entry {
     uint64_t id, host_id; /* host 0: not known yet; a stale one finds nothing */
+    uint64_t told_host;   /* the host whose sections hold what was told of it, since the start; 0: none */
     char uuid[37];
     struct asset *asset;       /* one block each */
     struct asset_state *state;

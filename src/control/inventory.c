@@ -3,7 +3,8 @@
  * In memory is only the digest of each section as recorded: enough to judge a delta. Rows go to the store as
  * they come; it folds them and writes the history. */
 #include "control/noun.h"
-#include "fleet/report.h"
+#include "control/tell.h"
+#include "fleet/inventory.h"
 
 enum { ASKS_MAX = 1000, ASK_TIMEOUT_S = 10, BODY_OVERHEAD = 16 };
 
@@ -264,23 +265,30 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
 }
 
 /* -- two rows are one machine */
-static uint8_t moved_name(const struct host *to, uint8_t section)
+/* What a worse teller told of @to goes where @from's agent tells it and has not yet: it would add to a stranger's rows. */
+static void make_room(struct control *c, struct host *to, const struct host *from)
 {
-    if (strcmp(to->dialect, "native") != 0)
-        return section;
-    for (enum report_section s = 0; s < REPORT_SECTIONS; s++)
-        if (str_is(report_section_facts(s, false), name_of(section_names, section)))
-            return (uint8_t)name_value(section_names, report_section_facts(s, true));
-    return section;
+    for (enum section s = 0; s < SECTION_N; s++) {
+        int had = tell__rank(c, to, s);
+        enum section there = tell__section(to, s);
+        if (had == 0 || tell__rank(c, from, s) <= had || mark_of(from, (uint8_t)s) || !mark_of(to, (uint8_t)there))
+            continue;
+        const struct section_delta nothing = {
+            .name = str_of(name_of(section_names, (int)there)), .status = SECTION_OK, .full = true, .taken_at = control__wall(c)
+        };
+        (void)inventory__take(c, to, &nothing, true);
+    }
 }
 
 void inventory__move(struct control *c, struct host *to, struct host *from, bool is_newer)
 {
     uint8_t n_left = 0;
+    make_room(c, to, from);
     for (uint8_t i = 0; i < from->n_sections; i++) {
         const struct section_mark m = from->sections[i];
-        uint8_t section = moved_name(to, m.section);
-        if (mark_of(to, section) && !is_newer) {
+        uint8_t section = (uint8_t)tell__section(to, m.section);
+        int had = tell__rank(c, to, m.section), comes = tell__rank(c, from, m.section);
+        if (comes < had || (comes == had && mark_of(to, section) && !is_newer)) {
             from->sections[n_left++] = m;
             continue;
         }

@@ -63,8 +63,8 @@ int ports__check_lease(const struct ports_wish *w, struct err *err);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);
-/* What is recorded of @from is @to's from now on; of a section that both have, @from's when it @is_newer, else that stays with @from. Where
- * @to has an agent of ours, what was reported keeps a name of its own. */
+/* What is recorded of @from is @to's from now on; of a section that both have, @from's when its accent tells it better (fleet/teller.h) or, where
+ * they are equals, when it @is_newer; else that stays with @from. Where @to has an agent of ours, what was told keeps a name of its own. */
 void inventory__move(struct control *c, struct host *to, struct host *from, bool is_newer);
 /* -- enroll.c */
 void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by);

@@ -56,6 +56,8 @@ struct run_registration {
     struct str_list capabilities;
     const char *peer;
     usec_t life; /* of the token it gets; 0: until it is revoked */
+    const struct told_section *told; /* what it says of its machine, as sections */
+    size_t n_told;
 };
 struct run_registered {
     char agent_id[64], token[SECRET_TEXT_MAX], label[RUN_LABEL_MAX + 1];

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "fleet/inventory.h"
+#include "fleet/teller.h"
 
 const struct name report_section_names[] = {
     { REPORT_ADDRESSES, "addresses" },
@@ -25,12 +26,13 @@ const struct name report_flag_names[] = {
 
 struct str report_section_facts(enum report_section s, bool is_apart)
 {
-    static const enum section facts[2][REPORT_SECTIONS] = {
-        { SECTION_ADDRESSES, SECTION_NEIGHBOURS, SECTION_CONNECTIONS, SECTION_ROUTES },
-        { SECTION_REPORTED_ADDRESSES, SECTION_REPORTED_NEIGHBOURS, SECTION_REPORTED_CONNECTIONS, SECTION_REPORTED_ROUTES },
+    static const enum section facts[REPORT_SECTIONS] = {
+        [REPORT_ADDRESSES] = SECTION_ADDRESSES,
+        [REPORT_NEIGHBORS] = SECTION_NEIGHBOURS,
+        [REPORT_CONNECTIONS] = SECTION_CONNECTIONS,
+        [REPORT_ROUTES] = SECTION_ROUTES,
     };
-    _Static_assert(REPORT_ADDRESSES == 0 && REPORT_NEIGHBORS == 1 && REPORT_CONNECTIONS == 2 && REPORT_ROUTES == 3, "as in the table");
-    return str_of(name_of(section_names, (int)facts[is_apart][s]));
+    return str_of(name_of(section_names, (int)(is_apart ? section_apart(facts[s]) : facts[s])));
 }
 
 /* -- registering */

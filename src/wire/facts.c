@@ -33,5 +33,9 @@ const struct name section_names[] = {
     { SECTION_REPORTED_NEIGHBOURS, "reported_neighbours" },
     { SECTION_REPORTED_CONNECTIONS, "reported_connections" },
     { SECTION_REPORTED_ROUTES, "reported_routes" },
+    { SECTION_REPORTED_OS, "reported_os" },
+    { SECTION_REPORTED_CPU, "reported_cpu" },
+    { SECTION_REPORTED_MEMORY, "reported_memory" },
+    { SECTION_REPORTED_FILESYSTEMS, "reported_filesystems" },
     NAMES_END,
 };

@@ -15,13 +15,14 @@ enum section_status { SECTION_OK = 1, SECTION_DISABLED, SECTION_FAILED, SECTION_
 extern const struct name section_status_names[]; /* ok disabled failed missing */
 
 /* The sections, in the order they are shown. Spelling = section_names. Those below SECTION_N are what an agent of ours collects; the
- * reported_ ones are what a reporter (fleet/report.h) tells of a machine whose own agent has the plain name. */
+ * reported_ ones are what another accent's agent (fleet/teller.h) tells of a machine whose own agent has the plain name. */
 enum section {
     SECTION_OS, SECTION_KERNEL, SECTION_CPU, SECTION_MEMORY, SECTION_DMI, SECTION_DISKS, SECTION_FILESYSTEMS,
     SECTION_INTERFACES, SECTION_ADDRESSES, SECTION_NEIGHBOURS, SECTION_ROUTES, SECTION_LISTENERS, SECTION_CONNECTIONS,
     SECTION_PACKAGES, SECTION_SERVICES, SECTION_USERS, SECTION_LOGINS, SECTION_GPUS, SECTION_PORTS, SECTION_N,
     SECTION_REPORTED_ADDRESSES = SECTION_N, SECTION_REPORTED_NEIGHBOURS, SECTION_REPORTED_CONNECTIONS,
-    SECTION_REPORTED_ROUTES, SECTION_ALL,
+    SECTION_REPORTED_ROUTES, SECTION_REPORTED_OS, SECTION_REPORTED_CPU, SECTION_REPORTED_MEMORY,
+    SECTION_REPORTED_FILESYSTEMS, SECTION_ALL,
 };
 extern const struct name section_names[];
 

@@ -62,6 +62,9 @@ def test_it_registers_and_beats_and_is_a_host_like_any_other(server, agent):
     info = vps(server, "plain")["extra"]["system_info"]
     assert info["cpu_cores"] == os.cpu_count() and info["metrics_port"] == a.metrics_port
     assert "plain" in server.cli("hosts", check=0).stdout
+    assert server.get("/api/v1/agents/plain/inventory/cpu")["rows"] == [{"key": "cpu", "threads": os.cpu_count()}]
+    assert all(x in server.cli("inventory", "plain", check=0).stdout for x in ("os", "memory", "filesystems", "addresses"))
+    assert server.get("/api/v1/agents/plain/history")["changes"] == []  # beats say nothing new
 
 
 def test_ports_by_questions_it_fetches(server, agent):

@@ -4,6 +4,7 @@
 
 #include "api/auth.h"
 #include "api/dialects/argus.h"
+#include "api/dialects/told.h"
 #include "api/state.h"
 #include "base/mem.h"
 
@@ -15,9 +16,12 @@ static void on_register(struct call *c)
     const struct argus_register *b = c->body;
     struct run_registered got;
     struct err err = { 0 };
+    struct told_section told[TOLD_MAX];
+    struct told_sheet sheet = { .arena = c->arena, .v = told };
+    told_os(&sheet, b->hostname);
     const struct run_registration rq = {
         .hostname = b->hostname, .version = b->version, .capabilities = b->capabilities, .peer = c->peer_addr,
-        .life = dialect_conf(c)->argus_agent_life,
+        .life = dialect_conf(c)->argus_agent_life, .told = told, .n_told = sheet.n,
     };
 
     if (run_agent_register(c->control, &c->who, &rq, &got, &err) < 0) {

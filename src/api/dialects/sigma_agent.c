@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "api/dialects/sigma.h"
+#include "api/dialects/told.h"
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -31,6 +32,24 @@ static struct asset_addresses addresses_of(struct call *c, const struct sigma_ip
     return out;
 }
 
+/* What our own agent would have found out: a measure that is 0 could not be read. */
+static size_t on_tell(void *ctx, const struct asset_facts *f, struct told_section *ret)
+{
+    struct call *c = ctx;
+    struct told_sheet sheet = { .arena = c->arena, .v = ret };
+
+    told_os(&sheet, f->hostname);
+    if (f->state->cpu_cores)
+        told_cpu(&sheet, f->state->cpu_cores);
+    if (f->state->ram_mb)
+        told_memory(&sheet, f->state->ram_mb << 20);
+    if (f->state->disk_gb)
+        told_filesystem(&sheet, STR("/"), f->state->disk_gb << 30);
+    if (f->addresses)
+        told_addresses(&sheet, f->addresses);
+    return sheet.n;
+}
+
 static void checkin(struct call *c, struct asset_checkin *in, const struct node *root)
 {
     struct asset_view v;
@@ -39,6 +58,8 @@ static void checkin(struct call *c, struct asset_checkin *in, const struct node 
 
     in->peer = c->peer_addr;
     in->beat = &beat;
+    in->tell = on_tell;
+    in->tell_ctx = c;
     if (sigma_read_info(c->arena, node_get(root, "system_info"), &in->state, &beat, &err) < 0) {
         reply_error(c, &err);
         return;

@@ -1,0 +1,74 @@
+/* control/tell.c - what agents of other accents say of the machine they run on. Loop thread.
+ *
+ * They say it again whenever they register, and some with every beat: what is recorded already is found by its digest and not written.
+ * Who asks here has found before, by cheaper means, that it may be news. */
+#include "control/tell.h"
+
+#include "control/accent.h"
+#include "control/noun.h"
+#include "fleet/inventory.h"
+#include "fleet/teller.h"
+
+struct look {
+    enum section section;
+    int rank;
+};
+
+static void look_at(void *ctx, const struct alias *a)
+{
+    struct look *l = ctx;
+    int rank = teller_rank(a->dialect, l->section);
+    if (rank > l->rank)
+        l->rank = rank;
+}
+
+int tell__rank(struct control *c, const struct host *h, enum section s)
+{
+    struct look l = { .section = s };
+    accent_aliases(c, h->id, look_at, &l);
+    return l.rank;
+}
+
+enum section tell__section(const struct host *h, enum section s)
+{
+    enum section apart = section_apart(s);
+    return strcmp(h->dialect, "native") == 0 && apart != SECTION_ALL ? apart : s;
+}
+
+static void tell_one(struct control *c, const struct host *h, const char *dialect, const struct told_section *t)
+{
+    const struct section_delta d = {
+        .name = str_of(name_of(section_names, (int)tell__section(h, t->section))),
+        .status = SECTION_OK,
+        .full = true,
+        .rows = t->rows,
+        .n_rows = t->n_rows,
+        .taken_at = control__wall(c),
+    };
+    struct fact_digest sum = { 0 }, row, recorded;
+    enum section_status status;
+    struct err err = { 0 };
+    if (tell__rank(c, h, t->section) > teller_rank(str_of(dialect), t->section))
+        return;
+    for (size_t i = 0; i < t->n_rows; i++) {
+        fact_row_hash(&t->rows[i], &row);
+        fact_digest_add(&sum, &row);
+    }
+    if (accent_section(c, h->id, d.name, &status, &recorded) && status == SECTION_OK && accent_section_is(c, h->id, d.name, &sum))
+        return;
+    if (accent_facts(c, h->id, &d, true, &err) != DELTA_TAKE)
+        log_warn("accent.section", "a section was not taken", LOG_CSTR("host", h->name), LOG_STR("section", d.name), LOG_ERR(&err));
+}
+
+void accent_tell(struct control *c, uint64_t host_id, const char *dialect, const struct told_section *t, size_t n)
+{
+    const struct host *h = host__by_id(c, host_id);
+    for (size_t i = 0; h && h->accent && h->state == HOST_APPROVED && i < n; i++)
+        tell_one(c, h, dialect, &t[i]);
+}
+
+bool accent_is_told(struct control *c, uint64_t host_id, enum section s)
+{
+    const struct host *h = host__by_id(c, host_id);
+    return h && inventory__mark(h, (uint8_t)tell__section(h, s));
+}
