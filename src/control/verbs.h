@@ -50,8 +50,8 @@ struct login_result {
 typedef void (*login_fn)(void *ctx, const struct login_result *r);
 void authn_login(struct control *c, struct str user, struct str password, struct str token_name, usec_t ttl,
                  const struct peer_info *peer, login_fn done, void *ctx);
-/* Does @p's role allow @v? 0; or -EACCES (auth.denied; @err says whom and which role it takes) or -EBUSY (rate.limited) and an audit row with @target, rationed per
- * principal. Used by every verb, and by api for reads. */
+/* Does @p's role allow @v? 0; or -EACCES (auth.denied; @err says whom and which role it takes) or -EBUSY (rate.limited) and an audit
+ * row with @target, rationed per principal. Used by every verb, and by api for reads. */
 int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err);
 /* -- refusals.c: what api refuses by itself. Both return err->code. */
 /* A caller nobody is known of (another site's page, plain HTTP): a row, rationed with those of authn_operator(). */
