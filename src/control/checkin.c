@@ -200,12 +200,18 @@ static struct presence_rules rules_of(const struct control *c, const struct host
     return !h->link && accent__rules(h, &own) ? own : c->rules;
 }
 
+/* Its agent's leave counts only for a host that nobody else speaks for. */
+static bool has_left(const struct host *h)
+{
+    return h->has_left && !h->accent;
+}
+
 void presence__judge(struct control *c, struct host *h)
 {
     usec_t now = control__mono(c);
     const struct presence_rules rules = rules_of(c, h);
     enum presence was = (enum presence)h->presence,
-                  is = h->has_left ? PRESENCE_LOST : presence_at(&rules, h->seen_mono, h->link != NULL, now);
+                  is = has_left(h) ? PRESENCE_LOST : presence_at(&rules, h->seen_mono, h->link != NULL, now);
     if (is == PRESENCE_LOST && now < h->grace_mono)
         is = PRESENCE_LATE;
     if (is == was)
@@ -238,7 +244,7 @@ void host__timer(struct control *c, struct host *h)
         return;
     }
     const struct presence_rules rules = rules_of(c, h);
-    at = h->has_left ? USEC_NEVER : presence_next(&rules, h->seen_mono, h->link != NULL, now);
+    at = has_left(h) ? USEC_NEVER : presence_next(&rules, h->seen_mono, h->link != NULL, now);
     if (h->grace_mono > now && (at == USEC_NEVER || at < h->grace_mono))
         at = h->grace_mono;
     bool has_news = h->link || (h->accent && h->seen_mono > h->saved_mono);

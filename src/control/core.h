@@ -89,7 +89,7 @@ struct host {
     char uuid[37];
     uint8_t state, presence; /* enum host_state, enum presence */
     bool has_beat, is_seen_dirty;
-    bool has_left; /* its agent took leave, and nothing was heard since */
+    bool has_left; /* its agent took leave, and nothing was heard since; see has_left() */
     uint8_t n_sections;
     uint8_t poll_step; /* of a pending request: how often it asked */
     uint8_t fingerprint[SHA256_LEN];

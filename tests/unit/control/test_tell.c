@@ -264,6 +264,24 @@ static void a_machine_of_before_gets_its_sections_with_a_beat(void **state)
     assert_true(accent_is_told(f->c, h.id.v, SECTION_CPU) && accent_is_told(f->c, h.id.v, SECTION_ADDRESSES));
 }
 
+/* Ours was stopped, and the other one goes on speaking for the host. */
+static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct host_view h;
+    (void)meet_as(f, "sigma", "a");
+    link_to(f, "web-1", "a");
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(accent_seen(f->c, h.id.v, "192.0.2.7", NULL, USEC_PER_MIN, &f->err), 0);
+    checkin_leave(f->c, (struct link_id){ m->link });
+    checkin_gone(f->c, (struct link_id){ m->link }, "eof");
+    settle(f);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.presence, PRESENCE_ONLINE);
+    sim_free(m);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -275,6 +293,7 @@ int main(void)
         T(one_that_knows_more_and_has_told_nothing_yet_begins_with_nothing),
         T(a_machine_is_asked_for_its_facts_only_when_there_may_be_news),
         T(a_machine_of_before_gets_its_sections_with_a_beat),
+        T(an_agent_that_takes_leave_leaves_the_host_to_its_other_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
