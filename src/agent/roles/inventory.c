@@ -41,6 +41,7 @@ struct part {
     struct fact_digest digest;   /* of the base */
     struct fact_digest acked;    /* what the server has committed */
     usec_t due;                  /* monotonic; 0: now */
+    usec_t asked;                /* monotonic: when look_again() had it looked at last; 0: never */
 };
 struct kept_delta {
     uint64_t seq;
@@ -416,14 +417,21 @@ static void begin(struct inventory *v)
     v->env->tick_in(v->env->host, v, 0);
 }
 
-/* Somebody knows that @s has changed. */
+/* Somebody knows that @s has changed: at once, and what changes soon after is told together, for each report is a row of history. */
 static void look_again(void *self, enum section s)
 {
+    enum { TOGETHER_S = 10 };
     struct inventory *v = self;
+    struct part *p = &v->parts[s];
+    usec_t at = mono_now();
 
-    v->parts[s].due = 0;
+    if (p->asked && p->asked + TOGETHER_S * USEC_PER_SEC > at)
+        at = p->asked + TOGETHER_S * USEC_PER_SEC;
+    if (p->due <= at)
+        return;
+    p->due = p->asked = at;
     if (v->has_begun)
-        v->env->tick_in(v->env->host, v, 0);
+        plan(v);
 }
 
 /* The most overdue section of all. */

@@ -526,6 +526,37 @@ static void a_question_for_ports_is_answered_with_ports(void **state)
     assert_string_equal(last_sent()->ports_answer->error_slug, "ports.count");
 }
 
+/* Whoever leases many ports does not write a row of history for each. */
+static void leases_that_come_together_are_told_together(void **state)
+{
+    enum { LEASES = 20 };
+    size_t n = 0;
+    struct str msg;
+    uint64_t seq;
+
+    (void)state;
+    hub_free(T.hub);
+    T.settings = (struct role_settings){ .scan_first = 24600, .scan_last = 24699, .scan_every = USEC_PER_HOUR, .scan_method = PORT_BIND,
+                                         .scan_max_count = 5 };
+    open_hub();
+    welcome(NULL);
+    (void)delta_of("ports");
+    for (uint64_t i = 0; i < LEASES; i++) {
+        ask_ports(100 + i, 1, 600);
+        run_until(MUSTER__V1__AGENT_MESSAGE__BODY_PORTS_ANSWER);
+        assert_int_equal(last_sent()->ports_answer->n_ports, 1);
+    }
+    (void)delta_of("ports"); /* the first is told at once */
+    while (spool_next(hub_spool(T.hub), T.taken_seq, &msg, &seq) == 1) {
+        const Muster__V1__AgentMessage *m = pb_unpack(&muster__v1__agent_message__descriptor, &T.mem, msg);
+
+        T.taken_seq = seq;
+        assert_non_null(m);
+        n += strcmp(m->inventory->sections[0]->name, "ports") == 0;
+    }
+    assert_true(n <= 1); /* 0, unless this took more than ten seconds */
+}
+
 static void policy_switches_roles_and_commands_off_and_says_so(void **state)
 {
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
@@ -563,6 +594,7 @@ int main(void)
         T(what_the_server_does_not_know_is_cancelled_and_forgotten),
         T(a_question_for_ports_is_refused_while_the_scan_is_off),
         T(a_question_for_ports_is_answered_with_ports),
+        T(leases_that_come_together_are_told_together),
         T(policy_switches_roles_and_commands_off_and_says_so),
 #undef T
     };
