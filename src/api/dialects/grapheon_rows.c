@@ -395,55 +395,68 @@ static bool get_word(struct row_reader *r, const struct json_item *m, const char
     return true;
 }
 
+struct connection {
+    struct ip_text here, there;
+    struct socket_words w;
+    struct listed owners;
+    int64_t here_port, there_port, pid; /* -1, -1, INT64_MIN: not said */
+};
+
+static bool read_members(struct row_reader *r, const struct json_item *row, struct connection *c)
+{
+    struct json_scan s = json_scan_into(row);
+
+    for (struct json_item m; json_scan_next(&s, &m);)
+        if (json_item_is(&m, "local_ip") ? !get_ip(r, &m, "local_ip", true, &c->here)
+            : json_item_is(&m, "local_port") ? !get_int(r, &m, "local_port", 0, 65535, &c->here_port)
+            : json_item_is(&m, "remote_ip") ? !get_ip(r, &m, "remote_ip", true, &c->there)
+            : json_item_is(&m, "remote_port") ? !get_int(r, &m, "remote_port", 0, 65535, &c->there_port)
+            : json_item_is(&m, "protocol") ? !get_word(r, &m, "protocol", report_protocols, &c->w.protocol)
+            : json_item_is(&m, "state") ? !get_word(r, &m, "state", report_states, &c->w.state)
+            : json_item_is(&m, "pid") ? !get_int(r, &m, "pid", -INT64_MAX, INT64_MAX, &c->pid)
+            : json_item_is(&m, "process_name") ? !get_text(r, &m, "process_name", 255, &c->w.process)
+            : json_item_is(&m, "interface") ? !get_text(r, &m, "interface", 255, &c->w.interface)
+            : json_item_is(&m, "owners") ? !get_list(r, &m, "owners", &c->owners)
+                                         : false)
+            return false;
+    if (!c->here.is_there || c->here_port < 0)
+        return bad(r, c->here.is_there ? "local_port" : "local_ip", "missing", "is required");
+    if (!c->there.is_there || !c->w.protocol.len)
+        return bad(r, c->there.is_there ? "protocol" : "remote_ip", "missing", "is required");
+    return true;
+}
+
 static bool read_connection(struct row_reader *r, struct buf *room, const struct json_item *row, bool is_precise,
                             struct grapheon_row *ret)
 {
-    struct json_scan s = json_scan_into(row);
-    struct ip_text here = { 0 }, there = { 0 };
-    struct socket_words w = { 0 };
-    struct listed owners = { 0 };
-    int64_t here_port = -1, there_port = -1, pid = INT64_MIN;
-
-    for (struct json_item m; json_scan_next(&s, &m);)
-        if (json_item_is(&m, "local_ip") ? !get_ip(r, &m, "local_ip", true, &here)
-            : json_item_is(&m, "local_port") ? !get_int(r, &m, "local_port", 0, 65535, &here_port)
-            : json_item_is(&m, "remote_ip") ? !get_ip(r, &m, "remote_ip", true, &there)
-            : json_item_is(&m, "remote_port") ? !get_int(r, &m, "remote_port", 0, 65535, &there_port)
-            : json_item_is(&m, "protocol") ? !get_word(r, &m, "protocol", report_protocols, &w.protocol)
-            : json_item_is(&m, "state") ? !get_word(r, &m, "state", report_states, &w.state)
-            : json_item_is(&m, "pid") ? !get_int(r, &m, "pid", -INT64_MAX, INT64_MAX, &pid)
-            : json_item_is(&m, "process_name") ? !get_text(r, &m, "process_name", 255, &w.process)
-            : json_item_is(&m, "interface") ? !get_text(r, &m, "interface", 255, &w.interface)
-            : json_item_is(&m, "owners") ? !get_list(r, &m, "owners", &owners)
-                                         : false)
-            return false;
-    if (!here.is_there || here_port < 0)
-        return bad(r, here.is_there ? "local_port" : "local_ip", "missing", "is required");
-    if (!there.is_there || !w.protocol.len)
-        return bad(r, there.is_there ? "protocol" : "remote_ip", "missing", "is required");
+    struct connection c = { .here_port = -1, .there_port = -1, .pid = INT64_MIN };
     struct row_json j = { room, 0, '{' };
-    j.err |= add_str(room, w.protocol) | put_endpoint(room, &here, here_port) | put_endpoint(room, &there, there_port);
-    if (w.interface.len)
-        j.err |= add(room, " %", 2) | add_str(room, w.interface);
-    if (is_precise && pid != INT64_MIN)
-        j.err |= add(room, " pid ", 5) | put_digits(room, pid);
-    size_t split = room->len;
-    put_str(&j, KEY("protocol"), w.protocol);
-    put_str(&j, KEY("address"), str_of(here.text));
-    put_int(&j, KEY("port"), here_port);
-    if (!there.is_any || there_port > 0)
-        put_str(&j, KEY("peer_address"), str_of(there.text));
-    if (there_port >= 0)
-        put_int(&j, KEY("peer_port"), there_port);
-    put_str(&j, KEY("state"), w.state);
-    put_str(&j, KEY("interface"), w.interface);
-    if (pid != INT64_MIN)
-        put_int(&j, KEY("pid"), pid);
-    put_str(&j, KEY("process"), w.process);
-    if (!put_owners(r, &j, &owners))
+    size_t split;
+
+    if (!read_members(r, row, &c))
         return false;
-    keep_ip(r, &here, ret);
-    keep_ip(r, &there, ret);
+    j.err |= add_str(room, c.w.protocol) | put_endpoint(room, &c.here, c.here_port) | put_endpoint(room, &c.there, c.there_port);
+    if (c.w.interface.len)
+        j.err |= add(room, " %", 2) | add_str(room, c.w.interface);
+    if (is_precise && c.pid != INT64_MIN)
+        j.err |= add(room, " pid ", 5) | put_digits(room, c.pid);
+    split = room->len;
+    put_str(&j, KEY("protocol"), c.w.protocol);
+    put_str(&j, KEY("address"), str_of(c.here.text));
+    put_int(&j, KEY("port"), c.here_port);
+    if (!c.there.is_any || c.there_port > 0)
+        put_str(&j, KEY("peer_address"), str_of(c.there.text));
+    if (c.there_port >= 0)
+        put_int(&j, KEY("peer_port"), c.there_port);
+    put_str(&j, KEY("state"), c.w.state);
+    put_str(&j, KEY("interface"), c.w.interface);
+    if (c.pid != INT64_MIN)
+        put_int(&j, KEY("pid"), c.pid);
+    put_str(&j, KEY("process"), c.w.process);
+    if (!put_owners(r, &j, &c.owners))
+        return false;
+    keep_ip(r, &c.here, ret);
+    keep_ip(r, &c.there, ret);
     return finish(r, &j, split, ret);
 }
 
