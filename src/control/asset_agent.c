@@ -266,6 +266,7 @@ int asset_checkin(struct control *c, const struct principal *p, const struct ass
     if (r == 0 && (in->is_register || in->addresses.n))
         room = xcalloc(2 * ASSET_ADDRESSES, sizeof(*room));
     st.room = room;
+    st.told.n = 0;
     if (r == 0)
         r = asset_addresses_clean(&in->addresses, room, &st.told, err);
     if (r == 0)
