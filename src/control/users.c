@@ -252,6 +252,18 @@ static void change(struct user_call *x, struct user *u)
     audit__ok(c, &x->p, v, str_of(u->name), &d);
 }
 
+/* What was proven before the hashing may be undone by now: an admin's reset, role or disabling wins over the change it overtook. */
+static int check_proof(struct user_call *x, const struct user *u)
+{
+    if (!authn_still_holds(x->c, &x->p))
+        return err_set(&x->err, -EACCES, "auth.bad_credential", "this credential was ended meanwhile: log in again");
+    if (u && u->is_disabled && verb_of(x) == VERB_OWN_PASSWORD)
+        return err_set(&x->err, -EACCES, "auth.disabled", "this user is disabled");
+    if (u && x->old_hash[0] && strcmp(x->old_hash, u->password_hash) != 0)
+        return err_set(&x->err, -EACCES, "auth.bad_credential", "the password was changed meanwhile: log in again");
+    return 0;
+}
+
 static void hash_done(void *arg)
 {
     struct user_call *x = arg;
@@ -262,6 +274,8 @@ static void hash_done(void *arg)
     }
     x->c->n_hashing--;
     int r = check(x, &u);
+    if (r == 0)
+        r = check_proof(x, u);
     if (r == 0 && x->work_result == -EACCES)
         r = err_set(&x->err, -EACCES, "auth.bad_credential", "the old password is wrong");
     else if (r == 0 && x->work_result < 0)

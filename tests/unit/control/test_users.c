@@ -377,6 +377,81 @@ static void hold_work(void *ctx, void (*work)(void *), void (*done)(void *), voi
     held.arg = arg;
 }
 
+/* The loop goes on while a password is hashed: what an admin did meanwhile wins. */
+static bool is_holding;
+static void hold_some(void *ctx, void (*work)(void *), void (*done)(void *), void *arg)
+{
+    if (is_holding)
+        hold_work(ctx, work, done, arg);
+    else
+        fixture__offload(ctx, work, done, arg);
+}
+/* vic changes the own password, and while it is hashed an admin makes @meanwhile of vic. */
+static struct told overtaken(struct fixture *f, const char *old, const struct user_change *meanwhile)
+{
+    struct principal p;
+    struct told mine = { 0 };
+    struct logged_in l = login(f, "vic", old, "192.0.2.5");
+    assert_int_equal(who(f, l.token, &p), 0);
+    const struct user_change ch = { .has_password = true, .password = STR("the thief's"), .old_password = str_of(old) };
+    is_holding = true;
+    user_change(f->c, &p, STR("vic"), &ch, on_user, &mine);
+    is_holding = false;
+    assert_int_equal(change(f, &f->admin, "vic", meanwhile).result, 0);
+    held.work(held.arg);
+    held.done(held.arg);
+    settle(f);
+    assert_int_equal(mine.n, 1);
+    return mine;
+}
+static void an_admins_reset_wins_over_a_change_under_way(void **state)
+{
+    struct fixture *f = *state;
+    fixture_close(f);
+    fixture_open_with(f, hold_some);
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    struct user_change ch = { .has_password = true, .password = STR("admin's reset") };
+    assert_int_equal(overtaken(f, "correct horse", &ch).result, -EACCES);
+    assert_int_equal(login(f, "vic", "admin's reset", "192.0.2.5").result, 0);
+    ch = (struct user_change){ .has_disabled = true, .disabled = true };
+    assert_int_equal(overtaken(f, "admin's reset", &ch).result, -EACCES);
+    assert_int_equal(change(f, &f->admin, "vic", &(struct user_change){ .has_disabled = true }).result, 0);
+    assert_int_equal(login(f, "vic", "admin's reset", "192.0.2.5").result, 0);
+    ch = (struct user_change){ .has_role = true, .role = ROLE_OPERATOR }; /* more rights end nothing */
+    assert_int_equal(overtaken(f, "admin's reset", &ch).result, 0);
+    fixture_close(f);
+    fixture_open(f);
+}
+/* A reset to the very same text is a reset: a token that outlives it proves nothing. */
+static void a_change_with_a_made_token_does_not_overtake_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    char text[36];
+    struct api_token_row row;
+    struct principal p;
+    struct told mine = { 0 };
+    fixture_close(f);
+    fixture_open_with(f, hold_some);
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("made"), ROLE_VIEWER, 0, STR("vic"), text, &row, &f->err), 0);
+    settle(f);
+    assert_int_equal(who(f, text, &p), 0);
+    struct user_change ch = { .has_password = true, .password = STR("the thief's"), .old_password = STR("correct horse") };
+    is_holding = true;
+    user_change(f->c, &p, STR("vic"), &ch, on_user, &mine);
+    is_holding = false;
+    ch.password = STR("correct horse");
+    assert_int_equal(change(f, &f->admin, "vic", &ch).result, 0);
+    held.work(held.arg);
+    held.done(held.arg);
+    settle(f);
+    assert_int_equal(mine.result, -EACCES);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(login(f, "vic", "correct horse", "192.0.2.5").result, 0);
+    fixture_close(f);
+    fixture_open(f);
+}
+
 /* Pool threads that are all at work. */
 static struct {
     void (*done)(void *);
@@ -457,6 +532,8 @@ int main(void)
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
         T(ones_own_password_needs_the_old_one),
+        T(an_admins_reset_wins_over_a_change_under_way),
+        T(a_change_with_a_made_token_does_not_overtake_a_reset),
         T(too_many_passwords_at_once_are_refused_and_told_within_the_ration),
         T(what_comes_back_after_control_is_gone_touches_nothing),
     };
