@@ -56,7 +56,7 @@ static char *beside(const char *path, const char *name)
 {
     const char *slash = strrchr(path, '/');
 
-    return xasprintf("%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
+    return slash ? xasprintf("%.*s%s", (int)(slash + 1 - path), path, name) : xstrdup(name);
 }
 
 static const char *base_name(const char *path)
