@@ -55,6 +55,7 @@ def grapheon_run(build, home):
     waits for the answer."""
     server = Mock()
     server.refuse_wildcards = False
+    p = None
     try:
         policy = server.console("POST", "/policies", {}, {"name": "p", "jitter_seconds": 0})[1]["id"]
         key = server.console("POST", "/enrollment-keys", {}, {"name": "k", "default_policy_id": policy, "auto_approve": True})[1]["enrollment_key"]
@@ -70,6 +71,9 @@ def grapheon_run(build, home):
         p.wait(60)
         return cpu, kb
     finally:
+        if p and p.poll() is None:
+            p.kill()
+            p.wait()
         server.close()
 
 
