@@ -434,13 +434,15 @@ static void set_program(struct connection_seen *c, struct str s)
     c->process = str_sub(s, (size_t)slash + 1, SIZE_MAX);
 }
 
-/* netstat without -W cuts the end of an address off so that the whole has 23 characters: another address is left. With -W some are
- * longer, and then none is cut. */
+/* netstat without -W cuts the end of an address off so that the whole has 23 characters: another address is left. With -W some may
+ * be longer, and then none is cut. */
 enum { NARROW = 23 };
-static bool is_wide(struct str text)
+static bool is_wide(struct str text, const struct rows *out)
 {
     struct str line;
 
+    if (out->is_wide)
+        return true;
     while (str_cut(&text, '\n', &line)) {
         struct str f[FIELDS] = { 0 };
 
@@ -474,7 +476,7 @@ int listing_netstat(struct str text, struct rows *out, struct err *err)
         "tcp6", "udp6", /* LOST upstream */
         "Active", "Proto", "udpl", "udpl6", "raw", "raw6", "sctp", "unix", NULL
     };
-    size_t cut = out->is_extended && !is_wide(text) ? NARROW : SIZE_MAX;
+    size_t cut = out->is_extended && !is_wide(text, out) ? NARROW : SIZE_MAX;
     struct str line;
     int r = 0;
 

@@ -32,6 +32,7 @@ struct rows {
     size_t n_refused;   /* no server would take them: no address */
     bool drop_time_wait;
     bool is_extended;
+    bool is_wide;  /* netstat ran with -W: no address is cut */
     bool is_short; /* the arena had no room for a text: what was read is not all */
     size_t at;     /* of what is read: the line, or the place in the list, from 0 */
     /* Set: rows are handed over instead of kept (valid in the call; its -errno ends the reading), refusals are told with the member at

@@ -400,6 +400,10 @@ def test_extended_rows_are_other_rows_that_any_server_takes(mock, ready):
     ready.run("--force")  # and off again
     assert ready.json()["last_snapshot"] == before
     assert scoped in mock.reports()[-1]["removed"]["connections"] and len(mock.reports()[-1]["removed"]["routes"]) == 5
+    ready.tools.put("netstat", 'case "$*" in *W*) echo tcp6 0 0 2001:db8::1234:567:8888 :::* LISTEN 1/x;; esac')  # as wide as the column, but whole
+    (ready.tools.dir / "ss").unlink()
+    ready.run("--force", "--extended-rows")
+    assert [c["local_ip"] for c in mock.reports()[-1]["connections"]] == ["2001:db8::1234:567"]
 
 
 def test_rows_beyond_the_cap_and_time_wait_are_counted_as_left_out(mock, ready):

@@ -145,6 +145,7 @@ int grapheon__by_command(enum grapheon_section s, usec_t timeout, struct rows *o
     }
     if (r < 0)
         return r;
+    out->is_wide = out->is_extended; /* what is run then has -W */
     *ret_name = l->name;
     return l->read(buf_as_str(text), out, err);
 }

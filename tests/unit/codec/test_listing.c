@@ -223,6 +223,11 @@ static void extended_netstat_has_ipv6_but_nothing_that_may_be_cut(void **state)
     assert_int_equal(listing_netstat(STR("tcp6 0 0 2001:db8::1234:567:8888 :::* LISTEN 7/nginx\n"
                                          "tcp6 0 0 2001:db8::1234:5678:8888 :::* LISTEN 7/nginx\n"), &rows, NULL), 0);
     assert_int_equal(n_taken, 2);
+    hooked();
+    rows.is_wide = true; /* who ran it knows */
+    assert_int_equal(listing_netstat(STR("tcp6 0 0 2001:db8::1234:567:8888 :::* LISTEN 7/nginx\n"), &rows, NULL), 0);
+    assert_int_equal(n_taken, 1);
+    assert_string_equal(refusals, "");
 }
 
 static void extended_routes_have_family_metric_table_and_next_hops(void **state)
