@@ -192,13 +192,13 @@ static int take_extended_route(const struct json_item *route, struct rows *out)
 {
     struct json_scan members = json_scan_into(route);
     struct route_seen s = { 0 };
-    struct str type = STR_NONE, via = STR_NONE;
+    struct str via = STR_NONE;
     bool is_inet6 = false;
     int64_t metric = -1;
 
     for (struct json_item m; json_scan_next(&members, &m);) {
         if (takes(&m, "dst", out, &s.destination) || takes(&m, "gateway", out, &s.gateway) || takes(&m, "dev", out, &s.interface) ||
-            takes(&m, "prefsrc", out, &s.source) || takes(&m, "type", out, &type))
+            takes(&m, "prefsrc", out, &s.source) || takes(&m, "type", out, &s.type))
             continue;
         if (json_item_is(&m, "table"))
             s.table = m.kind == JSON_INT ? m.raw : text_of(&m, out);
@@ -211,7 +211,7 @@ static int take_extended_route(const struct json_item *route, struct rows *out)
         else if (json_item_is(&m, "pref")) /* IPv6 alone has preferences */
             is_inet6 = true;
     }
-    if (follows_from_addresses(type, s.table))
+    if (follows_from_addresses(s.type, s.table))
         return 0;
     is_inet6 |= is_v6(s.destination) || is_v6(s.gateway) || is_v6(s.source);
     s.family = is_inet6 ? STR("inet6") : STR("inet");

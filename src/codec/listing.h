@@ -6,8 +6,8 @@
  * A row is its canonical text: compact JSON, keys sorted, non-ASCII as \uXXXX, in the words of Graphēon's reports (docs/wire/grapheon.md).
  * The rules are those of the upstream agent, its losses included (spec 2.6: scoped IPv6 endpoints in brackets, tcp6 lines of netstat, all
  * owners but the first): a host may change agents without every row becoming a new one. With is_extended nothing of that is lost, and rows
- * have what is known beyond upstream's members: "interface" and "owners" of a connection, "family", "metric", "table" and "nexthops" of a
- * route, each only where there is something to say (docs/wire/grapheon.md, "Extended rows").
+ * have what is known beyond upstream's members: "interface" and "owners" of a connection, "family", "metric", "table", "nexthops" and
+ * "type" of a route, each only where there is something to say (docs/wire/grapheon.md, "Extended rows").
  *
  * Memory: rows and the strings with escapes of what is being read; nothing is built of the text itself. Any thread. */
 #ifndef MUSTER_CODEC_LISTING_H
@@ -76,6 +76,7 @@ struct route_seen {
     struct str destination, gateway, interface, source;
     /* extended rows only */
     struct str family, table; /* a number or a name; the main one is not told */
+    struct str type;          /* in ip's words; told where it leads nowhere: blackhole, unreachable, prohibit, throw */
     uint32_t metric;
     bool has_metric;
     struct hop_seen hops[LISTING_HOPS];

@@ -306,6 +306,17 @@ static int put_table(struct buf *b, struct str table)
     return n == MAIN || n == 0 ? 0 : put_number(b, "table", true, (uint32_t)n);
 }
 
+/* Of other kinds no more is known than of a route that leads somewhere. */
+static int put_type(struct buf *b, struct str type)
+{
+    static const char *const known[] = { "blackhole", "unreachable", "prohibit", "throw" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (str_is(type, known[i]))
+            return put_text(b, "type", type, TEXT_MAX);
+    return 0;
+}
+
 static int put_hops(struct buf *b, const struct route_seen *s)
 {
     int x = buf_cstr(b, ",\"nexthops\":[");
@@ -344,6 +355,8 @@ int rows_route(struct rows *r, const struct route_seen *s)
     x = x < 0 ? x : put_text(&b, "source_ip", usable(s->source, src), TEXT_MAX);
     if (more)
         x = x < 0 ? x : put_table(&b, s->table);
+    if (more)
+        x = x < 0 ? x : put_type(&b, s->type);
     return finish(r, &b, x);
 }
 

@@ -132,7 +132,7 @@ class Check:
         self.text(r, "process_name", path)
 
     def routes(self, r, path):
-        assert set(r) - self.more("family", "metric", "nexthops", "table") == {"destination", "gateway", "interface", "source_ip"}, r
+        assert set(r) - self.more("family", "metric", "nexthops", "table", "type") == {"destination", "gateway", "interface", "source_ip"}, r
         self.text(r, "destination", path, 1, 255, required=True)
         self.address(r, "gateway", path)
         self.address(r, "source_ip", path)

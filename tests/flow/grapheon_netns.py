@@ -82,7 +82,7 @@ def report(how, state, program=agent, *flags):
 def extended(state):
     """What upstream's rows lose: routes of IPv6, of other tables, with next hops, gateways of the other family; sockets with a scope or a device."""
     sh("ip route add 198.18.0.0/15 via inet6 fe80::9 dev veth0 metric 7 && ip -6 route add default via 2001:db8::1 metric 50 && ip -6 route add default dev veth1 table 78")
-    sh("ip -6 route add 2001:db8:7::/48 nexthop via 2001:db8::1 nexthop via 2001:db8::2 weight 3 && ip -6 route add unreachable 2001:db8:8::/48 && ip -6 route add 2001:db8:9::1 dev veth1")
+    sh("ip -6 route add 2001:db8:7::/48 nexthop via 2001:db8::1 nexthop via 2001:db8::2 weight 3 && ip -6 route add unreachable 2001:db8:8::/48 && ip -6 route add unreachable default metric 9999 && ip route add prohibit 10.4.0.0/16 table 77 && ip route add throw 10.5.0.0/16 && ip -6 route add 2001:db8:9::1 dev veth1")
     sh("ip route add 198.51.100.128/25 nexthop via 192.0.2.1 dev veth0 weight 2 nexthop via inet6 fe80::9 dev veth0 && ip addr add fe80::77/64 dev veth0 nodad")
     index = socket.if_nametoindex("veth0")
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):

@@ -69,6 +69,10 @@ def test_extended_rows_have_what_upstream_loses(seen):
     row = {"gateway": None, "interface": None, "source_ip": None}
     for want in ({**row, "destination": "default", "family": "inet6", "gateway": "2001:db8::1", "interface": "veth0", "metric": 50},
                  {**row, "destination": "default", "family": "inet6", "interface": "veth1", "metric": 1024, "table": 78},
+                 {**row, "destination": "default", "family": "inet6", "interface": "lo", "metric": 9999, "type": "unreachable"},
+                 {**row, "destination": "10.1.2.3", "family": "inet", "type": "blackhole"},
+                 {**row, "destination": "10.4.0.0/16", "family": "inet", "table": 77, "type": "prohibit"},
+                 {**row, "destination": "10.5.0.0/16", "family": "inet", "type": "throw"},
                  {**row, "destination": "198.18.0.0/15", "family": "inet", "gateway": "fe80::9", "interface": "veth0", "metric": 7},
                  {**row, "destination": "100.64.0.0/10", "family": "inet", "gateway": "192.0.2.1", "interface": "veth0", "table": 77},
                  {**row, "destination": "198.51.100.128/25", "family": "inet", "nexthops": [{"gateway": "192.0.2.1", "interface": "veth0", "weight": 2},

@@ -156,6 +156,15 @@ static bool is_shown(const struct rtmsg *head, uint32_t table, bool is_extended)
            head->rtm_type != RTN_BROADCAST && head->rtm_type != RTN_ANYCAST && head->rtm_type != RTN_MULTICAST;
 }
 
+static struct str type_text(unsigned type)
+{
+    static const char *const names[] = {
+        [RTN_BLACKHOLE] = "blackhole", [RTN_UNREACHABLE] = "unreachable", [RTN_PROHIBIT] = "prohibit", [RTN_THROW] = "throw"
+    };
+
+    return type < ARRAY_SIZE(names) && names[type] ? str_of(names[type]) : STR_NONE;
+}
+
 /* A gateway of the route's own family, or of the other. */
 static void gateway_text(struct str gateway, struct str via, char dst[46])
 {
@@ -235,6 +244,7 @@ static int on_route(void *arg, const struct nlmsghdr *nlh)
     if (c->out->is_extended) {
         s.family = head.rtm_family == AF_INET ? STR("inet") : STR("inet6");
         s.table = str_bytes(t.table, (size_t)snprintf(t.table, sizeof(t.table), "%u", table));
+        s.type = type_text(head.rtm_type);
         s.has_metric = src__attr_u32(tb[RTA_PRIORITY], &s.metric);
         read_hops(c, src__attr_bytes(tb[RTA_MULTIPATH]), &t, &s);
     }

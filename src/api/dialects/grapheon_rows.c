@@ -474,7 +474,7 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
 {
     struct json_scan s = json_scan_into(row);
     struct ip_text gateway = { 0 }, source = { 0 };
-    struct str destination = STR_NONE, interface = STR_NONE, family = STR_NONE, table_name = STR_NONE;
+    struct str destination = STR_NONE, interface = STR_NONE, family = STR_NONE, type = STR_NONE, table_name = STR_NONE;
     struct listed hops = { 0 };
     int64_t metric = -1, table = -1;
 
@@ -486,6 +486,7 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
             : json_item_is(&m, "family") ? !get_text(r, &m, "family", 16, &family)
             : json_item_is(&m, "metric") ? !get_int(r, &m, "metric", 0, UINT32_MAX, &metric)
             : json_item_is(&m, "table") ? !get_table(r, &m, &table, &table_name)
+            : json_item_is(&m, "type") ? !get_text(r, &m, "type", 16, &type)
             : json_item_is(&m, "nexthops") ? !get_list(r, &m, "nexthops", &hops)
                                            : false)
             return false;
@@ -508,6 +509,7 @@ static bool read_route(struct row_reader *r, struct buf *room, const struct json
     size_t split = room->len;
     put_str(&j, KEY("destination"), destination);
     put_str(&j, KEY("family"), family);
+    put_str(&j, KEY("type"), type);
     put_str(&j, KEY("gateway"), gateway.is_there ? str_of(gateway.text) : STR_NONE);
     put_str(&j, KEY("interface"), interface);
     put_str(&j, KEY("source"), source.is_there ? str_of(source.text) : STR_NONE);
