@@ -72,19 +72,38 @@ static int take_lock(struct store *s, struct err *err)
     return 0;
 }
 
-/* The lock file says, by having a text in it, that a database was made here: what is empty or gone then was lost, and is not a first
- * start, which would give the fleet a new CA and lock every host out. A first start that was killed leaves an empty file and no mark. */
+/* The lock file says, by having a text in it, that a database was made here: what is empty, without a schema or gone then was lost, and
+ * is not a first start, which would give the fleet a new CA and lock every host out. The mark is made when the schema is: a first start that
+ * was killed leaves an empty file, or one without a schema, and no mark. */
 #define MADE_MARK "a database was made here\n"
+
+static bool has_bytes(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_size > 0;
+}
+
+/* Only pages without tables: all others were in the log, which is gone. What cannot be read is for the open to say. */
+static bool has_no_schema(const char *path)
+{
+    AUTO(db_close) struct db *db = NULL;
+    struct err err = { 0 };
+    uint32_t version;
+
+    return driver_sqlite.open(&driver_sqlite, path, 0, &db, &err) == 0 && driver_sqlite.version(db, &version) == 0 && version == 0;
+}
 
 int store_check_lost(const char *path, struct err *err)
 {
     AUTO_FREE char *lock = xasprintf("%s-lock", path), *log = xasprintf("%s-wal", path);
-    struct stat st;
+    bool is_lost;
 
-    if (stat(path, &st) == 0 ? st.st_size > 0 : errno != ENOENT)
-        return 0;
-    /* The log is younger than the first page of the file: an empty file has none. */
-    if ((stat(lock, &st) < 0 || st.st_size == 0) && (stat(log, &st) < 0 || st.st_size == 0))
+    if (has_bytes(path)) /* opened to be read only: whatever log is beside it stays */
+        is_lost = has_bytes(lock) && has_no_schema(path);
+    else /* The log is younger than the first page of the file: an empty file has none. */
+        is_lost = (access(path, F_OK) == 0 || errno == ENOENT) && (has_bytes(lock) || has_bytes(log));
+    if (!is_lost)
         return 0;
     return err_set(err, -EBADMSG, "store.corrupt",
                    "%s is empty or gone, but a fleet was kept here: move the state directory away and bring a backup back with "
@@ -97,7 +116,7 @@ static void mark_made(const struct store *s)
 {
     struct stat st;
 
-    if (stat(s->path, &st) == 0 && st.st_size > 0 && fstat(s->lock_fd, &st) == 0 && st.st_size == 0)
+    if (has_bytes(s->path) && fstat(s->lock_fd, &st) == 0 && st.st_size == 0)
         (void)!pwrite(s->lock_fd, MADE_MARK, sizeof(MADE_MARK) - 1, 0);
 }
 

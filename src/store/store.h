@@ -326,7 +326,7 @@ void store_backup(struct store *s, const char *path, void (*progress)(void *ctx,
 int store_restore(const char *file, const char *path, struct err *err);
 /* Offline: PRAGMA integrity_check and friends, for doctor. */
 int store_check(const char *path, struct err *err);
-/* Whether the database @path was lost: empty or gone where one was made before. 0, or -EBADMSG and @err ("store.corrupt", says what
+/* Whether the database @path was lost: empty, without a schema or gone where one was made before. 0, or -EBADMSG and @err ("store.corrupt", says what
  * to do). */
 int store_check_lost(const char *path, struct err *err);
 

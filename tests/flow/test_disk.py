@@ -1,5 +1,6 @@
 """Disk full, read-only state, corrupt database: refuse, say so, recover, lose nothing."""
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -73,6 +74,13 @@ def test_a_corrupt_database_is_named_and_nothing_is_overwritten(fleet):
     s.start(wait=False)
     assert s.proc.wait(20) == 1
     assert "empty or gone" in s.log and "musterd restore" in s.log and db.read_bytes() == b""
+    r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       timeout=60)
+    assert r.returncode != 0 and "empty or gone" in r.stdout
+    sqlite3.connect(db).execute("PRAGMA journal_mode=WAL")  # nor is one page without tables, what is left of a log that was thrown away
+    assert db.stat().st_size == 4096
+    s.start(wait=False)
+    assert s.proc.wait(20) == 1 and db.stat().st_size == 4096
     r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                        timeout=60)
     assert r.returncode != 0 and "empty or gone" in r.stdout

@@ -349,6 +349,16 @@ static void a_damaged_file_is_refused_with_advice(void **state)
     assert_non_null(strstr(f->err.text, "restore"));
 }
 
+/* As an open leaves it: one page, no table. */
+static void empty_database(const char *path)
+{
+    struct err err = { 0 };
+    struct db *db;
+
+    assert_int_equal(driver_sqlite.open(&driver_sqlite, path, DB_WRITE | DB_CREATE, &db, &err), 0);
+    db_close(db);
+}
+
 static void an_emptied_or_missing_file_is_lost_not_new(void **state)
 {
     struct fixture *f = *state;
@@ -364,6 +374,29 @@ static void an_emptied_or_missing_file_is_lost_not_new(void **state)
     assert_int_equal(unlink(f->path), 0);
     assert_int_equal(fixture_try_open(f), -EBADMSG);
     assert_int_equal(access(f->path, F_OK), -1); /* and no new one was made */
+}
+
+/* Killed before the first tidying, its log was thrown away: a page that says nothing of the fleet is left. */
+static void a_file_without_a_schema_where_one_was_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE char *lock = xasprintf("%s-lock", f->path), *log = xasprintf("%s-wal", f->path);
+    struct err err = { 0 };
+    struct stat st;
+
+    fixture_close(f);
+    assert_int_equal(unlink(f->path), 0);
+    (void)unlink(log);
+    empty_database(f->path);
+    assert_int_equal(store_check_lost(f->path, &f->err), -EBADMSG);
+    assert_int_equal(fixture_try_open(f), -EBADMSG);
+    assert_string_equal(f->err.slug, "store.corrupt");
+    assert_non_null(strstr(f->err.text, "restore"));
+    /* where none was, it is a first start that was killed */
+    assert_int_equal(truncate(lock, 0), 0);
+    assert_int_equal(store_check_lost(f->path, &err), 0);
+    fixture_open(f);
+    assert_true(stat(lock, &st) == 0 && st.st_size > 0);
 }
 
 /* Of a version that made no mark: a log without its database. */
@@ -447,6 +480,7 @@ int main(void)
         T(a_second_server_is_kept_out),
         T(a_damaged_file_is_refused_with_advice),
         T(an_emptied_or_missing_file_is_lost_not_new),
+        T(a_file_without_a_schema_where_one_was_is_lost),
         T(an_emptied_file_beside_its_log_is_lost),
         cmocka_unit_test(a_first_start_that_was_killed_is_still_a_first_start),
         T(somebody_elses_database_is_refused),
