@@ -499,7 +499,7 @@ static void on_eof(struct conn *c)
     }
 }
 
-static void on_readable(struct conn *c)
+static void read_some(struct conn *c)
 {
     struct net_scratch *sc = loop__scratch(c->loop);
 
@@ -529,6 +529,16 @@ static void on_readable(struct conn *c)
         /* A short read emptied the socket: epoll will say when there is more. */
         if ((size_t)n < sizeof(sc->rx) || conn_is_paused(c))
             return;
+    }
+}
+
+static void on_readable(struct conn *c)
+{
+    if (!c->owner || !c->is_pre) {
+        read_some(c);
+    } else if (listener__may_read(c)) {
+        read_some(c);
+        listener__was_read(c);
     }
 }
 

@@ -50,12 +50,13 @@ struct conn {
     struct listener *owner; /* NULL: outbound */
     struct conn *next, **pprev; /* of the owner's list */
     struct conn *dirty_next, *closing_next, *kicked_next;
+    struct conn *held_prev, *held_next; /* of the owner's list; held_prev is NULL for one that is not held */
     struct wheel_entry wheel;
     uint8_t *pend; /* bytes below TLS the kernel did not take */
     size_t pend_off, pend_len;
     usec_t last_rx;    /* loop time of the last bytes in */
     usec_t stalled_at; /* since when pend makes no progress */
-    usec_t born;
+    usec_t born, held_at;
     size_t lingered;
     struct err *why;
     int fd;

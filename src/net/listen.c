@@ -2,15 +2,17 @@
  *
  * Pacing: at most LIMIT_HANDSHAKES connections are between start and "protocol begins". So that nobody can hold those
  * places, a connection that is silent (1 s) or slow (5 s) goes on without one, and so does half a ClientHello, which costs
- * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go.
+ * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go. Before any of them is read from again
+ * without our answer being made, it takes a place; while none is free it is held: what it says waits in its socket.
  *
- * The others wait in a row of ours: waiting.h. */
+ * The others wait in a row of ours: waiting.h. A free place is for who has waited longest, held or in the row. */
 #include "net/listen.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -44,7 +46,7 @@ struct listener {
     struct listen_socket socket;
     struct watch *watch;
     struct wheel_entry retry;
-    struct conn *conns;
+    struct conn *conns, *held; /* held: in order */
     size_t n_conns, max_conns, n_pre, n_counted;
     struct waiting row;
     size_t row_max;
@@ -79,9 +81,54 @@ static bool may_start(struct listener *li)
     return li->n_pre < LIMIT_PREAUTH_CONNS;
 }
 
-/* -- those who wait */
-static bool may_start_one(void *ctx)
+static void count(struct conn *c)
 {
+    c->is_counted = true;
+    c->owner->n_counted++;
+    net_stats.handshakes_in_flight++;
+}
+
+static void give_place(struct conn *c)
+{
+    if (!c->is_counted)
+        return;
+    c->is_counted = false;
+    c->owner->n_counted--;
+    net_stats.handshakes_in_flight--;
+}
+
+/* -- those who are held */
+static void hold(struct conn *c)
+{
+    if (c->held_prev)
+        return;
+    c->held_at = loop_now(c->loop);
+    DL_APPEND2(c->owner->held, c, held_prev, held_next);
+    conn_pause(c, true);
+}
+
+static void let_go(struct conn *c)
+{
+    if (!c->held_prev)
+        return;
+    DL_DELETE2(c->owner->held, c, held_prev, held_next);
+    c->held_prev = c->held_next = NULL;
+    conn_pause(c, false);
+}
+
+/* Places for those who are held since @until or longer. They are read from in the next turn. */
+static void held_go_on(struct listener *li, usec_t until)
+{
+    while (li->held && li->held->held_at <= until && li->n_counted < LIMIT_HANDSHAKES) {
+        count(li->held);
+        let_go(li->held);
+    }
+}
+
+/* -- those who wait */
+static bool may_start_one(void *ctx, usec_t since)
+{
+    held_go_on(ctx, since);
     return may_start(ctx);
 }
 
@@ -108,10 +155,17 @@ static void row_go_on(struct listener *li)
         wheel_set(li->l, &li->retry, now + RETRY_MS * USEC_PER_MS);
 }
 
+static void go_on(struct listener *li)
+{
+    row_go_on(li);
+    if (!li->is_moving)
+        held_go_on(li, USEC_NEVER);
+}
+
 static void on_row(void *ctx, int events)
 {
     (void)events;
-    row_go_on(ctx);
+    go_on(ctx);
 }
 
 static bool is_full(const struct listener *li)
@@ -136,7 +190,7 @@ static void wait(struct listener *li)
 
 static void resume(struct listener *li)
 {
-    row_go_on(li);
+    go_on(li);
     if (!li->is_waiting || !may_accept(li))
         return;
     li->is_waiting = false;
@@ -148,20 +202,25 @@ static void on_retry(struct wheel_entry *e)
     resume((struct listener *)((char *)e - offsetof(struct listener, retry)));
 }
 
-static void count(struct conn *c)
+bool listener__may_read(struct conn *c)
 {
-    c->is_counted = true;
-    c->owner->n_counted++;
-    net_stats.handshakes_in_flight++;
+    if (c->is_counted || c->is_answered)
+        return true;
+    if (c->owner->n_counted >= LIMIT_HANDSHAKES) {
+        hold(c);
+        return false;
+    }
+    count(c);
+    return true;
 }
 
-static void give_place(struct conn *c)
+void listener__was_read(struct conn *c)
 {
-    if (!c->is_counted)
+    if (!c->is_pre || c->is_answered || c->is_silent)
         return;
-    c->is_counted = false;
-    c->owner->n_counted--;
-    net_stats.handshakes_in_flight--;
+    give_place(c);
+    conn_deadline(c, c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS);
+    resume(c->owner);
 }
 
 void listener__answered(struct conn *c)
@@ -170,14 +229,13 @@ void listener__answered(struct conn *c)
     usec_t slow = loop_now(c->loop) + HANDSHAKE_SLOW_MS * USEC_PER_MS;
 
     c->is_answered = true;
-    if (!c->is_counted)
-        count(c);
     conn_deadline(c, slow < end ? slow : end);
 }
 
 void listener__uncount(struct conn *c)
 {
     give_place(c);
+    let_go(c);
     if (c->is_pre) {
         c->is_pre = false;
         c->owner->n_pre--;
@@ -297,11 +355,6 @@ static void on_sniff(struct conn *c, struct str s)
     if (first == 0x16 && li->tls) { /* a TLS handshake record (RFC 8446 section 5.1) */
         conn_start_tls(c, li->tls, NULL);
         conn_feed(c, (const uint8_t *)s.ptr, s.len);
-        if (c->is_pre && !c->is_answered) { /* half a ClientHello, or closed already */
-            give_place(c);
-            conn_deadline(c, c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS);
-            resume(li);
-        }
         return;
     }
     listener__uncount(c);
@@ -384,7 +437,7 @@ static void on_accept(void *ctx, int events)
             break;
         } /* else: that one left already */
     }
-    row_go_on(li);
+    go_on(li);
 }
 
 /* -- opening */

@@ -9,7 +9,12 @@
  * that says nothing at all gives it up sooner, and half a ClientHello takes none. */
 enum { HANDSHAKE_SLOW_MS = 5000, HANDSHAKE_SILENT_MS = 1000 };
 
-/* The ClientHello of @c is whole, and our half of the handshake made: it takes a place. */
+/* @c has no protocol yet, and bytes to be read. True: it has a place, so that they may cost a handshake. False: nothing is
+ * free; it is not read from until something is. */
+bool listener__may_read(struct conn *c);
+/* They were read: half a ClientHello keeps no place. */
+void listener__was_read(struct conn *c);
+/* The ClientHello of @c was whole, and our half of the handshake is made: it keeps its place. */
 void listener__answered(struct conn *c);
 
 /* The handshake of @c is over, one way or the other: another may begin. */

@@ -98,7 +98,7 @@ bool waiting_start(struct waiting *r, const struct waiting_ops *ops)
                 drop(r, w);
                 continue;
             }
-            if (!ops->may_start(ops->ctx))
+            if (!ops->may_start(ops->ctx, w->since))
                 return false;
             ops->start(ops->ctx, take(r, w), &copy.from.sa);
         }

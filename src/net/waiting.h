@@ -20,7 +20,7 @@ struct waiting {
 };
 
 struct waiting_ops {
-    bool (*may_start)(void *ctx);
+    bool (*may_start)(void *ctx, usec_t since); /* one who has waited since then */
     void (*start)(void *ctx, int fd, const struct sockaddr *sa); /* @fd changes hands */
     void *ctx;
 };

@@ -235,6 +235,129 @@ static void half_a_hello_takes_no_place(void **state)
         close(fd[i]);
 }
 
+static bool has_answer(int fd)
+{
+    char c;
+
+    return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+/* A ClientHello without its end, and the end. */
+static int most_of_a_hello(void)
+{
+    int fd = raw_open(listener_port(li));
+
+    raw_send(fd, str_bytes(hello_bytes.ptr, 100));
+    return fd;
+}
+
+static void rest_of_a_hello(int fd)
+{
+    raw_send(fd, str_bytes(hello_bytes.ptr + 100, hello_bytes.len - 100));
+}
+
+static void halves_that_are_completed_together_do_not_exceed_the_places(void **state)
+{
+    enum { N = 4 * LIMIT_HANDSHAKES };
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    static int fd[N];
+    int left = N;
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < N; i++) {
+        fd[i] = most_of_a_hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
+    for (int i = 0; i < N; i++)
+        rest_of_a_hello(fd[i]);
+    /* As many as there are places have an answer. When those leave, as many others; nobody has waited for a clock. */
+    while (left > 0) {
+        int n = 0, most = left < LIMIT_HANDSHAKES ? left : LIMIT_HANDSHAKES;
+
+        TURN_UNTIL(l, net_stats.handshakes_in_flight == (uint64_t)most);
+        TURN_SOME(l);
+        assert_int_equal(net_stats.handshakes_in_flight, most);
+        assert_int_equal(listener_conns(li), left);
+        for (int i = 0; i < N; i++) {
+            if (fd[i] >= 0 && has_answer(fd[i])) {
+                fd_close(&fd[i]);
+                n++;
+            }
+        }
+        assert_int_equal(n, most);
+        left -= n;
+    }
+    TURN_UNTIL(l, listener_conns(li) == 0);
+    assert_int_equal(net_stats.handshakes_in_flight, 0);
+}
+
+static void one_who_is_held_goes_when_its_time_is_over(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[LIMIT_HANDSHAKES], held;
+
+    (void)state;
+    listen_now(&conf);
+    held = most_of_a_hello();
+    TURN_UNTIL(l, listener_conns(li) == 1 && net_stats.handshakes_in_flight == 0);
+    loop__turn_clock(l, (LIMIT_HANDSHAKE_MS - 4000) * USEC_PER_MS);
+    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
+        fd[i] = hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+    rest_of_a_hello(held);
+    TURN_SOME(l);
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES + 1);
+    loop__turn_clock(l, 4500 * USEC_PER_MS);
+    TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES);
+    assert_false(has_answer(held));
+    assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
+    close(held);
+    close_all(fd, LIMIT_HANDSHAKES);
+}
+
+static void a_place_goes_to_who_waits_longest_held_or_in_the_row(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[LIMIT_HANDSHAKES], held[2], row[2];
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < 2; i++)
+        held[i] = most_of_a_hello();
+    TURN_UNTIL(l, listener_conns(li) == 2 && net_stats.handshakes_in_flight == 0);
+    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
+        fd[i] = hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+    for (int i = 0; i < 2; i++) {
+        row[i] = hello();
+        TURN_SOME(l);
+        loop__turn_clock(l, 10 * USEC_PER_MS);
+        rest_of_a_hello(held[i]);
+        TURN_SOME(l);
+        loop__turn_clock(l, 10 * USEC_PER_MS);
+    }
+    assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES + 2);
+    const int order[] = { row[0], held[0], row[1], held[1] };
+
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        assert_false(has_answer(order[i]));
+        close(fd[i]);
+        TURN_UNTIL(l, has_answer(order[i]));
+        for (size_t j = i + 1; j < ARRAY_SIZE(order); j++)
+            assert_false(has_answer(order[j]));
+        assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+        close(order[i]);
+    close_all(fd + ARRAY_SIZE(order), LIMIT_HANDSHAKES - (int)ARRAY_SIZE(order));
+}
+
 static void a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer(void **state)
 {
     int fd[LIMIT_HANDSHAKES], silent, speaker;
@@ -432,6 +555,9 @@ int main(void)
         T(a_handshake_that_does_not_end_is_cut_after_its_time),
         T(handshakes_in_flight_are_bounded_and_the_rest_waits),
         T(half_a_hello_takes_no_place),
+        T(halves_that_are_completed_together_do_not_exceed_the_places),
+        T(one_who_is_held_goes_when_its_time_is_over),
+        T(a_place_goes_to_who_waits_longest_held_or_in_the_row),
         T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
         T(one_who_waits_and_leaves_never_starts),
         T(one_who_waits_in_silence_is_closed_after_its_time),
