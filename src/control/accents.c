@@ -10,6 +10,7 @@
 
 #include "control/accent.h"
 #include "control/noun.h"
+#include "control/tell.h"
 
 enum {
     EXTERNAL_ID_MAX = 128,
@@ -164,8 +165,11 @@ static void find_voice(struct control *c, struct host *h)
 void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id)
 {
     struct alias_entry *gone = find(c, str_of(dialect), external_id);
+    struct tell_ranks had;
     if (!gone || gone->host != h)
         return;
+    tell__ranks(c, h, &had);
+    asset__tell_again(c, h->id);
     struct alias_entry **at = &h->accent->aliases;
     while (*at != gone)
         at = &(*at)->next;
@@ -176,6 +180,7 @@ void accent__part(struct control *c, struct host *h, const char *dialect, struct
         accent_free(c, h);
     else if (strcmp(h->dialect, "native") != 0)
         find_voice(c, h);
+    tell__fell(c, h, &had);
     host__timer(c, h);
 }
 

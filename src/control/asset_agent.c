@@ -251,8 +251,21 @@ static void tell(struct step *st, uint64_t host_id)
     };
     struct told_section sections[TOLD_MAX];
 
-    accent_tell(st->c, host_id, "sigma", sections, in->tell(in->tell_ctx, &f, sections));
+    accent_tell(st->c, host_id, "sigma", str_of(st->e->uuid), sections, in->tell(in->tell_ctx, &f, sections));
     st->e->told_host = host_id;
+}
+
+static void forget_told(void *ctx, const struct alias *a)
+{
+    struct asset_entry *e = str_is(a->dialect, "sigma") ? asset__by_uuid(ctx, a->external_id) : NULL;
+
+    if (e)
+        e->told_host = 0;
+}
+
+void asset__tell_again(struct control *c, uint64_t host_id)
+{
+    accent_aliases(c, host_id, forget_told, c);
 }
 
 int asset_checkin(struct control *c, const struct principal *p, const struct asset_checkin *in, struct asset_view *ret, struct err *err)

@@ -270,13 +270,9 @@ static void make_room(struct control *c, struct host *to, const struct host *fro
 {
     for (enum section s = 0; s < SECTION_N; s++) {
         int had = tell__rank(c, to, s);
-        enum section there = tell__section(to, s);
-        if (had == 0 || tell__rank(c, from, s) <= had || mark_of(from, (uint8_t)s) || !mark_of(to, (uint8_t)there))
+        if (had == 0 || tell__rank(c, from, s) <= had || mark_of(from, (uint8_t)s))
             continue;
-        const struct section_delta nothing = {
-            .name = str_of(name_of(section_names, (int)there)), .status = SECTION_OK, .full = true, .taken_at = control__wall(c)
-        };
-        (void)inventory__take(c, to, &nothing, true);
+        tell__empty(c, to, tell__section(to, s));
     }
 }
 

@@ -60,6 +60,8 @@ void ports__link_gone(struct control *c, const struct link *l);
 void ports__wait_due(struct control *c, struct timer *t);
 /* May a lease be wished for like this? 0 or -EINVAL field.range. */
 int ports__check_lease(const struct ports_wish *w, struct err *err);
+/* -- asset_agent.c: machines of @host_id are asked for their sections with their next beat, news or not. */
+void asset__tell_again(struct control *c, uint64_t host_id);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);

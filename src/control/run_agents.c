@@ -300,7 +300,7 @@ int run_agent_register(struct control *c, const struct principal *p, const struc
     if (!cr)
         return err_set(err, -EBUSY, "run.too_many", "too many keys are known here");
     seen(c, a, rq->peer);
-    accent_tell(c, host_id, dialect, rq->told, rq->n_told);
+    accent_tell(c, host_id, dialect, a->row.agent_id, rq->told, rq->n_told);
     snprintf(ret->agent_id, sizeof(ret->agent_id), "%.*s", STR_FMT(a->row.agent_id));
     snprintf(ret->label, sizeof(ret->label), "%.*s", STR_FMT(a->row.label));
     details_str(details_str(&d, "hostname", a->row.hostname), "label", a->row.label);

@@ -29,6 +29,28 @@ int tell__rank(struct control *c, const struct host *h, enum section s)
     return l.rank;
 }
 
+void tell__ranks(struct control *c, const struct host *h, struct tell_ranks *ret)
+{
+    for (enum section s = 0; s < SECTION_N; s++)
+        ret->of[s] = (uint8_t)tell__rank(c, h, s);
+}
+
+void tell__empty(struct control *c, struct host *h, enum section there)
+{
+    const struct section_delta nothing = {
+        .name = str_of(name_of(section_names, (int)there)), .status = SECTION_OK, .full = true, .taken_at = control__wall(c)
+    };
+    if (inventory__mark(h, (uint8_t)there))
+        (void)inventory__take(c, h, &nothing, true);
+}
+
+void tell__fell(struct control *c, struct host *h, const struct tell_ranks *had)
+{
+    for (enum section s = 0; s < SECTION_N; s++)
+        if (tell__rank(c, h, s) < had->of[s])
+            tell__empty(c, h, tell__section(h, s));
+}
+
 enum section tell__section(const struct host *h, enum section s)
 {
     enum section apart = section_apart(s);
@@ -60,9 +82,18 @@ static void tell_one(struct control *c, const struct host *h, const char *dialec
         log_warn("accent.section", "a section was not taken", LOG_CSTR("host", h->name), LOG_STR("section", d.name), LOG_ERR(&err));
 }
 
-void accent_tell(struct control *c, uint64_t host_id, const char *dialect, const struct told_section *t, size_t n)
+/* Of two agents of one accent the newest: they would write over each other with every word. */
+static bool is_voice(struct control *c, uint64_t host_id, const char *dialect, struct str external_id)
+{
+    char newest[129];
+    return accent_name_of(c, host_id, dialect, newest) && str_is(external_id, newest);
+}
+
+void accent_tell(struct control *c, uint64_t host_id, const char *dialect, struct str external_id, const struct told_section *t, size_t n)
 {
     const struct host *h = host__by_id(c, host_id);
+    if (!is_voice(c, host_id, dialect, external_id))
+        return;
     for (size_t i = 0; h && h->accent && h->state == HOST_APPROVED && i < n; i++)
         tell_one(c, h, dialect, &t[i]);
 }
@@ -70,5 +101,7 @@ void accent_tell(struct control *c, uint64_t host_id, const char *dialect, const
 bool accent_is_told(struct control *c, uint64_t host_id, enum section s)
 {
     const struct host *h = host__by_id(c, host_id);
-    return h && inventory__mark(h, (uint8_t)tell__section(h, s));
+    const struct section_mark *m = h ? inventory__mark(h, (uint8_t)tell__section(h, s)) : NULL;
+    static const struct fact_digest nothing;
+    return m && memcmp(m->digest, nothing.b, MARK_LEN) != 0;
 }

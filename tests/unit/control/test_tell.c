@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include "control/assets.h"
+#include "control/noun.h"
 #include "control/runs.h"
 #include "fleet/inventory.h"
 
@@ -26,12 +27,18 @@ static uint64_t n_taken(struct fixture *f)
 {
     return control_stats(f->c)->inventory_deltas;
 }
-static void tell(struct fixture *f, uint64_t host, const char *dialect, enum section s, const char *value)
+static void tell_as(struct fixture *f, uint64_t host, const char *dialect, const char *id, enum section s, const char *value)
 {
     struct fact_row row = { str_of(name_of(section_names, (int)s)), str_of(value) };
     const struct told_section t = { s, &row, 1 };
-    accent_tell(f->c, host, dialect, &t, 1);
+    accent_tell(f->c, host, dialect, str_of(id), &t, 1);
     settle(f);
+}
+static void tell(struct fixture *f, uint64_t host, const char *dialect, enum section s, const char *value)
+{
+    char id[129] = "nobody";
+    (void)accent_name_of(f->c, host, dialect, id);
+    tell_as(f, host, dialect, id, s, value);
 }
 
 struct rows_seen {
@@ -282,6 +289,83 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
     sim_free(m);
 }
 
+/* One that adds to what it told must not add to a stranger's rows, and what nobody tells any more is not kept as true. */
+static void when_the_best_parts_its_sections_are_empty_and_the_next_is_asked(void **state)
+{
+    struct fixture *f = *state;
+    char text[SECRET_TEXT_MAX];
+    struct principal p = { 0 };
+    struct asked a = { 0 };
+    struct host_view h;
+    asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
+    beat(f, &p, &a, true, "192.0.2.1", 2);
+    uint64_t g = meet_as(f, "grapheon", "g");
+    struct fact_row row = { STR("eth0 192.0.2.9/24"), STR("{\"n\":9}") };
+    struct section_delta d = { .name = STR("addresses"), .status = SECTION_OK, .rows = &row, .n_rows = 1 };
+    assert_int_equal(accent_facts(f->c, g, &d, true, &f->err), DELTA_TAKE);
+    d.name = STR("routes");
+    assert_int_equal(accent_facts(f->c, g, &d, true, &f->err), DELTA_TAKE);
+    settle(f);
+    link_to(f, "web-1", "g");
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    check(f, h.id.v, "addresses", "{\"n\":9};");
+    beat(f, &p, &a, false, NULL, 2);
+    beat(f, &p, &a, false, NULL, 2);
+    assert_int_equal(a.n, 0);
+
+    accent__part(f->c, host__by_id(f->c, h.id.v), "grapheon", STR("g"));
+    settle(f);
+    check(f, h.id.v, "addresses", "");
+    check(f, h.id.v, "routes", "");
+    check(f, h.id.v, "cpu", "{\"threads\":2};"); /* never was another's */
+    beat(f, &p, &a, false, NULL, 2); /* an agent that tells addresses when it registers, only */
+    assert_true(a.n == 1 && a.n_addresses == 1);
+    check(f, h.id.v, "addresses", "{\"n\":1};");
+    beat(f, &p, &a, false, NULL, 2);
+    assert_int_equal(a.n, 0);
+}
+
+static void what_was_told_beside_an_agent_of_ours_goes_with_who_told_it(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web-1");
+    struct host_view h;
+    uint64_t other = meet_as(f, "sigma", "a");
+    tell(f, other, "sigma", SECTION_OS, "{\"n\":1}");
+    link_to(f, "web-1", "a");
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    check(f, h.id.v, "reported_os", "{\"n\":1};");
+    accent__part(f->c, host__by_id(f->c, h.id.v), "sigma", STR("a"));
+    settle(f);
+    check(f, h.id.v, "reported_os", "");
+    sim_free(m);
+}
+
+static void of_two_of_one_accent_the_newest_tells_and_after_it_the_other(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t a = meet_as(f, "sigma", "a");
+    (void)meet_as(f, "sigma", "b");
+    tell_as(f, a, "sigma", "a", SECTION_OS, "{\"hostname\":\"a\"}");
+    link_to(f, "a", "b");
+    tell_as(f, a, "sigma", "b", SECTION_OS, "{\"hostname\":\"b\"}");
+    uint64_t n = n_taken(f);
+    size_t changes = n_changes(f, a, "os");
+    for (int i = 0; i < 3; i++) {
+        tell_as(f, a, "sigma", "a", SECTION_OS, "{\"hostname\":\"a\"}");
+        tell_as(f, a, "sigma", "b", SECTION_OS, "{\"hostname\":\"b\"}");
+    }
+    assert_int_equal(n_taken(f), n);
+    assert_int_equal(n_changes(f, a, "os"), changes);
+    check(f, a, "os", "{\"hostname\":\"b\"};");
+    accent__part(f->c, host__by_id(f->c, a), "sigma", STR("b"));
+    settle(f);
+    tell_as(f, a, "sigma", "a", SECTION_OS, "{\"hostname\":\"a\"}");
+    check(f, a, "os", "{\"hostname\":\"a\"};");
+    tell_as(f, a, "sigma", "b", SECTION_OS, "{\"hostname\":\"b\"}"); /* it has no name here any more */
+    check(f, a, "os", "{\"hostname\":\"a\"};");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -294,6 +378,9 @@ int main(void)
         T(a_machine_is_asked_for_its_facts_only_when_there_may_be_news),
         T(a_machine_of_before_gets_its_sections_with_a_beat),
         T(an_agent_that_takes_leave_leaves_the_host_to_its_other_one),
+        T(when_the_best_parts_its_sections_are_empty_and_the_next_is_asked),
+        T(what_was_told_beside_an_agent_of_ours_goes_with_who_told_it),
+        T(of_two_of_one_accent_the_newest_tells_and_after_it_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
