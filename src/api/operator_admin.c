@@ -26,7 +26,7 @@ static const struct field login_fields[] = {
     F_STR(struct login_body, username, "username", LIMIT_NAME, .flags = FIELD_REQUIRED),
     F_STR(struct login_body, password, "password", PASSWORD_MAX, .flags = FIELD_REQUIRED | FIELD_SECRET),
     F_STR(struct login_body, name, "name", LIMIT_NAME, .help = "What the token is for; default: login."),
-    F_DURATION(struct login_body, ttl, "ttl", .help = "How long the token is good."),
+    F_DURATION(struct login_body, ttl, "ttl", .max_value = LOGIN_TTL_MAX, .help = "How long the token is good. Default 12h, at most 720h."),
 };
 static const struct record login_body_record = RECORD(login_body, login_fields);
 

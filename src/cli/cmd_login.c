@@ -24,7 +24,7 @@ static const struct conf_row login_rows[] = {
     { "user", 'u', CONF_STR, O(user), .arg = "USER", .help = "who you are there; without it: asked for" },
     { "password-file", 0, CONF_STR, O(password_file), .arg = "FILE",
       .help = "read the password from here; - is standard input" },
-    { "ttl", 0, CONF_DURATION, O(ttl), .help = "how long this login is good for" },
+    { "ttl", 0, CONF_DURATION, O(ttl), .help = "how long this login is good for, at most 720h; without it: 12h" },
 };
 #undef O
 

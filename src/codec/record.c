@@ -208,6 +208,14 @@ static bool get_time(struct walk *w, const struct place *at, const struct field 
     return true;
 }
 
+static bool bad_duration(struct walk *w, const struct place *at, const struct field *f)
+{
+    if (f->max_value)
+        return bad(w, at, "field.range", "must be between %lld and %lld seconds", (long long)f->min_value / (long long)USEC_PER_SEC,
+                   (long long)f->max_value / (long long)USEC_PER_SEC);
+    return bad(w, at, "field.range", "is not a duration we allow here");
+}
+
 static bool get_duration(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
                          usec_t *ret)
 {
@@ -227,7 +235,7 @@ static bool get_duration(struct walk *w, const struct place *at, const struct fi
     if (r == -EINVAL)
         return bad(w, at, "field.format", "must be seconds or a duration such as 30s, 5m, 1h");
     if (r < 0 || !in_range(f, (struct whole){ false, v }, 0, UINT64_MAX))
-        return bad(w, at, "field.range", "is not a duration we allow here");
+        return bad_duration(w, at, f);
     *ret = v;
     return true;
 }

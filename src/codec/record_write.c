@@ -319,6 +319,18 @@ static void schema_number(const struct field *f, const char *type, const char *f
     jw_i64(w, f->max_value);
 }
 
+/* In seconds, as it is spelled. */
+static void schema_duration(const struct field *f, struct jw *w)
+{
+    schema_type(f, "number", w);
+    if (!f->max_value)
+        return;
+    jw_key(w, "minimum");
+    jw_i64(w, f->min_value / (int64_t)USEC_PER_SEC);
+    jw_key(w, "maximum");
+    jw_i64(w, f->max_value / (int64_t)USEC_PER_SEC);
+}
+
 static void schema_string(const struct field *f, const char *format, size_t max, struct jw *w)
 {
     schema_type(f, "string", w);
@@ -391,7 +403,7 @@ static void schema_field(const struct field *f, struct jw *w)
         schema_number(f, "integer", "int64", w);
         break;
     case FT_DURATION:
-        schema_type(f, "number", w);
+        schema_duration(f, w);
         break;
     case FT_ENUM:
         schema_enum(f, w);

@@ -37,7 +37,9 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
 /* Does @p, proven earlier, still hold? False once its token was revoked or ran out, or its user was disabled or lost the role: for
  * streams that outlive the request that opened them. */
 bool authn_still_holds(struct control *c, const struct principal *p);
-/* Password login: answers through @done (later, after hashing off the loop): 0 and an API token's text, or -EACCES. */
+/* The longest @ttl of a login. Whoever needs more makes a token, which is listed as what it is and has a role of its own. */
+#define LOGIN_TTL_MAX (30 * USEC_PER_DAY)
+/* Password login: answers through @done (later, after hashing off the loop): 0 and an API token's text, or -EACCES. @ttl 0: 12 hours. */
 struct login_result {
     int result;
     struct err err;

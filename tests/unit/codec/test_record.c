@@ -321,6 +321,14 @@ static void the_schema_is_json_and_knows_the_rules(void **state)
     assert_int_equal(node_get(node_get(props, "name"), "maxLength")->i, 5);
     assert_true(str_is(node_get(n, "required")->child->s, "name"));
     assert_int_equal(node_get(node_get(props, "role"), "enum")->n, 2);
+    assert_null(node_get(node_get(props, "wait"), "maximum"));
+
+    AUTO(buf_done) struct buf life = BUF(1 << 16);
+    w = (struct jw)JW(&life);
+    record_schema(&life_record, &w);
+    assert_int_equal(jw_done(&w), 0);
+    assert_int_equal(json_parse(a, buf_as_str(&life), life.len, &n, &err), 0);
+    assert_int_equal(node_get(node_get(node_get(n, "properties"), "timeout"), "maximum")->i, 3600); /* seconds, as it is spelled */
 }
 
 static void a_small_arena_is_an_error_and_no_crash(void **state)
