@@ -188,6 +188,21 @@ static bool follows_from_addresses(struct str type, struct str table)
     return str_is(table, "local") || str_is(table, "255");
 }
 
+/* A member that must be a text, or null, and is neither: the row is refused, for without it it would be another route. */
+static bool refuses_member(const struct json_item *m, struct rows *out)
+{
+    static const struct {
+        const char *key, *field;
+    } texts[] = { { "dst", "destination" }, { "gateway", "gateway" }, { "dev", "interface" }, { "prefsrc", "source_ip" } };
+
+    for (size_t i = 0; m->kind != JSON_STR && m->kind != JSON_NULL && i < ARRAY_SIZE(texts); i++)
+        if (json_item_is(m, texts[i].key)) {
+            rows_refuse(out, texts[i].field, "must be a text");
+            return true;
+        }
+    return false;
+}
+
 static int take_extended_route(const struct json_item *route, struct rows *out)
 {
     struct json_scan members = json_scan_into(route);
@@ -197,6 +212,8 @@ static int take_extended_route(const struct json_item *route, struct rows *out)
     int64_t metric = -1;
 
     for (struct json_item m; json_scan_next(&members, &m);) {
+        if (refuses_member(&m, out))
+            return 0;
         if (takes(&m, "dst", out, &s.destination) || takes(&m, "gateway", out, &s.gateway) || takes(&m, "dev", out, &s.interface) ||
             takes(&m, "prefsrc", out, &s.source) || takes(&m, "type", out, &s.type))
             continue;
@@ -226,9 +243,12 @@ static int take_route(const struct json_item *route, struct rows *out)
     struct json_scan members = json_scan_into(route);
     struct route_seen s = { 0 };
 
-    for (struct json_item m; json_scan_next(&members, &m);)
+    for (struct json_item m; json_scan_next(&members, &m);) {
+        if (refuses_member(&m, out))
+            return 0;
         (void)(takes(&m, "dst", out, &s.destination) || takes(&m, "gateway", out, &s.gateway) ||
                takes(&m, "dev", out, &s.interface) || takes(&m, "prefsrc", out, &s.source));
+    }
     return rows_route(out, &s);
 }
 

@@ -342,8 +342,13 @@ int rows_route(struct rows *r, const struct route_seen *s)
     AUTO(buf_done) struct buf b = BUF(ROW_MAX);
     bool more = r->is_extended;
     char gw[46], src[46];
-    int x = put_text(&b, "destination", s->destination.len ? s->destination : STR("default"), TEXT_MAX);
+    int x;
 
+    if (s->destination.len > TEXT_MAX || s->interface.len > TEXT_MAX) { /* cut, it would be another route */
+        rows_refuse(r, s->destination.len > TEXT_MAX ? "destination" : "interface", "is too long");
+        return 0;
+    }
+    x = put_text(&b, "destination", s->destination.len ? s->destination : STR("default"), TEXT_MAX);
     if (more && s->family.len)
         x = x < 0 ? x : put_text(&b, "family", s->family, TEXT_MAX);
     x = x < 0 ? x : put_text(&b, "gateway", usable(s->gateway, gw), TEXT_MAX);

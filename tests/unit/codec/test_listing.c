@@ -383,6 +383,25 @@ static void items_that_are_no_rows_are_told_with_their_place(void **state)
     assert_int_equal(rows.n, 0);
 }
 
+static void a_route_with_a_member_that_is_no_text_or_too_long_is_refused_alone(void **state)
+{
+    (void)state;
+    for (int extended = 0; extended < 2; extended++) {
+        AUTO(buf_done) struct buf b = BUF(8192);
+
+        hooked();
+        rows.is_extended = extended;
+        (void)buf_cstr(&b, "[{\"dst\":5},{\"dst\":null},{\"gateway\":[]},{\"dev\":true},{\"prefsrc\":1.5},"
+                           "{\"dst\":\"192.0.2.0/24\",\"what\":5}");
+        for (int n = 255; n <= 256; n++)
+            (void)buf_printf(&b, ",{\"dst\":\"%0*d\"},{\"dev\":\"%0*d\"}", n, 1, n, 1);
+        (void)buf_cstr(&b, "]");
+        assert_int_equal(listing_routes(buf_as_str(&b), &rows, NULL), 0);
+        assert_string_equal(refusals, "0:destination 2:gateway 3:interface 4:source_ip 8:destination 9:interface ");
+        assert_int_equal(n_taken, 4);
+    }
+}
+
 static void who_takes_rows_may_end_the_reading(void **state)
 {
     (void)state;
@@ -423,6 +442,7 @@ int main(void)
         T(an_owner_that_makes_no_sense_is_none),
         T(lines_that_are_no_rows_are_told_with_their_place),
         T(items_that_are_no_rows_are_told_with_their_place),
+        T(a_route_with_a_member_that_is_no_text_or_too_long_is_refused_alone),
         T(who_takes_rows_may_end_the_reading),
         T(escapes_are_read_and_the_later_of_two_counts),
     };
