@@ -85,6 +85,12 @@ def test_ports_by_questions_it_fetches(server, agent):
         until(lambda: vps(server, "nat")["extra"]["system_info"]["port_scan"]["reserved"] == 8, what="the leases to be told")
         shown = server.cli("ports", "nat", check=0).stdout
         assert re.search(r"asked by\s+poll", shown) and re.search(r"available\s+19", shown) and re.search(rf"start\s+{base}", shown), shown
+        # forgotten, it is made anew by its next heartbeat and asked on, without a restart
+        old = host(server, "nat")["id"]
+        server.cli("forget", "nat", check=0)
+        until(lambda: (h := host(server, "nat")) and h["id"] != old, what="the host anew")
+        r = until(lambda: (r := allocate(server, v["id"], 1)).status_code == 200 and r, what=f"ports again; {a.log}")
+        assert r.json() == {"ports": [base + 9]} and "no questions about ports" not in a.log
 
 
 def test_ports_by_dialling_it(server, agent):

@@ -156,6 +156,20 @@ static size_t write_requests(struct call *c, uint64_t host_id)
     return w.n;
 }
 
+/* The host that polls. One that nobody knows is a 409 here: 404 is the answer of a server that has no such route, which an agent asks
+ * no more; this one is registered by its next heartbeat. Returns 0; negative: @err. */
+static int polling_host(struct call *c, struct str hostname, uint64_t *ret_host_id, struct err *err)
+{
+    struct err why = { 0 };
+    int r = asset_host_of(c->control, hostname, ret_host_id, &why);
+
+    if (r == -ENOENT)
+        return err_set(err, -ESTALE, "asset.state", "%s: it is known again after its next heartbeat", why.text);
+    if (r < 0)
+        *err = why;
+    return r;
+}
+
 static void on_poll_wake(void *ctx)
 {
     AUTO(call_unref) struct call *c = ((struct poll *)ctx)->call;
@@ -171,7 +185,7 @@ static void on_poll_wake(void *ctx)
     if (!authn_still_holds(c->control, &c->who))
         (void)err_set(&err, -EACCES, "auth.bad_credential", "Unauthorized: this key is good no more");
     else
-        (void)asset_host_of(c->control, q->hostname, &host_id, &err);
+        (void)polling_host(c, q->hostname, &host_id, &err);
     if (err_is(&err)) {
         reply_error_parked(c, &err);
         return;
@@ -215,7 +229,7 @@ static void on_port_requests(struct call *c)
     if (!sigma_prove_agent(c))
         return;
     if (asset_may_speak(c->control, &c->who, q->hostname, c->peer_addr, &err) < 0 ||
-        asset_host_of(c->control, q->hostname, &host_id, &err) < 0) {
+        polling_host(c, q->hostname, &host_id, &err) < 0) {
         reply_error_parked(c, &err);
         return;
     }
