@@ -464,6 +464,16 @@ static void keep_tail(struct control *c, struct run_command *cmd, struct str tai
         log_debug("run.task", "output of a command was not taken", LOG_ERR(&err));
 }
 
+/* How its task ended: cancelled, if a stop is why. Its batch says `stopped` then, whatever the exit was. */
+static enum task_outcome outcome_of(const struct run_command *cmd, const struct run_exit *e)
+{
+    enum run_state state = (enum run_state)cmd->run->row.state;
+
+    if ((state == RUN_STOPPING || state == RUN_STOPPED) && cmd == run__command_newest(cmd->run, RUN_COMMAND_RERUN))
+        return OUTCOME_CANCELLED;
+    return e->has_code ? OUTCOME_EXITED : e->signal ? OUTCOME_SIGNALED : OUTCOME_LOST;
+}
+
 int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid, const struct run_exit *e, struct err *err)
 {
     char why[RUN_REASON_MAX];
@@ -489,7 +499,7 @@ int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid
     cmd->row.runtime_s = e->runtime_s;
     run__command_put(c, cmd);
     if (!was_cancelled)
-        end_task(c, cmd, e->has_code ? OUTCOME_EXITED : e->signal ? OUTCOME_SIGNALED : OUTCOME_LOST, e->code, e->signal, STR_NONE);
+        end_task(c, cmd, outcome_of(cmd, e), e->code, e->signal, STR_NONE);
     note_exit(c, cmd, e);
     heard(c, r);
     run__input(c, r, is_good ? RUN_IN_EXIT_OK : RUN_IN_EXIT_BAD, is_good || r->row.state == RUN_STOPPING ? NULL : why);

@@ -727,6 +727,37 @@ static void a_stopped_rerun_s_job_did_not_succeed(void **state)
     assert_int_equal(the_task(f, 1).outcome, OUTCOME_CANCELLED);
 }
 
+static void a_rerun_that_was_stopped_ends_as_cancelled_however_it_exits(void **state)
+{
+    static const struct {
+        bool is_told; /* its script says the end before the agent does */
+        int code, signal;
+    } t[] = { { false, -1, 15 }, { false, 3, 0 }, { false, 0, 0 }, { true, -1, 15 } };
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    struct run_view v;
+
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+        char id[16], child[RUN_ID_MAX + 1];
+        snprintf(id, sizeof(id), "b%zu", i);
+        batch_done(f, &p, id);
+        rerun(f, &p, id, child); /* tasks 1, 3, 5 ...; the stops are between */
+        struct orders os = fetch(f, &a);
+        ack(f, &a, os.v[0].uuid, true);
+        stop(f, &p, child);
+        ack(f, &a, fetch(f, &a).v[0].uuid, true);
+        if (t[i].is_told)
+            tell(f, &p, child, RUN_EVENT_BATCH_DONE);
+        assert_int_equal(ended(f, &a, os.v[0].uuid, t[i].code, t[i].signal, ""), 0);
+        assert_int_equal(state_of(f, child), RUN_STOPPED);
+        assert_int_equal(the_task(f, 2 * i + 1).outcome, OUTCOME_CANCELLED);
+        look(f, &p, child, &v);
+        if (t[i].signal)
+            run_orders(f->c, v.id, on_newest_signal, (void *)&t[i].signal);
+    }
+}
+
 static void cancelling_the_job_of_an_agent_that_is_gone_ends_it(void **state)
 {
     struct fixture *f = *state;
@@ -833,6 +864,7 @@ int main(void)
         T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
         T(a_job_ends_as_lost_when_its_run_is_given_up),
         T(a_stopped_rerun_s_job_did_not_succeed),
+        T(a_rerun_that_was_stopped_ends_as_cancelled_however_it_exits),
         T(cancelling_the_job_of_an_agent_that_is_gone_ends_it),
         T(a_silent_run_stalls_and_speaks_up_again),
         T(a_long_poll_wakes_for_work_for_its_time_and_for_the_next_one),
