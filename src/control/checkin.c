@@ -200,6 +200,43 @@ static struct presence_rules rules_of(const struct control *c, const struct host
     return !h->link && accent__rules(h, &own) ? own : c->rules;
 }
 
+/* -- leave, over a restart of the server too */
+struct host_left {
+    usec_t at;
+};
+static const struct field host_left_fields[] = {
+    F_TIME(struct host_left, at, "at"),
+};
+static const struct record host_left_record = RECORD(host_left, host_left_fields);
+
+static void take_leave(struct control *c, struct host *h)
+{
+    const struct host_left left = { .at = control__wall(c) };
+    h->has_left = true;
+    store_put_object(c->store, OBJECT_HOST_LEFT, h->id, 0, &host_left_record, &left);
+}
+
+void presence__back(struct control *c, struct host *h)
+{
+    if (!h->has_left)
+        return;
+    h->has_left = false;
+    store_del_object(c->store, OBJECT_HOST_LEFT, h->id);
+}
+
+static void load_left(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+{
+    struct host *h = host__by_id(ctx, id);
+    (void)parent, (void)obj;
+    if (h)
+        h->has_left = true;
+}
+
+int presence__load(struct control *c, struct err *err)
+{
+    return store_load_objects(c->store, OBJECT_HOST_LEFT, &host_left_record, load_left, c, err);
+}
+
 /* Its agent's leave counts only for a host that nobody else speaks for. */
 static bool has_left(const struct host *h)
 {
@@ -228,7 +265,7 @@ void presence__seen(struct control *c, struct host *h)
     h->seen_mono = control__mono(c);
     h->last_seen = control__wall(c);
     h->grace_mono = 0;
-    h->has_left = false;
+    presence__back(c, h);
     if (h->presence != PRESENCE_ONLINE) {
         presence__judge(c, h);
         host__timer(c, h);
@@ -383,7 +420,8 @@ void checkin_gone(struct control *c, struct link_id link, const char *reason)
     struct host *h = l->host;
     if (l->is_leaving)
         reason = "the agent was stopped";
-    h->has_left = l->is_leaving;
+    if (l->is_leaving)
+        take_leave(c, h);
     link__drop(c, l);
     event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(reason)));
     presence__judge(c, h);

@@ -417,6 +417,10 @@ void link__resume_all(struct control *c);
 void link__tell_config(struct control *c);
 void presence__seen(struct control *c, struct host *h);
 void presence__judge(struct control *c, struct host *h);
+/* Its agent has not left (any more), or the host goes. */
+void presence__back(struct control *c, struct host *h);
+/* Start-up, when the hosts are there: whose agents took leave. 0 or -errno. */
+int presence__load(struct control *c, struct err *err);
 void presence__retune(struct control *c);
 void host__timer(struct control *c, struct host *h);
 

@@ -224,7 +224,7 @@ usec_t host__newest_seen(const struct control *c)
 }
 
 /* What presence was when the last server stopped is told by the newest sighting of all: who was silent long
- * before that was lost already and says so without an event; the others get a grace to come back in. */
+ * before that, or took leave, was lost already and says so without an event; the others get a grace to come back in. */
 static void wake_up(struct control *c)
 {
     enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
@@ -233,7 +233,7 @@ static void wake_up(struct control *c)
         struct host *h = c->hosts.v[i];
         if (h->last_seen == 0) {
             h->presence = PRESENCE_NEVER;
-        } else if (h->last_seen + c->rules.lost_after + SAVED_EVERY_S * USEC_PER_SEC < newest) {
+        } else if (h->has_left || h->last_seen + c->rules.lost_after + SAVED_EVERY_S * USEC_PER_SEC < newest) {
             h->presence = PRESENCE_LOST;
             h->seen_mono = 1;
         } else {
@@ -249,6 +249,8 @@ static void wake_up(struct control *c)
 int host__load(struct control *c, struct err *err)
 {
     int r = store_load_hosts(c->store, load_one, c, err);
+    if (r == 0)
+        r = presence__load(c, err);
     if (r < 0)
         return r;
     wake_up(c);
@@ -300,6 +302,7 @@ void host__remove(struct control *c, struct host *h, const char *slug, const cha
     if (h->link)
         link__cut(c, h->link, slug, why, true);
     noun__host_gone(c, h->id);
+    presence__back(c, h);
     timers_drop(&c->timers, &h->timer);
     c->n_pending -= h->state == HOST_PENDING;
     HASH_DELETE(hh_uuid, c->host_uuids, h);

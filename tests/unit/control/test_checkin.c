@@ -121,6 +121,30 @@ static void an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello
     sim_free(m);
 }
 
+/* What is known of it before is known after, and told once. */
+static void a_leave_outlives_the_server_and_ends_with_the_next_hello(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    checkin_leave(f->c, link_of(m));
+    checkin_gone(f->c, link_of(m), "eof");
+    settle(f);
+    pass(f, 5 * USEC_PER_SEC);
+    for (int i = 0; i < 2; i++) {
+        restart(f);
+        assert_int_equal(presence_of(f, m), PRESENCE_LOST);
+        pass(f, 100 * USEC_PER_SEC);
+        assert_int_equal(presence_of(f, m), PRESENCE_LOST);
+        assert_int_equal(n_events(f, "host.lost"), 1);
+    }
+    assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
+    settle(f);
+    assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
+    restart(f);
+    assert_int_equal(presence_of(f, m), PRESENCE_LATE); /* it may come back */
+    sim_free(m);
+}
+
 static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
 {
     struct fixture *f = *state;
@@ -449,6 +473,7 @@ int main(void)
         T(a_newer_link_replaces_the_older_by_generation),
         T(a_host_goes_online_late_lost_and_back_with_an_event_each),
         T(an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello),
+        T(a_leave_outlives_the_server_and_ends_with_the_next_hello),
         T(last_seen_survives_and_a_restart_gives_a_grace),
         T(numbered_messages_are_taken_once_and_acknowledged_after_commit),
         T(deltas_fold_and_what_does_not_fit_is_asked_in_full_once),
