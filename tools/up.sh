@@ -12,7 +12,7 @@ unset MUSTER_UP_AGAIN
 # group the programs may be gone before bash has run its trap, and a wish to stop looks like a program that ended.)
 set -m
 build=$1
-port=$2
+port=${2:-}
 state=${MUSTER_VAR:-./var}
 server_pid= agent_pid=
 
@@ -37,23 +37,29 @@ mkdir -p "$state" 2>/dev/null && [ -w "$state" ] || die "the state directory $st
 
 muster=$build/muster
 export MUSTER_SERVER="unix:$state/server/musterd.sock"
-unset MUSTER_TOKEN
+# What is set for another server does not belong here: neither in the environment nor in the command line's configuration file.
+unset MUSTER_TOKEN MUSTER_TOKEN_FILE MUSTER_CONTEXT MUSTER_PIN MUSTER_CA
+cli() { env -u MUSTER_CONFIG XDG_CONFIG_HOME="$state/none" "$muster" "$@"; }
 
-if "$muster" status >/dev/null 2>&1; then
+if cli status >/dev/null 2>&1; then
     die "a musterd already runs on $state; stop it first, or set MUSTER_VAR to another directory (and PORT to another port)"
 fi
 
 "$build/musterd" --dev --state-dir "$state/server" --listen "127.0.0.1:$port" &
 server_pid=$!
 # The server removes a stale socket and makes its own when it is ready to answer.
-until "$muster" status >/dev/null 2>&1; do
+SECONDS=0
+until said=$(cli status 2>&1 >/dev/null); do
+    rc=$? # 6: not reachable (yet); whatever else it is, waiting does not mend it
     kill -0 "$server_pid" 2>/dev/null || { wait "$server_pid"; die "musterd did not start; the sentence above says why"; }
+    [ "$rc" -eq 6 ] || { stop; die "musterd cannot be asked: $said"; }
+    [ "$SECONDS" -lt 60 ] || { stop; die "musterd did not answer within a minute: $said"; }
     sleep 0.1
 done
 
 agent=("$build/muster-agent" --state-dir "$state/agent" --server "127.0.0.1:$port")
 if [ ! -s "$state/agent/cert.pem" ]; then
-    token=$("$muster" token create --uses 1 --ttl 10m --auto-approve --json | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
+    token=$(cli token create --uses 1 --ttl 10m --auto-approve --json | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
     [ -n "$token" ] || { stop; die "no install token could be made"; }
     MUSTER_TOKEN=$token "${agent[@]}" &
 else
@@ -64,7 +70,7 @@ agent_pid=$!
 host_id() { "$build/muster-agent" --state-dir "$state/agent" status 2>/dev/null | sed -n 's/^enrolled  *yes, host \([0-9a-f-]*\).*/\1/p'; }
 is_up() {
     id=$(host_id)
-    [ -n "$id" ] && "$muster" host "$id" --json 2>/dev/null | grep -q '"status" *: *"\(ready\|busy\)"'
+    [ -n "$id" ] && cli host "$id" --json 2>/dev/null | grep -q '"status" *: *"\(ready\|busy\)"'
 }
 SECONDS=0
 until is_up; do
@@ -74,7 +80,7 @@ until is_up; do
     sleep 0.1
 done
 
-host=$("$muster" host "$id" --json | sed -n 's/^{"id":"[^"]*","instance_id":"[^"]*","name":"\([^"]*\)".*/\1/p')
+host=$(cli host "$id" --json | sed -n 's/^{"id":"[^"]*","instance_id":"[^"]*","name":"\([^"]*\)".*/\1/p')
 host=${host:-$id}
 say
 say "Muster is up: http://127.0.0.1:$((port + 2))   (Ctrl-C stops it; state in $state)"

@@ -11,12 +11,12 @@ from conftest import BUILD, ROOT, Proc, free_base, until
 pytestmark = pytest.mark.skipif("asan" in BUILD.name, reason="tests the script, with the release build")
 
 
-def up(tmp, base, log, ignored=False):
-    """@ignored: as a script's background job has it, which is how CI may start us."""
+def up(tmp, base, log, ignored=False, build=BUILD, **env):
+    """@ignored: as a script's background job has it, which is how CI may start us. @env: also set."""
     def inherit():
         signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    return Proc(["bash", ROOT / "tools/up.sh", BUILD, base], tmp / log, env={"MUSTER_VAR": str(tmp / "var")}, cwd=ROOT, start_new_session=True,
-                preexec_fn=inherit)
+    return Proc(["bash", ROOT / "tools/up.sh", build, base], tmp / log, env={"MUSTER_VAR": str(tmp / "var"), **env}, cwd=ROOT,
+                start_new_session=True, preexec_fn=inherit)
 
 
 def end(p):
@@ -31,7 +31,10 @@ def cli(tmp, *args):
 
 def test_up_enrols_this_machine_and_finds_it_again(tmp):
     base = free_base()
-    p = up(tmp, base, "one.log")
+    # What its user has set for another server is nothing to it.
+    (tmp / "home/muster").mkdir(parents=True)
+    (tmp / "home/muster/config.yaml").write_text("x: [\n")
+    p = up(tmp, base, "one.log", XDG_CONFIG_HOME=str(tmp / "home"), MUSTER_TOKEN_FILE="/none", MUSTER_CONTEXT="none", MUSTER_PIN="none", MUSTER_CA="/none")
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
     assert "Muster is up" in p.log, p.log
     assert f"http://127.0.0.1:{base + 2}" in p.log
@@ -100,3 +103,20 @@ def test_a_broken_state_directory_is_one_sentence_and_exit_1(tmp):
     (tmp / "var").write_text("not a directory")
     p = up(tmp, free_base(), "broken.log")
     assert p.wait(20) == 1 and str(tmp / "var") in p.log
+
+
+def test_no_port_is_one_sentence_and_exit_1(tmp):
+    p = up(tmp, "", "port.log")
+    assert p.wait(20) == 1 and p.log == "make up: PORT must be a number, not ''\n"
+
+
+def test_a_server_that_cannot_be_asked_ends_it_with_the_command_lines_sentence(tmp):
+    build = tmp / "build"
+    build.mkdir()
+    (build / "musterd").symlink_to(BUILD / "musterd")
+    (build / "muster").write_text("#!/bin/sh\necho 'muster: no, and waiting will not help' >&2\nexit 78\n")
+    (build / "muster").chmod(0o755)
+    p = up(tmp, free_base(), "asked.log", build=build)
+    assert p.wait(20) == 1
+    assert "make up: musterd cannot be asked: muster: no, and waiting will not help\n" in p.log
+    assert not subprocess.run(["pgrep", "-f", f"{tmp}/var/server"], stdout=subprocess.PIPE).stdout, "musterd was left"
