@@ -31,12 +31,19 @@ static bool is_reporter(struct control *c, struct str bearer, const struct peer_
     return true;
 }
 
+/* Who acts by a token: its user. A token of nobody's is named as one: its maker chose the name, which may look like somebody else's. */
+static void token_principal(const struct api_token *t, const struct user *u, char *dst, size_t size)
+{
+    (void)snprintf(dst, size, "%s%s", u ? "" : "token:", u ? u->name : t->name);
+}
+
 static int by_token(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret,
                     struct err *err)
 {
     uint8_t hash[SHA256_LEN];
     struct api_token *t = NULL;
     const struct user *u = NULL;
+    char name[sizeof(ret->name)];
 
     if (api_token_has_shape(bearer)) {
         api_token_hash(bearer, hash);
@@ -50,17 +57,16 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
                           ? "this API token is not known here"
                           : "only Authorization: Bearer and a token is understood here, no other scheme",
                       err);
-    if (t->user_id) { /* first: disabling revokes those of logins, and is the better word */
+    if (t->user_id)
         u = user__by_id(c, t->user_id);
-        if (!u || u->is_disabled)
-            return refuse(c, peer, u ? u->name : t->name, "auth.token", "auth.disabled",
-                          "this user is disabled", err);
-    }
+    token_principal(t, u, name, sizeof(name));
+    if (t->user_id && (!u || u->is_disabled)) /* first: disabling revokes those of logins, and is the better word */
+        return refuse(c, peer, name, "auth.token", "auth.disabled", "this user is disabled", err);
     if (t->is_revoked)
-        return refuse(c, peer, t->name, "auth.token", "auth.bad_credential", "this API token was revoked",
+        return refuse(c, peer, name, "auth.token", "auth.bad_credential", "this API token was revoked",
                       err);
     if (t->expires_at && t->expires_at <= control__wall(c))
-        return refuse(c, peer, t->name, "auth.token", "auth.expired",
+        return refuse(c, peer, name, "auth.token", "auth.expired",
                       "this API token has expired: log in again", err);
 
     int scope = name_value(role_level_names, str_of(t->scope));
@@ -69,7 +75,7 @@ static int by_token(struct control *c, struct str bearer, const struct peer_info
         role = u->role;
     *ret =
         (struct principal){ .kind = PRINCIPAL_TOKEN, .role = role, .user_id = t->user_id, .token_id = t->id };
-    snprintf(ret->name, sizeof(ret->name), "%s%s", u ? "" : "token:", u ? u->name : t->name);
+    memcpy(ret->name, name, sizeof(name));
 
     usec_t now = control__mono(c);
     if (now - t->used_mono >= USEC_PER_MIN) {

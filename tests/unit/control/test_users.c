@@ -153,7 +153,7 @@ static void on_tally(void *ctx, const struct audit_row *a)
 }
 static void on_tally_end(void *ctx, int result)
 {
-    read_finish(&((struct tally *)ctx)->w, result);
+    read_finish(ctx, result); /* the first member */
 }
 static struct tally tally(struct fixture *f)
 {
@@ -289,6 +289,43 @@ static void a_token_does_no_more_than_its_user(void **state)
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_slug(f, "auth.bad_credential");
     assert_int_equal(api_token_revoke(f->c, &f->admin, 999, &row, &f->err), -ENOENT);
+}
+
+/* -- a token's maker chooses its name: no row may name somebody else by it */
+struct named {
+    struct read_wait w;
+    const char *name;
+    size_t n;
+};
+static void on_named(void *ctx, const struct audit_row *a)
+{
+    struct named *n = ctx;
+    n->n += str_is(a->verb, "auth.token") && str_is(a->principal, n->name);
+}
+static size_t tokens_refused_to(struct fixture *f, const char *name)
+{
+    struct named n = { .w = { .f = f }, .name = name };
+    settle(f);
+    read_audit(f->c, 0, false, 1000, on_named, on_tally_end, &n);
+    read_wait_for(&n.w);
+    return n.n;
+}
+static void a_refused_token_is_filed_under_who_it_was_while_it_lived(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct api_token_row row;
+    char text[36];
+    add_user(f, "op", ROLE_OPERATOR, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("local:root"), ROLE_VIEWER, 0, STR("op"), text, &row, &f->err), 0);
+    assert_int_equal(api_token_revoke(f->c, &f->admin, row.id, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &p), -EACCES);
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("local:root"), ROLE_VIEWER, USEC_PER_SEC, STR_NONE, text, &row, &f->err), 0);
+    clock_turn(&f->clock, USEC_PER_MIN);
+    assert_int_equal(who(f, text, &p), -EACCES);
+    assert_int_equal(tokens_refused_to(f, "local:root"), 0);
+    assert_int_equal(tokens_refused_to(f, "op"), 1);
+    assert_int_equal(tokens_refused_to(f, "token:local:root"), 1);
 }
 
 static void a_new_password_and_disabling_end_logins_and_leave_made_tokens(void **state)
@@ -528,6 +565,7 @@ int main(void)
         T(too_many_logins_and_calls_and_denied_verbs_are_counted_too),
         T(a_token_does_no_more_than_its_user),
         T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
+        T(a_refused_token_is_filed_under_who_it_was_while_it_lived),
         T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
