@@ -106,9 +106,11 @@ void reply_error_json(const struct err *err, const struct record_errors *errs, s
     jw_cstr(&w, err->slug[0] ? err->slug : "internal");
     jw_key(&w, "message");
     jw_cstr(&w, err->text[0] ? err->text : "the request failed");
-    if (err->needs[0]) {
+    if (err->who[0]) {
         jw_key(&w, "user");
         jw_cstr(&w, err->who);
+    }
+    if (err->needs[0]) {
         jw_key(&w, "required_role");
         jw_cstr(&w, err->needs);
     }

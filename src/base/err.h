@@ -16,8 +16,8 @@ struct err {
     char slug[ERR_SLUG_MAX];
     char path[ERR_PATH_MAX]; /* of the field at fault ("lifecycle.timeout"), or empty */
     char text[ERR_TEXT_MAX];
-    char who[ERR_WHO_MAX];     /* of a denial: whom it denied ... */
-    char needs[ERR_NEEDS_MAX]; /* ... and what they lack (a role's name); both empty in other errors */
+    char who[ERR_WHO_MAX];     /* of a denial: the user who lacks it, or empty: what they came with (a token) lacks it ... */
+    char needs[ERR_NEEDS_MAX]; /* ... and what is lacking (a role's name); both empty in other errors */
 };
 
 /* Fills @err (cutting what does not fit) and returns @code. "%m" is strerror(-code). */
@@ -32,7 +32,7 @@ void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(pri
 /* Names the field at fault. A second call puts the outer name in front: "outer.inner". */
 void err_path(struct err *err, const char *field);
 
-/* Says of a denial whom it denied and what they lack, for readers that are programs: the sentence is for people. */
+/* Says of a denial which user (or empty: the token they came with) lacks what, for readers that are programs: the sentence is for people. */
 void err_denied(struct err *err, const char *who, const char *needs);
 
 /* Back to "no error". */

@@ -169,13 +169,13 @@ static void add_field(const struct node *error, struct err *err)
     snprintf(err->text + at, sizeof(err->text) - at, " (%s: %s)", path, why);
 }
 
-/* Whom a denial denied, and the role they lack. Only the roles there are: the hint says to type it. */
+/* The user whom a denial denied (empty: the token), and the role they lack. Only the roles there are: the hint says to type it. */
 static void take_denial(const struct node *error, struct err *err)
 {
     static const char *const roles[] = { "viewer", "operator", "admin" };
     char who[ERR_WHO_MAX];
     safe_copy(node_text(error, "user"), who, sizeof(who));
-    for (size_t i = 0; who[0] && i < ARRAY_SIZE(roles); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
         if (str_is(node_text(error, "required_role"), roles[i]))
             err_denied(err, who, roles[i]);
 }

@@ -2,6 +2,17 @@
  * thread. */
 #include "control/core.h"
 
+/* The user's own role, or the token's that has less than its user? Who reads it is told what to change. */
+static void denied(struct control *c, const struct principal *p, enum verb v, struct err *err)
+{
+    const struct user *u = p->user_id ? user__by_id(c, p->user_id) : NULL;
+    bool is_user = u && u->role < policy_needs(v);
+
+    (void)err_set(err, -EACCES, "auth.denied", "%s is %s here%s; %s needs %s", p->name, name_of(role_level_names, (int)p->role),
+                  u && !is_user ? " by this token" : "", name_of(verb_names, (int)v), name_of(role_level_names, (int)policy_needs(v)));
+    err_denied(err, is_user ? p->name : "", name_of(role_level_names, (int)policy_needs(v)));
+}
+
 int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err)
 {
     char key[160];
@@ -16,10 +27,7 @@ int authz(struct control *c, const struct principal *p, enum verb v, struct str 
                 (unsigned long long)(wait / USEC_PER_MS + 1));
         return authz_refused(c, p, NULL, v, target, err);
     }
-    err_set(err, -EACCES, "auth.denied", "%s is %s here; %s needs %s", p->name,
-            name_of(role_level_names, (int)p->role), name_of(verb_names, (int)v),
-            name_of(role_level_names, (int)policy_needs(v)));
-    err_denied(err, p->name, name_of(role_level_names, (int)policy_needs(v)));
+    denied(c, p, v, err);
     return authz_refused(c, p, NULL, v, target, err);
 }
 

@@ -84,6 +84,10 @@ static void a_denial_says_whom_and_the_role_it_takes(void **state)
     reply_error_json(&err, NULL, &out);
     assert_string_equal(buf_as_cstr(&out),
                         "{\"error\":{\"code\":\"auth.denied\",\"message\":\"no\",\"user\":\"ann\",\"required_role\":\"admin\"}}");
+    err_denied(&err, "", "admin"); /* a token's */
+    buf_reset(&out);
+    reply_error_json(&err, NULL, &out);
+    assert_string_equal(buf_as_cstr(&out), "{\"error\":{\"code\":\"auth.denied\",\"message\":\"no\",\"required_role\":\"admin\"}}");
 }
 
 static void an_error_without_words_still_says_something(void **state)

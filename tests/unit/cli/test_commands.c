@@ -115,6 +115,9 @@ static void a_denial_is_helped_by_the_role_it_lacks(void **state)
     err_denied(&e, "ann", "operator");
     assert_string_equal(cli_hint(&e, room, sizeof(room)),
                         "An admin can give that role: muster user role ann operator; a token keeps the role it was made with");
+    err_denied(&e, "", "admin");
+    assert_string_equal(cli_hint(&e, room, sizeof(room)),
+                        "It is this token that has too little: use one made with: muster api-token create NAME --role admin");
 }
 
 int main(void)

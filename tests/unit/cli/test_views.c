@@ -114,8 +114,9 @@ static void a_denial_is_read_from_its_members_and_only_a_role_that_exists(void *
         { ",\"user\":\"ann\",\"required_role\":\"operator\"", "ann", "operator" },
         { ",\"user\":\"a\\u001b\",\"required_role\":\"admin\"", "a\\x1B", "admin" },
         { ",\"user\":\"ann\",\"required_role\":\"x; reboot\"", "", "" },
-        { ",\"user\":7,\"required_role\":\"admin\"", "", "" },
-        { ",\"required_role\":\"admin\"", "", "" },
+        { ",\"user\":7,\"required_role\":\"admin\"", "", "admin" },
+        { ",\"required_role\":\"admin\"", "", "admin" }, /* the token's */
+        { ",\"user\":\"ann\"", "", "" },
         { "", "", "" },
     };
     (void)state;

@@ -230,7 +230,7 @@ static void too_many_logins_and_calls_and_denied_verbs_are_counted_too(void **st
         assert_int_equal(login(f, "nobody", "x", "192.0.2.5").result < 0, 1);
     for (int i = 0; i < 300; i++)
         assert_int_equal(authz(f->c, &f->viewer, VERB_HOST_APPROVE, STR("web"), &f->err), -EACCES);
-    assert_string_equal(f->err.who, f->viewer.name);
+    assert_string_equal(f->err.who, ""); /* a token of nobody's */
     assert_string_equal(f->err.needs, "operator");
     int n_limited = 0;
     for (int i = 0; i < 10020; i++)
@@ -289,6 +289,24 @@ static void a_token_does_no_more_than_its_user(void **state)
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_slug(f, "auth.bad_credential");
     assert_int_equal(api_token_revoke(f->c, &f->admin, 999, &row, &f->err), -ENOENT);
+}
+
+static void a_denial_names_the_user_only_where_it_is_they_who_lack_it(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct api_token_row row;
+    char text[36];
+    add_user(f, "op", ROLE_OPERATOR, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("low"), ROLE_VIEWER, 0, STR("op"), text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(authz(f->c, &p, VERB_INSTALL_TOKEN, STR_NONE, &f->err), -EACCES);
+    assert_string_equal(f->err.who, ""); /* to give op that role would change nothing */
+    assert_string_equal(f->err.needs, "operator");
+    assert_string_equal(f->err.text, "op is viewer here by this token; install_token needs operator");
+    assert_int_equal(authz(f->c, &p, VERB_HOST_REVOKE, STR_NONE, &f->err), -EACCES);
+    assert_string_equal(f->err.who, "op");
+    assert_string_equal(f->err.needs, "admin");
 }
 
 /* -- a token's maker chooses its name: no row may name somebody else by it */
@@ -565,6 +583,7 @@ int main(void)
         T(too_many_logins_and_calls_and_denied_verbs_are_counted_too),
         T(a_token_does_no_more_than_its_user),
         T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
+        T(a_denial_names_the_user_only_where_it_is_they_who_lack_it),
         T(a_refused_token_is_filed_under_who_it_was_while_it_lived),
         T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
