@@ -10,16 +10,15 @@ struct section_head_out {
     usec_t taken_at, received_at;
     uint64_t rows_count;
 };
-static const struct field section_head_fields[] = {
-    F_STR(struct section_head_out, section, "section", 32, .flags = FIELD_ID),
-    F_ENUM(struct section_head_out, status, "status", section_status_names),
-    F_STR(struct section_head_out, message, "message", 1024, .flags = FIELD_OMIT,
-          .help = "Why it is not ok."),
-    F_TIME(struct section_head_out, taken_at, "taken_at", .help = "The host's clock."),
-    F_TIME(struct section_head_out, received_at, "received_at"),
-    F_U64(struct section_head_out, rows_count, "rows_count"),
-    F_STR(struct section_head_out, digest, "digest", 64, .flags = FIELD_WIDE),
-};
+/* The head by itself, and as the members beside its rows. */
+#define HEAD_FIELDS(T, in)                                                                                  \
+    F_STR(T, in section, "section", 32, .flags = FIELD_ID),                                                 \
+        F_ENUM(T, in status, "status", section_status_names),                                               \
+        F_STR(T, in message, "message", 1024, .flags = FIELD_OMIT, .help = "Why it is not ok."),            \
+        F_TIME(T, in taken_at, "taken_at", .help = "The host's clock."),                                    \
+        F_TIME(T, in received_at, "received_at"), F_U64(T, in rows_count, "rows_count"),                    \
+        F_STR(T, in digest, "digest", 64, .flags = FIELD_WIDE)
+static const struct field section_head_fields[] = { HEAD_FIELDS(struct section_head_out, ) };
 const struct record section_head_record = RECORD(section_head_out, section_head_fields);
 struct inventory_out {
     struct str host_id;
@@ -31,11 +30,12 @@ static const struct field inventory_fields[] = {
 };
 const struct record inventory_record = RECORD(inventory_out, inventory_fields);
 struct section_rows_out {
+    struct section_head_out head;
     struct json_text rows;
 };
 static const struct field section_rows_fields[] = {
-    F_JSON(struct section_rows_out, rows, "rows", LIMIT_SECTION_BYTES,
-           .help = "Objects with a key; beside it the members of the section's head."),
+    HEAD_FIELDS(struct section_rows_out, head.),
+    F_JSON(struct section_rows_out, rows, "rows", LIMIT_SECTION_BYTES, .help = "A list of objects with a key."),
 };
 const struct record section_rows_record = RECORD(section_rows_out, section_rows_fields);
 
@@ -65,7 +65,7 @@ static const struct field change_fields[] = {
     F_TIME(struct change_out, at, "at"),
     F_STR(struct change_out, section, "section", 32),
     F_STR(struct change_out, key, "key", LIMIT_ROW_BYTES),
-    F_JSON(struct change_out, before, "before", LIMIT_ROW_BYTES, .help = "The row as it was, or null."),
+    F_JSON(struct change_out, before, "before", LIMIT_ROW_BYTES, .help = "The row as it was; null when there was none, or it is not known."),
     F_JSON(struct change_out, after, "after", LIMIT_ROW_BYTES,
            .help = "The row as it is, or null when it went."),
 };

@@ -316,7 +316,8 @@ static void finish_change(struct change_view *c)
 {
     bool was = c->before.text.len > 0 && !str_is(c->before.text, "null");
     bool is = c->after.text.len > 0 && !str_is(c->after.text, "null");
-    c->change = was && is ? STR("changed") : is ? STR("added") : STR("removed");
+    /* "now": the server knows what was there before only of some changes (docs/decisions/0003), so it may be new or not. */
+    c->change = was && is ? STR("changed") : is ? STR("now") : STR("removed");
 }
 
 int view_read(struct cli *cli, struct arena *a, const struct record *rec, const struct node *n, void *obj)
