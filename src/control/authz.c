@@ -2,13 +2,23 @@
  * thread. */
 #include "control/core.h"
 
+#include "control/accent.h"
+
+/* sigma's keys have words of their own: of an agent's key and a readonly one, "viewer" is what we make of it. */
+static struct str role_of(struct control *c, const struct principal *p)
+{
+    const struct credential *cr = p->kind == PRINCIPAL_KEY ? credential_by_id(c, p->token_id) : NULL;
+
+    return cr && cr->kind == SECRET_SIGMA_KEY ? cr->scope : str_of(name_of(role_level_names, (int)p->role));
+}
+
 /* The user's own role, or the token's that has less than its user? Who reads it is told what to change. */
 static void denied(struct control *c, const struct principal *p, enum verb v, struct err *err)
 {
     const struct user *u = p->user_id ? user__by_id(c, p->user_id) : NULL;
     bool is_user = u && u->role < policy_needs(v);
 
-    (void)err_set(err, -EACCES, "auth.denied", "%s is %s here%s; %s needs %s", p->name, name_of(role_level_names, (int)p->role),
+    (void)err_set(err, -EACCES, "auth.denied", "%s is %.*s here%s; %s needs %s", p->name, STR_FMT(role_of(c, p)),
                   u && !is_user ? " by this token" : "", name_of(verb_names, (int)v), name_of(role_level_names, (int)policy_needs(v)));
     err_denied(err, is_user ? p->name : "", name_of(role_level_names, (int)policy_needs(v)));
 }
