@@ -24,9 +24,8 @@ int schema_check(struct db *db, const char *path, uint32_t *ret_version, struct 
 
     if (e == -EBADMSG)
         return err_set(err, e, "store.corrupt",
-                       "%s is damaged or not a Muster database. Move it away and bring a backup back with "
-                       "`musterd restore "
-                       "FILE`; `musterd doctor` says more",
+                       "%s is damaged or not a Muster database. Move the state directory away and bring a backup back with "
+                       "`musterd restore FILE`; `musterd doctor` says more",
                        path);
     if (e < 0)
         return store__err(err, e, "read the version of", path, db);

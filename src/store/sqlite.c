@@ -344,7 +344,7 @@ static int sqlite_open(const struct driver *self, const char *path, unsigned fla
     e = settle(db);
     if (e == -EBADMSG)
         return err_set(err, e, "store.corrupt",
-                       "%s is damaged or no database (%s). Move it away and bring a backup back with "
+                       "%s is damaged or no database (%s). Move the state directory away and bring a backup back with "
                        "`musterd restore FILE`; "
                        "`musterd doctor` says more",
                        path, sqlite3_errmsg(db->h));

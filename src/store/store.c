@@ -35,7 +35,7 @@ int store__err(struct err *err, int e, const char *what, const char *path, struc
     case -EBADMSG:
         return err_set(
             err, e, "store.corrupt",
-            "cannot %s %s: it is damaged (%s). Stop musterd, move the file away and bring a backup back with "
+            "cannot %s %s: it is damaged (%s). Stop musterd, move the state directory away and bring a backup back with "
             "`musterd restore FILE`; `musterd doctor` says more",
             what, path, why);
     case -EEXIST:
