@@ -420,6 +420,7 @@ static void schema_field(const struct field *f, struct jw *w)
         schema_strings(f, "object", "additionalProperties", "maxProperties", w);
         break;
     case FT_SUB:
+        schema_type(f, "object", w);
         schema_members(f->sub, w);
         break;
     case FT_LIST:
@@ -435,8 +436,6 @@ static void schema_field(const struct field *f, struct jw *w)
 static void schema_members(const struct record *rec, struct jw *w)
 {
     size_t n_required = 0;
-    jw_key(w, "type");
-    jw_cstr(w, "object");
     jw_key(w, "properties");
     jw_map(w);
     for (size_t i = 0; i < rec->n_fields; i++) {
@@ -469,6 +468,8 @@ static void schema_members(const struct record *rec, struct jw *w)
 void record_schema(const struct record *rec, struct jw *w)
 {
     jw_map(w);
+    jw_key(w, "type");
+    jw_cstr(w, "object");
     schema_members(rec, w);
     jw_end_map(w);
 }
