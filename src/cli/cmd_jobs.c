@@ -141,8 +141,8 @@ struct cancel_opts {
     usec_t grace;
 };
 static const struct conf_row cancel_rows[] = {
-    { "grace", 0, CONF_DURATION, offsetof(struct cancel_opts, grace), .value = "10s",
-      .help = "between SIGTERM and SIGKILL" },
+    { "grace", 0, CONF_DURATION, offsetof(struct cancel_opts, grace),
+      .help = "between SIGTERM and SIGKILL; the job's own (10s) unless given" },
 };
 
 static int cancel_run(struct cli *cli, const void *options, const struct args *args)
@@ -157,8 +157,10 @@ static int cancel_run(struct cli *cli, const void *options, const struct args *a
     buf_printf(&target, "/api/v1/jobs/%llu/cancel", (unsigned long long)id);
     struct jw w = JW(&body);
     jw_map(&w);
-    jw_key(&w, "grace");
-    jw_f64(&w, (double)o->grace / 1e6);
+    if (o->grace) {
+        jw_key(&w, "grace");
+        jw_f64(&w, (double)o->grace / 1e6);
+    }
     jw_end_map(&w);
     AUTO_FREE char *done = xasprintf("job %llu is being cancelled; see it end with: muster job %llu --follow",
                                      (unsigned long long)id, (unsigned long long)id);
