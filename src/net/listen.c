@@ -2,10 +2,9 @@
  *
  * Pacing: at most LIMIT_HANDSHAKES connections are between start and "protocol begins". So that nobody can hold those
  * places, a connection that is silent (1 s) or slow (5 s) goes on without one, and so does half a ClientHello, which costs
- * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go. Before any of them is read from again
- * without our answer being made, it takes a place; while none is free it is held: what it says waits in its socket.
- *
- * The others wait in a row of ours: waiting.h. A free place is for who has waited longest, held or in the row. */
+ * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go. Before one that has no answer of ours yet
+ * is read from again it takes a place; while none is free it is held: what it says waits in its socket. The others wait in a
+ * row of ours: waiting.h. A free place is for who has waited longest, held or in the row. */
 #include "net/listen.h"
 
 #include <assert.h>
@@ -90,20 +89,23 @@ static void count(struct conn *c)
 
 static void give_place(struct conn *c)
 {
-    if (!c->is_counted)
-        return;
+    c->owner->n_counted -= c->is_counted;
+    net_stats.handshakes_in_flight -= c->is_counted;
     c->is_counted = false;
-    c->owner->n_counted--;
-    net_stats.handshakes_in_flight--;
 }
 
 /* -- those who are held */
+static int by_held_at(const struct conn *a, const struct conn *b)
+{
+    return a->held_at > b->held_at ? 1 : -1; /* of the same time, the first comes first */
+}
+
 static void hold(struct conn *c)
 {
     if (c->held_prev)
         return;
-    c->held_at = loop_now(c->loop);
-    DL_APPEND2(c->owner->held, c, held_prev, held_next);
+    c->held_at = c->is_silent ? c->born : loop_now(c->loop); /* its first word: it waits since it came, as in the row */
+    DL_INSERT_INORDER2(c->owner->held, c, by_held_at, held_prev, held_next);
     conn_pause(c, true);
 }
 

@@ -135,6 +135,19 @@ static int hello(void)
     return fd;
 }
 
+static int most_of_a_hello(void)
+{
+    int fd = raw_open(listener_port(li));
+
+    raw_send(fd, str_bytes(hello_bytes.ptr, 100));
+    return fd;
+}
+
+static void rest_of_a_hello(int fd)
+{
+    raw_send(fd, str_bytes(hello_bytes.ptr + 100, hello_bytes.len - 100));
+}
+
 static void a_handshake_that_does_not_end_is_cut_after_its_time(void **state)
 {
     struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
@@ -184,16 +197,21 @@ static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
 }
 
 /* All places taken by @fd[LIMIT_HANDSHAKES]. */
+static void fill_places(int *fd)
+{
+    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
+        fd[i] = hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+}
+
 static void take_all_places(int *fd)
 {
     struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
 
     listen_now(&conf);
-    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
-        fd[i] = hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES);
+    fill_places(fd);
 }
 
 static void close_all(const int *fd, int n)
@@ -222,10 +240,9 @@ static void half_a_hello_takes_no_place(void **state)
     close(honest);
     TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
     /* Who says the rest takes a place then. */
-    honest = raw_open(listener_port(li));
-    raw_send(honest, str_bytes(hello_bytes.ptr, 100));
+    honest = most_of_a_hello();
     TURN_UNTIL(l, listener_conns(li) == N + 1 && net_stats.handshakes_in_flight == 0);
-    raw_send(honest, str_bytes(hello_bytes.ptr + 100, hello_bytes.len - 100));
+    rest_of_a_hello(honest);
     TURN_UNTIL(l, net_stats.handshakes_in_flight == 1);
     close(honest);
     /* And half of one goes when its time is over. */
@@ -240,20 +257,6 @@ static bool has_answer(int fd)
     char c;
 
     return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
-}
-
-/* A ClientHello without its end, and the end. */
-static int most_of_a_hello(void)
-{
-    int fd = raw_open(listener_port(li));
-
-    raw_send(fd, str_bytes(hello_bytes.ptr, 100));
-    return fd;
-}
-
-static void rest_of_a_hello(int fd)
-{
-    raw_send(fd, str_bytes(hello_bytes.ptr + 100, hello_bytes.len - 100));
 }
 
 static void halves_that_are_completed_together_do_not_exceed_the_places(void **state)
@@ -303,11 +306,7 @@ static void one_who_is_held_goes_when_its_time_is_over(void **state)
     held = most_of_a_hello();
     TURN_UNTIL(l, listener_conns(li) == 1 && net_stats.handshakes_in_flight == 0);
     loop__turn_clock(l, (LIMIT_HANDSHAKE_MS - 4000) * USEC_PER_MS);
-    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
-        fd[i] = hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+    fill_places(fd);
     rest_of_a_hello(held);
     TURN_SOME(l);
     assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES + 1);
@@ -317,6 +316,38 @@ static void one_who_is_held_goes_when_its_time_is_over(void **state)
     assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
     close(held);
     close_all(fd, LIMIT_HANDSHAKES);
+}
+
+static void one_whose_first_word_is_held_waits_since_it_came(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[LIMIT_HANDSHAKES], silent, half, row;
+
+    (void)state;
+    listen_now(&conf);
+    silent = raw_open(listener_port(li));
+    half = most_of_a_hello();
+    TURN_UNTIL(l, listener_conns(li) == 2 && net_stats.handshakes_in_flight == 1);
+    loop__turn_clock(l, 1500 * USEC_PER_MS);
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == 0);
+    fill_places(fd);
+    row = hello();
+    TURN_SOME(l);
+    loop__turn_clock(l, 10 * USEC_PER_MS);
+    rest_of_a_hello(half);
+    TURN_SOME(l);
+    raw_send(silent, buf_as_str(&hello_bytes));
+    TURN_SOME(l);
+    close(fd[0]);
+    TURN_UNTIL(l, has_answer(silent));
+    assert_false(has_answer(row) || has_answer(half));
+    close(fd[1]);
+    TURN_UNTIL(l, has_answer(row));
+    assert_false(has_answer(half));
+    close(silent);
+    close(half);
+    close(row);
+    close_all(fd + 2, LIMIT_HANDSHAKES - 2);
 }
 
 static void a_place_goes_to_who_waits_longest_held_or_in_the_row(void **state)
@@ -329,11 +360,7 @@ static void a_place_goes_to_who_waits_longest_held_or_in_the_row(void **state)
     for (int i = 0; i < 2; i++)
         held[i] = most_of_a_hello();
     TURN_UNTIL(l, listener_conns(li) == 2 && net_stats.handshakes_in_flight == 0);
-    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
-        fd[i] = hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+    fill_places(fd);
     for (int i = 0; i < 2; i++) {
         row[i] = hello();
         TURN_SOME(l);
@@ -557,6 +584,7 @@ int main(void)
         T(half_a_hello_takes_no_place),
         T(halves_that_are_completed_together_do_not_exceed_the_places),
         T(one_who_is_held_goes_when_its_time_is_over),
+        T(one_whose_first_word_is_held_waits_since_it_came),
         T(a_place_goes_to_who_waits_longest_held_or_in_the_row),
         T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
         T(one_who_waits_and_leaves_never_starts),
