@@ -325,7 +325,7 @@ def test_a_host_behind_nat_is_asked_by_its_own_poll(sigma):
         status, doc = polled.result(30)
         assert status == 403 and isinstance(doc["error"], str)
     assert a.poll(wait=0)[0] == 403
-    assert SigmaAgent(sigma.url, "nobody", key=a.key).poll(wait=0)[0] == 404
+    assert SigmaAgent(sigma.url, "nobody", key=a.key).poll(wait=0)[0] == 409  # 404 says that there is no such route
 
 
 def test_a_planned_stop_does_not_wait_for_polls(fleet):
