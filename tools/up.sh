@@ -39,7 +39,7 @@ muster=$build/muster
 export MUSTER_SERVER="unix:$state/server/musterd.sock"
 # What is set for another server does not belong here: neither in the environment nor in the command line's configuration file.
 unset MUSTER_TOKEN MUSTER_TOKEN_FILE MUSTER_CONTEXT MUSTER_PIN MUSTER_CA
-cli() { env -u MUSTER_CONFIG XDG_CONFIG_HOME="$state/none" "$muster" "$@"; }
+cli() { env -u MUSTER_CONFIG XDG_CONFIG_HOME=/nonexistent "$muster" "$@"; } # a relative path would count as none
 
 if cli status >/dev/null 2>&1; then
     die "a musterd already runs on $state; stop it first, or set MUSTER_VAR to another directory (and PORT to another port)"

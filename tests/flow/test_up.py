@@ -50,8 +50,11 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
                        env={**os.environ, "MUSTER_TOKEN": token})
     assert r.returncode == 0
     assert end(p) == 0, p.log
-    p = up(tmp, base, "two.log")
+    # The same with a directory named as the default one is, from here, and a home with such a file.
+    (tmp / "home/.config").symlink_to(tmp / "home")
+    p = up(tmp, base, "two.log", MUSTER_VAR=os.path.relpath(tmp / "var", ROOT), HOME=str(tmp / "home"))
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up again")
+    assert "Muster is up" in p.log, p.log
     one = re.findall(r'"id": ?"([0-9a-f-]{36})"', ids)
     two = re.findall(r'"id": ?"([0-9a-f-]{36})"', cli(tmp, "hosts", "--json").stdout)
     assert one and len(two) == 2 and one[0] in two
