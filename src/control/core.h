@@ -384,6 +384,9 @@ void topics__done(struct control *c);
 
 /* -- hosts.c */
 struct host *host__by_id(const struct control *c, uint64_t id);
+/* @old with @change laid over it (a label without a value goes), in @room; @ret lends from both. 0, or -EINVAL, -E2BIG and @err. */
+int host__merge_labels(const struct kv_list *old, const struct kv_list *change, struct kv room[LIMIT_LABELS], struct kv_list *ret,
+                       struct err *err);
 struct host *host__by_uuid(const struct control *c, struct str uuid);
 struct host *host__by_key(const struct control *c, const uint8_t key[SHA256_LEN]);
 struct host *host__by_name(const struct control *c, struct str name);

@@ -317,8 +317,14 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
         if (!str_is(name, h->name))
             host__set_name(c, h, name);
     }
-    if (accept_labels)
-        set_labels(c, h, &h->claims->labels);
+    if (accept_labels) { /* what operators gave, on the token or since, stays */
+        struct kv room[LIMIT_LABELS];
+        struct kv_list merged;
+        r = host__merge_labels(&h->claims->labels, h->labels, room, &merged, err);
+        if (r < 0)
+            return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
+        set_labels(c, h, &merged);
+    }
     enroll__decide(c, h, to, p->name);
     host__put(c, h);
     details_str(&d, "name", str_of(h->name));

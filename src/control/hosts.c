@@ -491,9 +491,8 @@ int host_rename(struct control *c, const struct principal *p, struct str host, s
     return 0;
 }
 
-/* @old with @change laid over it, in @room. -EINVAL, -E2BIG and @err. */
-static int merge_labels(const struct kv_list *old, const struct kv_list *change, struct kv room[LIMIT_LABELS],
-                        struct kv_list *ret, struct err *err)
+int host__merge_labels(const struct kv_list *old, const struct kv_list *change, struct kv room[LIMIT_LABELS],
+                       struct kv_list *ret, struct err *err)
 {
     *ret = (struct kv_list){ room, 0 };
     for (size_t i = 0; i < old->n && ret->n < LIMIT_LABELS; i++)
@@ -529,7 +528,7 @@ int host_label(struct control *c, const struct principal *p, struct str host, co
     struct host *h = begin(c, p, VERB_HOST_LABEL, host, &r, err);
     if (!h)
         return r;
-    r = merge_labels(h->labels, labels, room, &merged, err);
+    r = host__merge_labels(h->labels, labels, room, &merged, err);
     if (r < 0)
         return audit__refused(c, p, VERB_HOST_LABEL, host, r, err);
 

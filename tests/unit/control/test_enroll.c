@@ -224,6 +224,27 @@ static void claimed_labels_match_nothing_until_accepted(void **state)
     sim_free(m);
 }
 
+/* What the install token gave is an operator's, too. */
+static void accepting_what_a_host_claims_keeps_what_operators_gave(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_new("web");
+    struct kv labels[] = { { STR("role"), STR("db") }, { STR("env"), STR("claimed") } }, given[] = { { STR("env"), STR("prod") } };
+    struct enroll_request rq = { .csr_pem = str_of(m->csr), .claims = sim_claims(m), .peer_addr = "192.0.2.1" };
+    struct host_view v;
+    rq.claims.labels = (struct kv_list){ labels, 2 };
+    assert_int_equal(enroll_ask(f->c, &rq, &m->answer, &f->err), 0);
+    memcpy(m->uuid, m->answer.host_uuid, 37);
+    assert_int_equal(enroll_approve(f->c, &f->admin, STR("web"), false, STR_NONE, &f->err), 0);
+    assert_int_equal(host_label(f->c, &f->admin, STR("web"), &(struct kv_list){ given, 1 }, &f->err), 0);
+    assert_int_equal(enroll_approve(f->c, &f->admin, STR("web"), true, STR_NONE, &f->err), 0);
+    host_of(f, m, &v);
+    assert_int_equal(v.labels->n, 2);
+    for (size_t i = 0; i < v.labels->n; i++)
+        assert_true(str_is(v.labels->v[i].value, str_is(v.labels->v[i].key, "env") ? "prod" : "db"));
+    sim_free(m);
+}
+
 static void revoking_cuts_the_link_after_the_commit_and_refuses_afterwards(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +406,7 @@ int main(void)
         T(two_hosts_with_one_hostname_are_two_hosts),
         T(one_key_from_two_machines_is_flagged_once),
         T(claimed_labels_match_nothing_until_accepted),
+        T(accepting_what_a_host_claims_keeps_what_operators_gave),
         T(revoking_cuts_the_link_after_the_commit_and_refuses_afterwards),
         T(a_viewer_approves_nobody_and_is_written_down),
         T(a_request_nobody_decides_expires_exactly_then),
