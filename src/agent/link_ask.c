@@ -87,7 +87,10 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
             link__failed(l, &err);
         else if (!l->conf.hub)
             l->phase = LINK_OVER; /* that was all */
-        else if (before && strcmp(before, l->conf.state->cert_pem) == 0) /* the one that was not accepted: do not run in circles */
+        else if (wall_now() >= l->conf.state->cert.not_after) { /* only another clock here mends that: do not run in circles */
+            (void)err_set(&err, -ETIME, "tls.clock", "by this host's clock the certificate it was just given has ended already: set the clock");
+            link__failed(l, &err);
+        } else if (before && strcmp(before, l->conf.state->cert_pem) == 0) /* the one that was not accepted: do not run in circles */
             link__wait(l, link__backoff(++l->n_failed));
         else
             link__wait(l, 0);

@@ -219,6 +219,16 @@ def test_a_clock_an_hour_off_is_named_and_does_no_harm(fleet):
 
 
 @unsanitized
+def test_a_clock_beyond_the_certificate_is_named_and_does_not_run_in_circles(fleet):
+    s = fleet.server()
+    a = fleet.agent(s, start=False, wrap=faked("+40d"))
+    a.start(token=s.token())
+    until(lambda: "tls.clock" in a.log, what="the agent to name its clock")
+    issued = len([e for e in s.get("/api/v1/events?limit=1000")["events"] if e["event_type"].startswith("host.")])
+    assert a.log.count("enrolled") <= 3 and issued <= 6, a.log  # it waits before it asks again
+
+
+@unsanitized
 def test_a_clock_years_off_is_named_as_the_reason(fleet):
     s = fleet.server()
     a = fleet.agent(s, start=False, wrap=faked("-3650d"))
