@@ -178,7 +178,7 @@ enum job_state job_state_of(const struct job_counts *c, bool cancel_requested)
         return JOB_RUNNING;
     if (c->succeeded == c->total)
         return JOB_SUCCEEDED;
-    if (cancel_requested && c->cancelled > 0)
+    if (c->cancelled == c->total || (cancel_requested && c->cancelled > 0)) /* all of them: some accents stop a task, not its job */
         return JOB_CANCELLED;
     return c->succeeded > 0 ? JOB_PARTIAL : JOB_FAILED;
 }

@@ -167,6 +167,8 @@ static void a_job_is_what_its_tasks_are(void **state)
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 3, .succeeded = 1, .cancelled = 2 }, true),
                      JOB_CANCELLED);
     assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .expired = 2 }, false), JOB_FAILED);
+    assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .cancelled = 2 }, false), JOB_CANCELLED);
+    assert_int_equal(job_state_of(&(struct job_counts){ .total = 2, .cancelled = 1, .lost = 1 }, false), JOB_FAILED);
 }
 
 /* Random walks of many tasks through the table: the counters always add up. */
