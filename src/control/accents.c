@@ -484,7 +484,7 @@ static void wake_up(struct control *c)
     for (size_t i = 0; i < c->hosts.n; i++) {
         struct host *h = c->hosts.v[i];
         struct presence_rules rules;
-        if (!accent__rules(h, &rules) || h->cert_serial || h->last_seen == 0) {
+        if (!accent__rules(h, &rules) || (h->cert_serial && !h->has_left) || h->last_seen == 0) {
             host__timer(c, h);
             continue;
         }

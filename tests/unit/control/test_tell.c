@@ -286,6 +286,9 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
     settle(f);
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
     assert_int_equal(h.presence, PRESENCE_ONLINE);
+    restart(f); /* and over a restart of the server */
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.presence, PRESENCE_ONLINE);
     sim_free(m);
 }
 
