@@ -277,6 +277,7 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web-1");
     struct host_view h;
+    assert_int_equal(sim_enroll(f, m, NULL), 0); /* it fetches its certificate */
     (void)meet_as(f, "sigma", "a");
     link_to(f, "web-1", "a");
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
