@@ -126,7 +126,7 @@ extern const struct record section_view_record;
 struct change_view {
     uint64_t id;
     usec_t at;
-    struct str section, key, change; /* change: "added", "removed", "changed": made here */
+    struct str section, key, change; /* change: "now", "removed", "changed": made here */
     struct json_text before, after;
 };
 extern const struct record change_view_record;
