@@ -419,6 +419,11 @@ static bool read_members(struct row_reader *r, const struct json_item *row, stru
             : json_item_is(&m, "owners") ? !get_list(r, &m, "owners", &c->owners)
                                          : false)
             return false;
+    return true;
+}
+
+static bool has_required(struct row_reader *r, const struct connection *c)
+{
     if (!c->here.is_there || c->here_port < 0)
         return bad(r, c->here.is_there ? "local_port" : "local_ip", "missing", "is required");
     if (!c->there.is_there || !c->w.protocol.len)
@@ -433,7 +438,7 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     struct row_json j = { room, 0, '{' };
     size_t split;
 
-    if (!read_members(r, row, &c))
+    if (!read_members(r, row, &c) || !has_required(r, &c))
         return false;
     j.err |= add_str(room, c.w.protocol) | put_endpoint(room, &c.here, c.here_port) | put_endpoint(room, &c.there, c.there_port);
     if (c.w.interface.len)
