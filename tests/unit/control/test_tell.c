@@ -201,6 +201,13 @@ static size_t on_tell(void *ctx, const struct asset_facts *fa, struct told_secti
     ret[1] = (struct told_section){ SECTION_ADDRESSES, &rows[1], 1 };
     return fa->addresses ? 2 : 1;
 }
+static struct principal machine_key(struct fixture *f)
+{
+    char text[SECRET_TEXT_MAX];
+    struct principal p = { 0 };
+    asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
+    return p;
+}
 static void beat(struct fixture *f, const struct principal *p, struct asked *a, bool is_register, const char *ip, uint32_t cores)
 {
     struct asset_address ips[] = { { str_of(ip ? ip : ""), STR_NONE, false } };
@@ -215,11 +222,9 @@ static void beat(struct fixture *f, const struct principal *p, struct asked *a, 
 static void a_machine_is_asked_for_its_facts_only_when_there_may_be_news(void **state)
 {
     struct fixture *f = *state;
-    char text[SECRET_TEXT_MAX];
-    struct principal p = { 0 };
+    struct principal p = machine_key(f);
     struct asked a = { 0 };
     struct host_view h;
-    asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
 
     beat(f, &p, &a, true, "192.0.2.1", 2);
     assert_true(a.n == 1 && a.n_addresses == 1);
@@ -297,11 +302,9 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
 static void when_the_best_parts_its_sections_are_empty_and_the_next_is_asked(void **state)
 {
     struct fixture *f = *state;
-    char text[SECRET_TEXT_MAX];
-    struct principal p = { 0 };
+    struct principal p = machine_key(f);
     struct asked a = { 0 };
     struct host_view h;
-    asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
     beat(f, &p, &a, true, "192.0.2.1", 2);
     uint64_t g = meet_as(f, "grapheon", "g");
     struct fact_row row = { STR("eth0 192.0.2.9/24"), STR("{\"n\":9}") };
