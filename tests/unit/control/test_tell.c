@@ -258,13 +258,11 @@ static void a_machine_is_asked_for_its_facts_only_when_there_may_be_news(void **
 static void a_machine_of_before_gets_its_sections_with_a_beat(void **state)
 {
     struct fixture *f = *state;
-    char text[SECRET_TEXT_MAX];
-    struct principal p = { 0 };
+    struct principal p = machine_key(f);
     struct asked a = { 0 };
     struct host_view h;
     struct asset_address ips[] = { { STR("192.0.2.1"), STR_NONE, false } };
     struct asset_view v;
-    asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
     const struct asset_checkin in = { .hostname = STR("web-1"), .may_create = true, .is_register = true, .ssh_port = 22, .peer = "192.0.2.5",
                                       .addresses = { ips, 1 }, .state = { .cpu_cores = 2 } };
     assert_int_equal(asset_checkin(f->c, &p, &in, &v, &f->err), 0);
