@@ -305,6 +305,15 @@ static void link_on_message(void *ctx, uint64_t call, struct str msg)
     pb_arena_done(&pa);
 }
 
+/* Whatever ends while we take leave, stream or connection, is the end we asked for: out, in the next turn. */
+static bool link_leaves(struct link *l)
+{
+    if (l->phase != LINK_LEAVING)
+        return false;
+    timer_start(l->timer, 0, 0);
+    return true;
+}
+
 static void link_on_finished(void *ctx, uint64_t call, int status, struct str message)
 {
     struct link *l = ctx;
@@ -312,12 +321,8 @@ static void link_on_finished(void *ctx, uint64_t call, int status, struct str me
     ptrdiff_t at = str_find(message, STR(": "));
     char slug[ERR_SLUG_MAX];
 
-    if (call != l->call || l->phase == LINK_CLOSING || l->phase == LINK_OVER)
+    if (call != l->call || l->phase == LINK_CLOSING || l->phase == LINK_OVER || link_leaves(l))
         return;
-    if (l->phase == LINK_LEAVING) {
-        timer_start(l->timer, 0, 0);
-        return;
-    }
     if (at > 0 && str_copy(str_sub(message, 0, (size_t)at), slug, sizeof(slug)) == 0 && !strchr(slug, ' '))
         (void)err_set(&err, -ECONNRESET, slug, "%.*s", STR_FMT(str_sub(message, (size_t)at + 2, SIZE_MAX)));
     else
@@ -352,10 +357,8 @@ static void link_on_disconnected(void *ctx, const struct err *err)
     bool is_told = l->phase == LINK_CLOSING && strcmp(l->closing.slug, "link.ended") != 0;
     struct err why = is_told ? l->closing : *err;
 
-    if (l->phase == LINK_LEAVING) {
-        timer_start(l->timer, 0, 0);
+    if (link_leaves(l))
         return;
-    }
     if (!is_told && (strcmp(err->slug, "tls.untrusted") == 0 || strcmp(err->slug, "tls.name") == 0))
         link__say_way(l, &why);
     if (strcmp(err->slug, "tls.refused") == 0)
