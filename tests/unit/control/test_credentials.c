@@ -294,17 +294,23 @@ static void change_ann(struct fixture *f, const struct user_change *ch)
     settle(f);
     assert_int_equal(r, 0);
 }
+/* Ann is here from now on, and her session is @ret. */
+static struct told ann_comes(struct fixture *f, struct principal *ret)
+{
+    add_ann(f);
+    struct told t = prove(f, "ann", "a long password");
+    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, ret, &f->err), 0);
+    return t;
+}
 
 static void a_password_gives_a_session_and_no_token(void **state)
 {
     struct fixture *f = *state;
     struct principal p;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
+    struct told t = ann_comes(f, &p);
     assert_int_equal(t.result, 0);
     assert_string_equal(t.user, "ann");
     assert_int_equal(t.role, ROLE_OPERATOR);
-    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
     assert_int_equal(p.kind, PRINCIPAL_SESSION);
     assert_int_equal(p.role, ROLE_OPERATOR);
     assert_string_equal(p.name, "ann");
@@ -319,9 +325,7 @@ static void a_new_password_ends_the_sessions_before_it(void **state)
 {
     struct fixture *f = *state;
     struct principal p, then;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
-    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0);
+    struct told t = ann_comes(f, &then);
     for (int i = 0; i < 3; i++) { /* the same one again is a new one */
         change_ann(f, &(const struct user_change){ .has_password = true, .password = STR("another password") });
         struct told now = prove(f, "ann", "another password");
@@ -383,9 +387,7 @@ static void a_session_ends_with_its_role_and_when_its_user_is_disabled(void **st
 {
     struct fixture *f = *state;
     struct principal p, then;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
-    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0);
+    struct told t = ann_comes(f, &then);
     change_ann(f, &(const struct user_change){ .has_role = true, .role = ROLE_OPERATOR });
     assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &then, &f->err), 0); /* it was that before */
     change_ann(f, &(const struct user_change){ .has_role = true, .role = ROLE_VIEWER });
@@ -416,9 +418,7 @@ static void a_session_that_was_logged_out_stays_so_until_its_time_is_over(void *
 {
     struct fixture *f = *state;
     struct principal p;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
-    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    struct told t = ann_comes(f, &p);
     usec_t end = clock_wall(&f->clock) + USEC_PER_HOUR;
     session_end(f->c, &p, "192.0.2.5", INT64_MAX, end);
     session_end(f->c, &p, "192.0.2.5", INT64_MAX, end);
@@ -440,9 +440,7 @@ static void beyond_what_can_be_remembered_all_sessions_of_the_user_end(void **st
 {
     struct fixture *f = *state;
     struct principal p;
-    add_ann(f);
-    struct told t = prove(f, "ann", "a long password");
-    assert_int_equal(authn_session(f->c, t.user_id, t.mark, &here, &p, &f->err), 0);
+    struct told t = ann_comes(f, &p);
     usec_t end = clock_wall(&f->clock) + USEC_PER_HOUR;
     for (uint64_t i = 1; i <= SESSIONS_ENDED_MAX; i++)
         session_end(f->c, &p, "192.0.2.5", i, end);
