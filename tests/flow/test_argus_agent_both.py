@@ -7,9 +7,11 @@ import pathlib
 import socket
 import subprocess
 
+import netns
 import pytest
 from argus_agent import now
 from conftest import BUILD, Proc, Server, unsanitized, until
+from netns import sh
 from test_argus_agent import AGENT, ArgusAgent, certs, is_alive, lines, pss_kib  # noqa: F401 - a fixture
 
 HOST = "gpu-1"
@@ -267,28 +269,20 @@ def test_memory_on_a_long_poll(setting):
 
 # -- a network that is cut
 
-NS = f"mst-x{os.getpid() % 10000}"
-
-
-def sh(*cmd):
-    return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 @pytest.fixture
 def island(tmp):
     """Server and agent in a network of their own, whose loopback can be cut."""
-    if os.geteuid() != 0 or sh("ip", "netns", "add", NS).returncode:
-        pytest.skip("network namespaces need root")
-    sh("ip", "-n", NS, "link", "set", "lo", "up")
-    s = InNamespace(tmp / "s", NS).start()
-    x = Setting(s, tmp, wrap=["ip", "netns", "exec", NS])
-    x.cut = lambda: sh("ip", "netns", "exec", NS, "iptables", "-I", "INPUT", "-j", "DROP")
-    x.mend = lambda: sh("ip", "netns", "exec", NS, "iptables", "-F", "INPUT")
+    ns = netns.new()
+    sh("ip", "-n", ns, "link", "set", "lo", "up")
+    s = InNamespace(tmp / "s", ns).start()
+    x = Setting(s, tmp, wrap=["ip", "netns", "exec", ns])
+    x.cut = lambda: sh("ip", "netns", "exec", ns, "iptables", "-I", "INPUT", "-j", "DROP")
+    x.mend = lambda: sh("ip", "netns", "exec", ns, "iptables", "-F", "INPUT")
     yield x.start()
     x.a.proc.kill9()
     end_commands(x.a)
     s.kill9()
-    sh("ip", "netns", "del", NS)
+    netns.free(ns)
 
 
 def test_a_cut_network_loses_nothing_and_runs_nothing_twice(island):

@@ -1,11 +1,11 @@
 """Netlink and the tools say the same of a network of our own: every kind of interface, neighbour, route and socket, row for row."""
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import netns
 import pytest
 from conftest import BUILD, SLOW, unsanitized
 
@@ -13,13 +13,8 @@ from grapheon_mock import canonical
 
 STATIC = BUILD / "muster-agent-static"  # has a netlink of its own
 HERE = pathlib.Path(__file__).parent
-
-
-def can_unshare():
-    return os.geteuid() == 0 and shutil.which("ss") and subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(not can_unshare(), reason="needs root, for a network namespace")
+WHY_NOT = netns.why_not() or ("" if shutil.which("ss") else "needs ss")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")

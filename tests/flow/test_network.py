@@ -1,28 +1,21 @@
 """A bad network, made with network namespaces: cut cables, half-open connections, a server that is gone."""
-import os
 import pathlib
-import subprocess
 import time
 
+import netns
 import pytest
 from conftest import Server, job_done, tasks_of, unsanitized, until
-
-ID = os.getpid() % 10000
-
-
-def sh(*cmd):
-    return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+from netns import sh
 
 
 @pytest.fixture
 def cable(tmp):
     """Two namespaces with a veth pair: server 10.99.0.1, agent 10.99.0.2."""
-    ns_s, ns_a = f"mst-s{ID}", f"mst-a{ID}"
-    if os.geteuid() != 0 or sh("ip", "netns", "add", ns_s).returncode:
-        pytest.skip("network namespaces need root")
-    sh("ip", "netns", "add", ns_a)
-    sh("ip", "link", "add", f"vs{ID}", "netns", ns_s, "type", "veth", "peer", "name", f"va{ID}", "netns", ns_a)
-    for ns, dev, addr in ((ns_s, f"vs{ID}", "10.99.0.1/24"), (ns_a, f"va{ID}", "10.99.0.2/24")):
+    ns_s = netns.new()
+    ns_a = netns.new()
+    r = sh("ip", "link", "add", "vs", "netns", ns_s, "type", "veth", "peer", "name", "va", "netns", ns_a)
+    assert r.returncode == 0, r.stdout
+    for ns, dev, addr in ((ns_s, "vs", "10.99.0.1/24"), (ns_a, "va", "10.99.0.2/24")):
         sh("ip", "-n", ns, "addr", "add", addr, "dev", dev)
         sh("ip", "-n", ns, "link", "set", dev, "up")
         sh("ip", "-n", ns, "link", "set", "lo", "up")
@@ -42,8 +35,17 @@ def cable(tmp):
                 sh("ip", "netns", "exec", ns, "iptables", "-F", "INPUT")
 
     yield Cable
-    sh("ip", "netns", "del", ns_s)
-    sh("ip", "netns", "del", ns_a)
+    netns.free(ns_s, ns_a)
+
+
+def test_a_name_that_somebody_has_is_no_reason_to_skip():
+    taken = netns.new()
+    ours = taken
+    try:
+        ours = netns.new(iter([taken, f"{taken}-b"]))
+        assert ours == f"{taken}-b"
+    finally:
+        netns.free(taken, ours)
 
 
 class NsServer(Server):

@@ -9,7 +9,7 @@ import urllib.parse
 import pytest
 import requests
 from conftest import BUILD, Proc, until
-from test_network import NsServer, cable, sh  # noqa: F401 - cable is a fixture
+from test_network import NsServer, cable  # noqa: F401 - cable is a fixture
 from test_sigma_agent import Agent, free_port, listening, quiet_range, tree
 
 FAKE = "198.51.100.77"
