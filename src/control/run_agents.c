@@ -146,8 +146,7 @@ static int refuse(struct control *c, struct str agent_id, const char *peer, stru
     return credential_refused(c, who, peer, err);
 }
 
-int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
-                    struct err *err)
+static int prove(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent **ret, struct err *err)
 {
     const struct credential *cr;
     struct run_agent *a;
@@ -175,9 +174,37 @@ int run_agent_check(struct control *c, struct str agent_id, struct str bearer, c
         err_set(err, -EACCES, "run_agent.denied", "this token belongs to another agent");
         return refuse(c, a->row.agent_id, peer, err);
     }
+    *ret = a;
+    return 0;
+}
+
+static struct run_agent_ref ref_of(const struct run_agent *a)
+{
+    struct run_agent_ref ref = { .id = a->id, .host_id = a->row.host_id, .owner_id = a->row.owner_id };
+    snprintf(ref.agent_id, sizeof(ref.agent_id), "%.*s", STR_FMT(a->row.agent_id));
+    return ref;
+}
+
+int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                    struct err *err)
+{
+    struct run_agent *a;
+    int r = prove(c, agent_id, bearer, peer, &a, err);
+    if (r < 0)
+        return r;
     seen(c, a, peer);
-    *ret = (struct run_agent_ref){ .id = a->id, .host_id = a->row.host_id, .owner_id = a->row.owner_id };
-    snprintf(ret->agent_id, sizeof(ret->agent_id), "%.*s", STR_FMT(a->row.agent_id));
+    *ret = ref_of(a);
+    return 0;
+}
+
+int run_agent_still_holds(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                          struct err *err)
+{
+    struct run_agent *a;
+    int r = prove(c, agent_id, bearer, peer, &a, err);
+    if (r < 0)
+        return r;
+    *ret = ref_of(a);
     return 0;
 }
 

@@ -51,6 +51,9 @@ struct run_agent_ref { /* a proven agent: valid until control is entered again b
 /* Its own token and its own id: -EACCES auth.* (401), run_agent.denied (another agent's: 403). Counts as a sign of life. */
 int run_agent_check(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
                     struct err *err);
+/* The same, of a request that was heard before and is answered now: no sign of life, its agent may be frozen since. */
+int run_agent_still_holds(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                          struct err *err);
 struct run_registration {
     struct str hostname, version;
     struct str_list capabilities;

@@ -86,6 +86,10 @@ def rerun(s, id, token=None, expect=201, **body):
     return r.json().get("batch_id")
 
 
+def last_seen(s, host):
+    return next(h["last_seen"] for h in s.get("/api/v1/agents")["agents"] if h["name"] == host)
+
+
 def stop(s, id, token=None):
     return s.api("POST", f"/api/batches/{id}/stop", headers=bearer(token or s.reporter), expect=200).json()["status"]
 
@@ -250,11 +254,14 @@ def test_a_rerun_starts_at_once_for_who_waits(ann):
     a = agent(ann, run=False)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
+        seen = last_seen(ann, "gpu-1")
         waiting = pool.submit(a.poll, 30)
-        until(lambda: ann.get("/api/v1/status") is not None)
+        asked = until(lambda: (t := last_seen(ann, "gpu-1")) != seen and t, what="the poll to come")
         child = rerun(ann, "exp-1")
         assert [j["batch_id"] for j in waiting.result(30)] == [child]
         assert time.monotonic() - began < 15 * SLOW
+        # It was answered, not heard: the agent may have been frozen since it asked.
+        assert last_seen(ann, "gpu-1") == asked
         # Who waits does not hold up the server's end.
         a.ack(a.poll()[0]["id"], "started", 1)
         n = len(a.codes)

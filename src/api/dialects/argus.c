@@ -70,19 +70,32 @@ bool argus_prove(struct call *c)
     return false;
 }
 
-bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
+typedef int (*agent_check_fn)(struct control *c, struct str agent_id, struct str bearer, const char *peer, struct run_agent_ref *ret,
+                              struct err *err);
+
+static bool prove_agent(struct call *c, agent_check_fn check, struct run_agent_ref *ret)
 {
     struct err err = { 0 };
 
     if (has_credential(c) && !argus_is_safe(c))
         return false;
-    if (run_agent_check(c->control, call_param(c, 0), auth_bearer(c->req), c->peer_addr, ret, &err) == 0)
+    if (check(c->control, call_param(c, 0), auth_bearer(c->req), c->peer_addr, ret, &err) == 0)
         return true;
     usec_t wait = strcmp(err.slug, "auth.required") == 0 ? 0 : auth_ration(c->api, c->peer_addr, &err);
     if (wait > 0)
         call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
     reply_error(c, &err);
     return false;
+}
+
+bool argus_prove_agent(struct call *c, struct run_agent_ref *ret)
+{
+    return prove_agent(c, run_agent_check, ret);
+}
+
+bool argus_prove_agent_anew(struct call *c, struct run_agent_ref *ret)
+{
+    return prove_agent(c, run_agent_still_holds, ret);
 }
 
 bool argus_claims_agent(const struct http_req *req)

@@ -11,6 +11,8 @@
 bool argus_prove(struct call *c);
 /* AUTH_AGENT rows of agents: path parameter 0 is the agent, the Bearer its token. False: answered. */
 bool argus_prove_agent(struct call *c, struct run_agent_ref *ret);
+/* The same when a request that was held is answered: no sign of life. */
+bool argus_prove_agent_anew(struct call *c, struct run_agent_ref *ret);
 /* --require-https, and the header that keeps browsers at it. False: answered 403. argus_prove*() and the proof of other rows do it
  * themselves; rows without proof call it. */
 bool argus_is_safe(struct call *c);

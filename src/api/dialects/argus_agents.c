@@ -133,7 +133,7 @@ static void on_wake(void *ctx)
     AUTO(call_unref) struct call *c = ctx;
     struct run_agent_ref a;
 
-    if (call_is_gone(c) || !argus_prove_agent(c, &a))
+    if (call_is_gone(c) || !argus_prove_agent_anew(c, &a))
         return;
     write_jobs(c, &a);
     reply_parked(c, 200);

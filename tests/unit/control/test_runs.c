@@ -234,7 +234,11 @@ static void the_badge_follows_the_server_s_clock(void **state)
     clock_turn(&f->clock, USEC_PER_SEC);
     look(f, &p, "b1", &v);
     assert_true(v.has_agents && !v.is_agent_online && !v.is_rerun_allowed);
-    assert_int_equal(agent_proves(f, &a), 0); /* any call is a sign of life */
+    /* What it asked before and is answered now is none, and any call is a sign of life. */
+    assert_int_equal(run_agent_still_holds(f->c, str_of(a.got.agent_id), str_of(a.got.token), "192.0.2.7", &a.ref, &f->err), 0);
+    look(f, &p, "b1", &v);
+    assert_false(v.is_agent_online);
+    assert_int_equal(agent_proves(f, &a), 0);
     look(f, &p, "b1", &v);
     assert_true(v.is_agent_online && v.is_rerun_allowed);
 }
