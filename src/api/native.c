@@ -322,49 +322,75 @@ static void on_half_close(void *ctx, uint64_t call, void *user)
         enroll_finish(u->enroll, GRPC_INVALID_ARGUMENT, "request.bad: a call without a request");
 }
 
+enum { REASON_MAX = 128 };
+
 /* Told one turn later when it happened inside one of control's own calls: control must not be entered from
  * itself. */
 struct link_gone {
     struct api *api;
     struct link_id id;
+    char reason[REASON_MAX];
 };
+
+/* For the event, in the agent's terms: of an empty @why the call was finished, by us (an agent that takes leave has a word of its own). */
+static void say_reason(const struct err *why, char reason[REASON_MAX])
+{
+    static const struct {
+        const char *slug, *text;
+    } texts[] = {
+        { "", "the link was ended" },
+        { "net.closed", "the agent's side closed the connection" },
+        { "net.timeout", "the agent did not answer" },
+        { "net.cancelled", "the agent dropped the link" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        if (strcmp(why->slug, texts[i].slug) == 0) {
+            (void)snprintf(reason, REASON_MAX, "%s", texts[i].text);
+            return;
+        }
+    (void)snprintf(reason, REASON_MAX, "%.*s", STR_FMT(str_sub(str_of(why->text), 0, REASON_MAX - 1)));
+}
 
 static void on_gone_soon(void *ctx)
 {
     struct link_gone *g = ctx;
 
     if (g->api->control)
-        checkin_gone(g->api->control, g->id, "the connection was closed");
+        checkin_gone(g->api->control, g->id, g->reason);
     free(g);
 }
 
-static void link_closed(struct native_link *l)
+static void link_closed(struct native_link *l, const struct err *why)
 {
+    char reason[REASON_MAX];
     struct api *a = l->api;
     bool was_known = !l->hello; /* said hello: control knows it */
 
     count(a->n.grpc_link, GRPC_OK);
     (void)slots_del(a->native->links, l->id.v);
     if (was_known && a->control && a->native->in_op == 0) {
-        checkin_gone(a->control, l->id, "the connection was closed");
+        say_reason(why, reason);
+        checkin_gone(a->control, l->id, reason);
     } else if (was_known && a->control) {
         struct link_gone *g = xnew0(struct link_gone);
 
-        *g = (struct link_gone){ a, l->id };
+        *g = (struct link_gone){ .api = a, .id = l->id };
+        say_reason(why, g->reason);
         loop_soon(a->conf.loop, on_gone_soon, g);
     }
     free(l->hello);
     free(l);
 }
 
-static void on_closed(void *ctx, uint64_t call, void *user)
+static void on_closed(void *ctx, uint64_t call, void *user, const struct err *why)
 {
     struct grpc_user *u = user;
 
     (void)ctx;
     (void)call;
     if (u->kind == CALL_LINK) {
-        link_closed(u->link);
+        link_closed(u->link, why);
     } else {
         u->enroll->is_closed = true;
         enroll_unref(u->enroll);

@@ -410,6 +410,19 @@ static void client_closed(struct call *call, uint32_t code)
     call->cops->finished(call->cops->ctx, call->id, status, str_of(call->message ? call->message : text));
 }
 
+/* For the server's side: whose end this is, if it was not asked for. */
+static void server_closed(struct call *call, uint32_t code)
+{
+    struct h2 *h = call->h2;
+    struct err err = { 0 };
+
+    if (h->why)
+        err = *h->why;
+    else if (code != NGHTTP2_NO_ERROR)
+        (void)err_set(&err, -ECONNRESET, "net.cancelled", "the peer cancelled the call (%s)", nghttp2_http2_strerror(code));
+    h->ops->closed(h->ops->ctx, call->id, call->user, &err);
+}
+
 void grpc__closed(struct call *call, uint32_t code)
 {
     struct h2 *h = call->h2;
@@ -419,7 +432,7 @@ void grpc__closed(struct call *call, uint32_t code)
     if (h->is_client)
         client_closed(call, code);
     else if (call->is_opened && h->ops->closed)
-        h->ops->closed(h->ops->ctx, call->id, call->user);
+        server_closed(call, code);
     free((void *)(uintptr_t)(h->is_client ? call->cops : NULL));
     grpc__call_free(call);
 }

@@ -31,7 +31,9 @@ struct grpc_server_ops {
     int (*open)(void *ctx, uint64_t call, const struct grpc_call_info *info, void **ret_user, const char **ret_message);
     void (*message)(void *ctx, uint64_t call, void *user, struct str msg); /* one whole message, lent */
     void (*half_close)(void *ctx, uint64_t call, void *user);             /* the client will send no more */
-    void (*closed)(void *ctx, uint64_t call, void *user);                 /* over, for whatever reason; always last */
+    /* Over, for whatever reason; always last. @why: lent; what ended it unasked (net.closed, net.reset, net.timeout: the connection's end;
+     * net.cancelled: this call's), or empty: it was finished. */
+    void (*closed)(void *ctx, uint64_t call, void *user, const struct err *why);
     void *ctx;
 };
 /* Sends response HEADERS now (otherwise with the first message). */

@@ -519,6 +519,7 @@ static void on_closed(struct conn *c, const struct err *why)
     struct grpc_client *client;
 
     h->is_dead = true;
+    h->why = why;
     while (h->calls)
         grpc__closed(h->calls, NGHTTP2_CONNECT_ERROR);
     nghttp2_session_del(h->ng);

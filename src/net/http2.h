@@ -41,6 +41,7 @@ struct h2 {
     uint32_t n_calls;
     bool is_client, is_draining, is_dead, has_settings, is_bad_magic, may_plain, owes_magic;
     const struct grpc_server_ops *ops; /* server */
+    const struct err *why;             /* lent while the calls end with their connection */
     struct grpc_client *client;        /* client; NULL once freed */
     struct h2_head *head;
     usec_t ping_every, ping_timeout, ping_at; /* ping_at: when the one on its way was sent; 0 none */

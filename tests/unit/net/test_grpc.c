@@ -20,6 +20,7 @@ static struct {
     char uri[PKI_URI_MAX], serial[PKI_SERIAL_HEX_MAX], path[64], meta[64];
     bool has_cert, is_tls;
     usec_t deadline;
+    struct err why;
 } srv;
 
 static int on_open(void *ctx, uint64_t call, const struct grpc_call_info *info, void **ret_user, const char **ret_message)
@@ -65,10 +66,11 @@ static void on_half_close(void *ctx, uint64_t call, void *user)
         assert_int_equal(grpc_finish(call, GRPC_OK, NULL), 0);
 }
 
-static void on_closed(void *ctx, uint64_t call, void *user)
+static void on_closed(void *ctx, uint64_t call, void *user, const struct err *why)
 {
     (void)ctx, (void)call;
     assert_ptr_equal(user, &srv);
+    srv.why = *why;
     srv.n_closed++;
 }
 
@@ -207,6 +209,7 @@ static void messages_go_both_ways_over_mutual_tls(void **state)
     TURN_UNTIL(l, cli.n_finished == 1);
     assert_int_equal(cli.status, GRPC_OK);
     TURN_UNTIL(l, srv.n_closed == 1);
+    assert_string_equal(srv.why.slug, "");
     assert_true(srv.is_tls && srv.has_cert);
     assert_string_equal(srv.uri, "spiffe://test/host/1");
     assert_string_equal(srv.meta, "meta");
@@ -312,6 +315,7 @@ static void cancelling_ends_the_call_on_both_sides(void **state)
     grpc_cancel(id);
     TURN_UNTIL(l, cli.n_finished == 1 && srv.n_closed == 1);
     assert_int_equal(cli.status, GRPC_CANCELLED);
+    assert_string_equal(srv.why.slug, "net.cancelled");
     assert_int_equal(grpc_send(srv.call, STR("x")), -ENOTCONN);
 }
 
@@ -389,6 +393,7 @@ static void freeing_the_client_is_silent_and_the_server_notices(void **state)
     TURN_UNTIL(l, srv.n_opened == 1);
     grpc_client_free(TAKE(client));
     TURN_UNTIL(l, srv.n_closed == 1);
+    assert_string_equal(srv.why.slug, "net.closed");
     TURN_UNTIL(l, listener_conns(li) == 0);
     assert_int_equal(cli.n_gone, 0);
     assert_int_equal(cli.n_finished, 0);

@@ -35,9 +35,9 @@ static void on_half(void *ctx, uint64_t call, void *user)
     grpc_finish(call, GRPC_OK, NULL);
 }
 
-static void on_closed(void *ctx, uint64_t call, void *user)
+static void on_closed(void *ctx, uint64_t call, void *user, const struct err *why)
 {
-    (void)ctx, (void)call, (void)user;
+    (void)ctx, (void)call, (void)user, (void)why;
     n_closed++;
 }
 
