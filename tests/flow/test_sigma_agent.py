@@ -546,6 +546,19 @@ def test_a_server_without_the_route_is_asked_once_a_registration(mock, agent):
     until(lambda: len(m.of("register")) == 2 and len(m.of("port-requests")) == 2, what="asked again")
 
 
+def test_a_host_that_is_known_again_asks_at_once(mock, agent):
+    m = mock()
+    m.on("heartbeat", SigmaMock.error(500))
+    m.on("port-requests", SigmaMock.error(409))
+    agent(m.url, "--port-scan", "--port-scan-range", "24000-24009")
+    until(lambda: len(m.of("port-requests")) == 3, 30, what="polls that rest longer and longer")
+    m.on("port-requests", "hang")
+    failed = len(m.of("heartbeat"))
+    m.on("heartbeat", None)
+    until(lambda: len(m.of("port-requests")) == 4, what="the next poll")
+    assert len(m.of("heartbeat")) - failed <= 2, "it rested on: four seconds and more"
+
+
 def test_a_front_page_for_everything_is_no_list_of_questions(mock, agent):
     m = mock()
     m.on("port-requests", (200, {"content-type": "text/html"}, b"<html>welcome</html>"))

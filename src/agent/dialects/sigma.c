@@ -250,6 +250,8 @@ static void taken(struct sigma *s, const struct outbound_reply *r)
     check_answer(r);
     s->told = s->now;
     s->last_beat_at = clock_wall(&clock_real);
+    if (s->queue)
+        sigma_queue_known(s->queue);
 }
 
 static void on_registered(void *ctx, const struct outbound_reply *r)

@@ -97,5 +97,7 @@ struct sigma_queue *sigma_queue_new(const struct sigma_queue_conf *conf);
 void sigma_queue_free(struct sigma_queue *q);
 /* Begins to ask, or goes on after a 404 switched it off. */
 void sigma_queue_start(struct sigma_queue *q);
+/* The server has just taken a heartbeat or a registration: one that rests because the server was away or knew no such host asks now. */
+void sigma_queue_known(struct sigma_queue *q);
 
 #endif

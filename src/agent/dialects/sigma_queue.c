@@ -21,6 +21,7 @@ struct sigma_queue {
     char *path; /* of the poll */
     struct timer *again;
     bool is_on, is_busy;
+    bool is_unknown; /* the last poll: no answer, or the server knew no such host */
     usec_t asked_at, backoff;
     /* the questions of one answer, and the one being worked on */
     struct arena *arena;
@@ -126,6 +127,7 @@ static void on_polled(void *ctx, const struct outbound_reply *r)
     char why[ERR_TEXT_MAX];
     usec_t took = loop_now(q->conf.loop) - q->asked_at;
 
+    q->is_unknown = r->status == 0 || r->status == 409;
     if (r->status == 404 || r->status == 405 || r->status == 501) {
         stop(q, "the server does not know the question");
         return;
@@ -165,8 +167,19 @@ void sigma_queue_start(struct sigma_queue *q)
     if (q->is_on)
         return;
     q->is_on = true;
+    q->is_unknown = false;
     q->backoff = 0;
     timer_start(q->again, 0, 0);
+}
+
+void sigma_queue_known(struct sigma_queue *q)
+{
+    if (!q->is_on || !q->is_unknown)
+        return;
+    q->is_unknown = false;
+    q->backoff = 0;
+    if (!q->is_busy)
+        timer_start(q->again, 0, 0);
 }
 
 struct sigma_queue *sigma_queue_new(const struct sigma_queue_conf *conf)
