@@ -114,6 +114,10 @@ void reply_error_json(const struct err *err, const struct record_errors *errs, s
         jw_key(&w, "required_role");
         jw_cstr(&w, err->needs);
     }
+    if (err->login_helps) {
+        jw_key(&w, "login_helps");
+        jw_bool(&w, true);
+    }
     if ((errs && errs->n > 0) || err->path[0]) {
         jw_key(&w, "fields");
         jw_list(&w);

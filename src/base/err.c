@@ -20,6 +20,7 @@ int err_vset(struct err *err, int code, const char *slug, const char *fmt, va_li
     int saved = errno;
     err->code = code;
     err->path[0] = err->who[0] = err->needs[0] = '\0';
+    err->login_helps = false;
     snprintf(err->slug, sizeof(err->slug), "%s", slug ? slug : "");
     /* glibc's %m reads errno, which the caller may have lost since: it comes from @code */
     errno = code < 0 ? -code : saved;
@@ -72,10 +73,17 @@ void err_denied(struct err *err, const char *who, const char *needs)
 {
     if (!err)
         return;
+    err->login_helps = false;
     if (snprintf(err->who, sizeof(err->who), "%s", who) >= (int)sizeof(err->who))
         cut_whole(err->who);
     if (snprintf(err->needs, sizeof(err->needs), "%s", needs) >= (int)sizeof(err->needs))
         cut_whole(err->needs);
+}
+
+void err_login_helps(struct err *err)
+{
+    if (err)
+        err->login_helps = true;
 }
 
 void err_reset(struct err *err)

@@ -8,6 +8,7 @@
 #define MUSTER_ERR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum { ERR_SLUG_MAX = 48, ERR_TEXT_MAX = 384, ERR_PATH_MAX = 96, ERR_WHO_MAX = 136, ERR_NEEDS_MAX = 16 };
 
@@ -18,6 +19,7 @@ struct err {
     char text[ERR_TEXT_MAX];
     char who[ERR_WHO_MAX];     /* of a denial: the user who lacks it, or empty: what they came with (a token) lacks it ... */
     char needs[ERR_NEEDS_MAX]; /* ... and what is lacking (a role's name); both empty in other errors */
+    bool login_helps;          /* of a denial: the token lacks it, its user has it */
 };
 
 /* Fills @err (cutting what does not fit) and returns @code. "%m" is strerror(-code). */
@@ -34,6 +36,9 @@ void err_path(struct err *err, const char *field);
 
 /* Says of a denial which user (or empty: the token they came with) lacks what, for readers that are programs: the sentence is for people. */
 void err_denied(struct err *err, const char *who, const char *needs);
+
+/* After err_denied() with a token: its user has by now what it lacks, so that a new login is enough. */
+void err_login_helps(struct err *err);
 
 /* Back to "no error". */
 void err_reset(struct err *err);

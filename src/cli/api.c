@@ -169,7 +169,7 @@ static void add_field(const struct node *error, struct err *err)
     snprintf(err->text + at, sizeof(err->text) - at, " (%s: %s)", path, why);
 }
 
-/* The user whom a denial denied (empty: the token), and the role they lack. Only the roles there are: the hint says to type it. */
+/* The user whom a denial denied (empty: the token), the role they lack, and whether a new login would bring it. Only the roles there are: the hint says to type it. */
 static void take_denial(const struct node *error, struct err *err)
 {
     static const char *const roles[] = { "viewer", "operator", "admin" };
@@ -178,6 +178,8 @@ static void take_denial(const struct node *error, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
         if (str_is(node_text(error, "required_role"), roles[i]))
             err_denied(err, who, roles[i]);
+    if (err->needs[0] && node_true(error, "login_helps"))
+        err_login_helps(err);
 }
 
 int api_error(int status, struct str body, struct err *err)

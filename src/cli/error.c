@@ -79,7 +79,10 @@ static const struct {
 const char *cli_hint(const struct err *e, char *room, size_t size)
 {
     if (strcmp(e->slug, "auth.denied") == 0 && e->needs[0]) {
-        if (e->who[0])
+        if (e->login_helps)
+            snprintf(room, size, "This token has less than its user: log in again with muster login, or use one made with: muster api-token create "
+                                 "NAME --role %s", e->needs);
+        else if (e->who[0])
             snprintf(room, size, "An admin can give that role: muster user role %s %s; a token keeps the role it was made with", e->who, e->needs);
         else
             snprintf(room, size, "It is this token that has too little: use one made with: muster api-token create NAME --role %s", e->needs);

@@ -17,10 +17,17 @@ static void denied(struct control *c, const struct principal *p, enum verb v, st
 {
     const struct user *u = p->user_id ? user__by_id(c, p->user_id) : NULL;
     bool is_user = u && u->role < policy_needs(v);
+    const char *needs = name_of(role_level_names, (int)policy_needs(v)), *what = name_of(verb_names, (int)v);
+    struct str role = role_of(c, p);
 
-    (void)err_set(err, -EACCES, "auth.denied", "%s is %.*s here%s; %s needs %s", p->name, STR_FMT(role_of(c, p)),
-                  u && !is_user ? " by this token" : "", name_of(verb_names, (int)v), name_of(role_level_names, (int)policy_needs(v)));
-    err_denied(err, is_user ? p->name : "", name_of(role_level_names, (int)policy_needs(v)));
+    if (str_is(role, "none"))
+        (void)err_set(err, -EACCES, "auth.denied", "%s has no role here; %s needs %s", p->name, what, needs);
+    else
+        (void)err_set(err, -EACCES, "auth.denied", "%s is %.*s %s; %s needs %s", p->name, STR_FMT(role),
+                      u && !is_user ? "with this token" : "here", what, needs);
+    err_denied(err, is_user ? p->name : "", needs);
+    if (u && !is_user)
+        err_login_helps(err);
 }
 
 int authz(struct control *c, const struct principal *p, enum verb v, struct str target, struct err *err)

@@ -88,6 +88,10 @@ static void a_denial_says_whom_and_the_role_it_takes(void **state)
     buf_reset(&out);
     reply_error_json(&err, NULL, &out);
     assert_string_equal(buf_as_cstr(&out), "{\"error\":{\"code\":\"auth.denied\",\"message\":\"no\",\"required_role\":\"admin\"}}");
+    err_login_helps(&err);
+    buf_reset(&out);
+    reply_error_json(&err, NULL, &out);
+    assert_non_null(strstr(buf_as_cstr(&out), "\"required_role\":\"admin\",\"login_helps\":true}}"));
 }
 
 static void an_error_without_words_still_says_something(void **state)

@@ -33,11 +33,18 @@ static void a_denial_says_whom_and_what_they_lack_until_the_next_error(void **st
     err_set(&e, -EACCES, "auth.denied", "no");
     assert_string_equal(e.who, "");
     assert_string_equal(e.needs, "");
+    err_login_helps(NULL);
+    err_login_helps(&e);
+    assert_true(e.login_helps);
     err_denied(&e, "ann", "admin");
+    assert_false(e.login_helps);
+    err_login_helps(&e);
     err_prefix(&e, "outer");
     assert_string_equal(e.who, "ann");
     assert_string_equal(e.needs, "admin");
+    assert_true(e.login_helps);
     err_set(&e, -EIO, "x", "y");
+    assert_false(e.login_helps);
     assert_string_equal(e.who, "");
     assert_string_equal(e.needs, "");
 }

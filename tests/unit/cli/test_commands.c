@@ -118,6 +118,10 @@ static void a_denial_is_helped_by_the_role_it_lacks(void **state)
     err_denied(&e, "", "admin");
     assert_string_equal(cli_hint(&e, room, sizeof(room)),
                         "It is this token that has too little: use one made with: muster api-token create NAME --role admin");
+    err_login_helps(&e);
+    assert_string_equal(cli_hint(&e, room, sizeof(room)),
+                        "This token has less than its user: log in again with muster login, or use one made with: muster api-token create NAME "
+                        "--role admin");
 }
 
 int main(void)

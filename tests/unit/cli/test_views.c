@@ -110,12 +110,15 @@ static void a_denial_is_read_from_its_members_and_only_a_role_that_exists(void *
 {
     static const struct {
         const char *more, *who, *needs;
+        bool login_helps;
     } rows[] = {
-        { ",\"user\":\"ann\",\"required_role\":\"operator\"", "ann", "operator" },
+        { ",\"user\":\"ann\",\"required_role\":\"operator\",\"login_helps\":\"x\"", "ann", "operator" },
         { ",\"user\":\"a\\u001b\",\"required_role\":\"admin\"", "a\\x1B", "admin" },
         { ",\"user\":\"ann\",\"required_role\":\"x; reboot\"", "", "" },
         { ",\"user\":7,\"required_role\":\"admin\"", "", "admin" },
         { ",\"required_role\":\"admin\"", "", "admin" }, /* the token's */
+        { ",\"required_role\":\"admin\",\"login_helps\":true", "", "admin", true },
+        { ",\"required_role\":\"root\",\"login_helps\":true", "", "" },
         { ",\"user\":\"ann\"", "", "" },
         { "", "", "" },
     };
@@ -128,6 +131,7 @@ static void a_denial_is_read_from_its_members_and_only_a_role_that_exists(void *
         assert_int_equal(api_error(403, str_of(body), &err), RC_DENIED);
         assert_string_equal(err.who, rows[i].who);
         assert_string_equal(err.needs, rows[i].needs);
+        assert_int_equal(err.login_helps, rows[i].login_helps);
     }
 }
 

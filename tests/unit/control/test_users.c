@@ -303,10 +303,33 @@ static void a_denial_names_the_user_only_where_it_is_they_who_lack_it(void **sta
     assert_int_equal(authz(f->c, &p, VERB_INSTALL_TOKEN, STR_NONE, &f->err), -EACCES);
     assert_string_equal(f->err.who, ""); /* to give op that role would change nothing */
     assert_string_equal(f->err.needs, "operator");
-    assert_string_equal(f->err.text, "op is viewer here by this token; install_token needs operator");
+    assert_string_equal(f->err.text, "op is viewer with this token; install_token needs operator");
+    assert_true(f->err.login_helps);
     assert_int_equal(authz(f->c, &p, VERB_HOST_REVOKE, STR_NONE, &f->err), -EACCES);
     assert_string_equal(f->err.who, "op");
     assert_string_equal(f->err.needs, "admin");
+    assert_false(f->err.login_helps);
+    const struct principal key = { .kind = PRINCIPAL_KEY, .name = "reporter:1", .user_id = p.user_id }; /* a secret without a role */
+    assert_int_equal(authz(f->c, &key, VERB_INSTALL_TOKEN, STR_NONE, &f->err), -EACCES);
+    assert_string_equal(f->err.text, "reporter:1 has no role here; install_token needs operator");
+}
+
+static void a_login_from_before_a_promotion_is_told_to_log_in_again(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p;
+    struct api_token_row row;
+    char text[36];
+    add_user(f, "vic", ROLE_VIEWER, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_VIEWER, 0, STR("vic"), text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(authz(f->c, &p, VERB_RUN, STR_NONE, &f->err), -EACCES);
+    assert_false(f->err.login_helps);
+    assert_int_equal(change(f, &f->admin, "vic", &(struct user_change){ .has_role = true, .role = ROLE_OPERATOR }).result, 0);
+    assert_int_equal(who(f, text, &p), 0);
+    assert_int_equal(authz(f->c, &p, VERB_RUN, STR_NONE, &f->err), -EACCES);
+    assert_string_equal(f->err.text, "vic is viewer with this token; run needs operator");
+    assert_true(f->err.login_helps);
 }
 
 /* -- a token's maker chooses its name: no row may name somebody else by it */
@@ -584,6 +607,7 @@ int main(void)
         T(a_token_does_no_more_than_its_user),
         T(a_token_of_no_role_has_its_users_but_never_more_than_its_maker),
         T(a_denial_names_the_user_only_where_it_is_they_who_lack_it),
+        T(a_login_from_before_a_promotion_is_told_to_log_in_again),
         T(a_refused_token_is_filed_under_who_it_was_while_it_lived),
         T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
