@@ -158,9 +158,9 @@ static bool digest_fits(struct reporter *r, const struct report_rows *in, size_t
     return !in->has_digest || is_full || report_digest_eq(&after, &in->digest);
 }
 
-static void take_section(struct control *c, struct reporter *r, const struct report *in, size_t s, struct section_news *news)
+static void take_rows(struct control *c, struct reporter *r, const struct report *in, const struct report_rows *rows, size_t s,
+                      struct section_news *news)
 {
-    const struct report_rows *rows = &in->sections[s];
     enum section_status status = rows->status ? rows->status : SECTION_OK;
     char note[160] = "";
     /* Who keeps digests and told nothing so far (or nothing while its collector failed) tells all of it now. */
@@ -209,6 +209,15 @@ static void take_section(struct control *c, struct reporter *r, const struct rep
     if (s == REPORT_ADDRESSES)
         take_addresses(r, rows, is_full);
     count_rows(r, rows, s, is_full, news);
+}
+
+static void take_section(struct control *c, struct reporter *r, const struct report *in, size_t s, struct section_news *news)
+{
+    struct report_rows rows = in->sections[s];
+    bool may_match = s == REPORT_CONNECTIONS && !in->is_full && !rows.is_whole;
+    void *block = may_match ? report_match_forms(&r->rows[s], report_mark_key(), in->tells_removals, &rows) : NULL;
+    take_rows(c, r, in, &rows, s, news);
+    free(block);
 }
 
 /* -- what the reporter says of itself */

@@ -123,6 +123,7 @@ struct report_rows {
     uint64_t n_dropped;               /* left out by the reader: more than a section holds */
     struct fact_row *rows;            /* good ones: key and JSON as the inventory keeps them */
     uint64_t *marks;                  /* of their keys */
+    uint8_t *tails;                   /* so many bytes behind a socket's key name its process, where the key does not; NULL: nowhere */
     struct str *macs;                 /* of addresses and neighbours; {NULL,0}: none */
     size_t n_rows;
     struct str *removed;              /* keys */
@@ -187,6 +188,10 @@ void mark_set_room(struct mark_set *s, uint32_t n);
 bool mark_set_add(struct mark_set *s, uint64_t mark);
 /* True if it was there. */
 bool mark_set_del(struct mark_set *s, uint64_t mark);
+
+/* Connections told as a delta onto those in @have: keys become those that are recorded, with the process or without; @tells_removals is
+ * the report's. What @rows removes may grow: into the block that is returned, to be freed after @rows' last use; NULL: none. */
+void *report_match_forms(const struct mark_set *have, const uint8_t mark_key[16], bool tells_removals, struct report_rows *rows);
 
 /* The addresses a row's key names, as report_ip() writes them, for @section's keys: at most 2. */
 size_t report_key_ips(enum report_section section, struct str key, struct str ret[2]);

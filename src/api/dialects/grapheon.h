@@ -82,6 +82,7 @@ void grapheon_job_done(struct grapheon_job *j);
 struct grapheon_row {
     struct str key, json, ips[2], mac;
     size_t n_ips;
+    uint8_t tail; /* bytes behind .key that name the process */
 };
 struct json_item;
 bool grapheon_read_row(struct arena *a, struct buf *room, enum report_section s, const struct json_item *row, bool is_precise,

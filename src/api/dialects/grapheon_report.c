@@ -109,9 +109,11 @@ static bool rows_have_room(struct reader *rd, struct report_rows *in, size_t *ro
     struct fact_row *rows = with_room(rd, in->rows, in->n_rows, 2 * *room, sizeof(*rows));
     uint64_t *marks = with_room(rd, in->marks, in->n_rows, 2 * *room, sizeof(*marks));
     struct str *macs = with_room(rd, in->macs, in->n_rows, 2 * *room, sizeof(*macs));
-    if (!rows || !marks || !macs)
+    uint8_t *tails = with_room(rd, in->tails, in->n_rows, 2 * *room, sizeof(*tails));
+    if (!rows || !marks || !macs || !tails)
         return false;
     in->rows = rows;
+    in->tails = tails;
     in->marks = marks;
     in->macs = macs;
     *room *= 2;
@@ -224,6 +226,7 @@ static void keep_row(struct reader *rd, struct section_walk *w, const struct gra
     in->rows[*place - 1] = (struct fact_row){ row->key, row->json };
     in->marks[*place - 1] = mark;
     in->macs[*place - 1] = row->mac;
+    in->tails[*place - 1] = row->tail;
 }
 
 bool grapheon__rows_begin(struct reader *rd, enum report_section s, size_t bytes, struct section_walk *w)
@@ -235,7 +238,8 @@ bool grapheon__rows_begin(struct reader *rd, enum report_section s, size_t bytes
     in->rows = arena_array(rd->a, w->room, sizeof(*in->rows));
     in->marks = arena_array(rd->a, w->room, sizeof(*in->marks));
     in->macs = arena_array(rd->a, w->room, sizeof(*in->macs));
-    if (!in->rows || !in->marks || !in->macs) {
+    in->tails = arena_array(rd->a, w->room, sizeof(*in->tails));
+    if (!in->rows || !in->marks || !in->macs || !in->tails) {
         rd->is_full_up = true;
         return false;
     }

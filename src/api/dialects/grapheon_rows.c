@@ -443,7 +443,8 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
     j.err |= add_str(room, c.w.protocol) | put_endpoint(room, &c.here, c.here_port) | put_endpoint(room, &c.there, c.there_port);
     if (c.w.interface.len)
         j.err |= add(room, " %", 2) | add_str(room, c.w.interface);
-    if (is_precise && c.pid != INT64_MIN)
+    size_t before_pid = room->len;
+    if (c.pid != INT64_MIN)
         j.err |= add(room, " pid ", 5) | put_digits(room, c.pid);
     split = room->len;
     put_str(&j, KEY("protocol"), c.w.protocol);
@@ -462,7 +463,13 @@ static bool read_connection(struct row_reader *r, struct buf *room, const struct
         return false;
     keep_ip(r, &c.here, ret);
     keep_ip(r, &c.there, ret);
-    return finish(r, &j, split, ret);
+    if (!finish(r, &j, split, ret))
+        return false;
+    if (!is_precise) {
+        ret->key.len = before_pid;
+        ret->tail = (uint8_t)(split - before_pid);
+    }
+    return true;
 }
 
 /* By number, or by a name its host has for it. */

@@ -142,6 +142,9 @@ static void a_wildcard_is_taken_and_is_no_address(void **state)
     assert_row(REPORT_CONNECTIONS, 0, "tcp 0.0.0.0:22 *",
                "{\"protocol\":\"tcp\",\"address\":\"0.0.0.0\",\"port\":22,\"state\":\"listen\",\"pid\":900}");
     assert_int_equal(r.n_ips, 0);
+    /* The process is not in the key, but behind it. */
+    const struct report_rows *in = rows_of(REPORT_CONNECTIONS);
+    assert_true(str_eq((struct str){ in->rows[0].key.ptr, in->rows[0].key.len + in->tails[0] }, STR("tcp 0.0.0.0:22 * pid 900")));
 }
 
 static void the_process_is_in_the_key_of_who_tells_removals(void **state)
@@ -152,6 +155,7 @@ static void the_process_is_in_the_key_of_who_tells_removals(void **state)
     assert_true(r.tells_removals);
     assert_int_equal(rows_of(REPORT_CONNECTIONS)->n_rows, 2);
     assert_true(str_is(rows_of(REPORT_CONNECTIONS)->rows[1].key, "tcp 0.0.0.0:22 * pid 901"));
+    assert_int_equal(rows_of(REPORT_CONNECTIONS)->tails[1], 0);
     assert_true(rows_of(REPORT_CONNECTIONS)->n_removed == 1 && str_is(rows_of(REPORT_CONNECTIONS)->removed[0], "tcp 0.0.0.0:23 * pid 7"));
 }
 

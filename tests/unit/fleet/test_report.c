@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/mem.h"
 #include "base/rand.h"
 #include "fleet/inventory.h"
 #include "fleet/report.h"
@@ -273,6 +275,55 @@ static void a_key_names_its_addresses(void **state)
     }
 }
 
+static void a_socket_is_found_in_the_form_it_stands_in(void **state)
+{
+    static const uint8_t mark_key[16] = { 7 };
+    static const struct {
+        bool is_told, is_removed;      /* a row, or one that is gone: " | " stands before what names its process */
+        bool tells_removals;
+        const char *stands, *key, *want, *gone;
+    } t[] = {
+        { false, true, true, "tcp a *", "tcp a * pid 9", NULL, "tcp a *" },
+        { false, true, true, "tcp a * pid 9", "tcp a * pid 9", NULL, "tcp a * pid 9" },
+        { false, true, true, "tcp b *", "tcp a * pid 9", NULL, "tcp a * pid 9" },
+        { false, true, true, "tcp a *", "tcp a * pid -9", NULL, "tcp a *" },
+        { false, true, true, "tcp a * pid", "tcp a * pid pid 9", NULL, "tcp a * pid" },
+        { false, true, true, "tcp a", "tcp a 9", NULL, "tcp a 9" },
+        { false, true, true, "tcp a", "tcp a pid ", NULL, "tcp a pid " },
+        { false, true, true, "tcp a", "9", NULL, "9" },
+        { true, false, true, "tcp a *", "tcp a * pid 9", "tcp a * pid 9", "tcp a *" },
+        { true, false, true, "tcp b *", "tcp a * pid 9", "tcp a * pid 9", NULL },
+        { true, false, true, "tcp a *", "tcp a *", "tcp a *", NULL },
+        { true, true, true, "tcp a *", "tcp a * pid 9", "tcp a * pid 9", "tcp a *" },
+        { true, false, false, "tcp a * pid 9", "tcp a *| pid 9", "tcp a * pid 9", NULL },
+        { true, false, false, "tcp a * pid 8", "tcp a *| pid 9", "tcp a *", NULL },
+        { true, false, false, "tcp a *", "tcp a *| pid 9", "tcp a *", NULL },
+        { true, false, false, "tcp a * pid 9", "tcp a *", "tcp a *", NULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+        char text[64];
+        size_t bar = strcspn(t[i].key, "|"), len = strlen(t[i].key);
+        struct mark_set have = { 0 };
+        snprintf(text, sizeof(text), "%.*s%s", (int)bar, t[i].key, bar < len ? t[i].key + bar + 1 : "");
+        mark_set_add(&have, siphash(mark_key, str_of(t[i].stands)));
+        struct fact_row row = { { text, bar }, STR("{}") };
+        struct str gone = { text, bar };
+        uint64_t mark = siphash(mark_key, gone), gone_mark = mark;
+        uint8_t tail = bar < len ? (uint8_t)(len - bar - 1) : 0;
+        struct report_rows rows = { .rows = &row, .marks = &mark, .tails = &tail, .n_rows = t[i].is_told,
+                                    .removed = &gone, .removed_marks = &gone_mark, .n_removed = t[i].is_removed };
+        void *block = report_match_forms(&have, mark_key, t[i].tells_removals, &rows);
+        if (t[i].is_told)
+            assert_true(str_is(rows.rows[0].key, t[i].want) && rows.marks[0] == siphash(mark_key, str_of(t[i].want)));
+        assert_int_equal(rows.n_removed > 0, t[i].gone != NULL);
+        for (size_t k = 0; k < rows.n_removed; k++)
+            assert_true(str_is(rows.removed[k], t[i].gone) && rows.removed_marks[k] == siphash(mark_key, str_of(t[i].gone)));
+        free(block);
+        mark_set_done(&have);
+    }
+}
+
 /* Random additions and removals against a plain array. */
 static void a_set_of_marks_does_what_a_list_does(void **state)
 {
@@ -362,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_mac_is_six_pairs),
         cmocka_unit_test(words_are_found_in_any_case),
         cmocka_unit_test(a_key_names_its_addresses),
+        cmocka_unit_test(a_socket_is_found_in_the_form_it_stands_in),
         cmocka_unit_test(a_set_of_marks_does_what_a_list_does),
         cmocka_unit_test(a_version_may_stand_in_a_log),
         cmocka_unit_test(another_version_is_one_that_is_known_and_differs),
