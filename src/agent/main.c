@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "net/loop.h"
 
 enum { EXIT_USAGE = 2, EXIT_DENIED = 5, EXIT_CONFIG = 78, DEFAULT_PORT = 8120, DEFAULT_METRICS_PORT = 9102 };
 
@@ -73,7 +74,7 @@ static void stay_small(void)
     (void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
     (void)mallopt(M_TRIM_THRESHOLD, 32 << 10);
     (void)mallopt(M_TOP_PAD, 16 << 10);
-    (void)setenv("UV_THREADPOOL_SIZE", "1", 0); /* only names are looked up there */
+    loop_small_pool(); /* only names are looked up there */
 }
 
 static int fail(int code, const struct err *err)

@@ -388,6 +388,33 @@ void loop_work(struct loop *l, loop_fn work, loop_fn done, void *ctx)
     (void)r;
 }
 
+static void no_work(uv_work_t *req)
+{
+    (void)req;
+}
+
+static void no_work_done(uv_work_t *req, int status)
+{
+    (void)req;
+    (void)status;
+}
+
+/* libuv reads the variable once, with the first piece of work. */
+void loop_small_pool(void)
+{
+    uv_loop_t l;
+    uv_work_t first;
+
+    if (getenv("UV_THREADPOOL_SIZE") || uv_loop_init(&l) < 0)
+        return;
+    if (setenv("UV_THREADPOOL_SIZE", "1", 1) == 0) {
+        if (uv_queue_work(&l, &first, no_work, no_work_done) == 0)
+            (void)uv_run(&l, UV_RUN_DEFAULT);
+        (void)unsetenv("UV_THREADPOOL_SIZE");
+    }
+    (void)uv_loop_close(&l);
+}
+
 /* -- the wheel */
 static void wheel_arm(struct loop *l)
 {

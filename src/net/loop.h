@@ -60,4 +60,8 @@ DEFINE_AUTO(struct watch *, watch_free)
 /* Runs @work on a pool thread (password hashing), then @done on the loop. */
 void loop_work(struct loop *l, loop_fn work, loop_fn done, void *ctx);
 
+/* The pool of the whole process gets one thread, now, unless the user's UV_THREADPOOL_SIZE says otherwise. Before anything uses the
+ * pool. The environment is left as it was: what a child inherits is the user's. */
+void loop_small_pool(void);
+
 #endif

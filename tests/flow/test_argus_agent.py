@@ -285,6 +285,9 @@ def test_a_rerun_runs_once_with_its_environment(mocks, agents, tmp):
     for gone in ("LD_PRELOAD", "LD_LIBRARY_PATH", "ARGUS_TOKEN", "NUMBER", "NONE", "NOTIFY_SOCKET", "ARGUS_AGENT_POLICY",
                  "ARGUS_AGENT_POLL_INTERVAL"):
         assert gone not in env, gone
+    # Nothing of the agent's own making: what it was started with, what the server sent, who runs it, what sh adds.
+    assert set(env) <= set(os.environ) | set(a.env) | {"BOTH", "THEIRS", "ARGUS_BATCH_ID", "ARGUS_SOURCE_BATCH_ID", "ARGUS_URL",
+                                                       "ARGUS_RERUN_OVERRIDES", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "SHLVL", "_"}
     n = len(m.polls)
     until(lambda: len(m.polls) > n + 2, what="more polls")
     assert len(lines(tmp / "pids")) == 1 and len(m.exits) == 1

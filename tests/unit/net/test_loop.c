@@ -316,9 +316,45 @@ static void freeing_a_mailbox_delivers_what_is_inside(void **state)
     assert_int_equal(n_letters, 1);
 }
 
+static void do_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+static int n_threads(void)
+{
+    char line[128];
+    int n = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        (void)sscanf(line, "Threads: %d", &n);
+    (void)fclose(f);
+    return n;
+}
+
+/* The first of all: the pool is the process's, and starts once. */
+static void a_small_pool_is_one_thread_and_no_child_hears_of_it(void **state)
+{
+    (void)state;
+    AUTO(loop_free) struct loop *l = loop_new();
+    int before = n_threads(), n = 0;
+
+    assert_int_equal(unsetenv("UV_THREADPOOL_SIZE"), 0);
+    loop_small_pool();
+    loop_small_pool();
+    assert_null(getenv("UV_THREADPOOL_SIZE"));
+    for (int i = 0; i < 8; i++)
+        loop_work(l, do_nothing, count, &n);
+    TURN_UNTIL(l, n == 8);
+    assert_int_equal(n_threads(), before + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_small_pool_is_one_thread_and_no_child_hears_of_it),
         cmocka_unit_test(hooks_run_once_a_turn_in_order),
         cmocka_unit_test(soon_runs_once_in_the_next_turn),
         cmocka_unit_test(a_timer_runs_after_its_time_and_may_free_itself),
