@@ -191,7 +191,7 @@ struct status_out {
     struct status_hosts_out hosts;
     struct status_jobs_out jobs;
     struct status_store_out store;
-    double heartbeat_seconds;
+    double heartbeat_seconds, heartbeat_now_seconds;
     struct status_listen_out listen;
     bool dev;
 };
@@ -202,7 +202,8 @@ static const struct field status_fields[] = {
     F_SUB(struct status_out, hosts, "hosts", &status_hosts_record),
     F_SUB(struct status_out, jobs, "jobs", &status_jobs_record),
     F_SUB(struct status_out, store, "store", &status_store_record),
-    F_F64(struct status_out, heartbeat_seconds, "heartbeat_seconds"),
+    F_F64(struct status_out, heartbeat_seconds, "heartbeat_seconds", .help = "As configured."),
+    F_F64(struct status_out, heartbeat_now_seconds, "heartbeat_now_seconds", .help = "In force: stretched when there are many agents."),
     F_STR(struct status_out, pin, "pin", 80, .help = "sha256:hex of the fleet's CA key."),
     F_SUB(struct status_out, listen, "listen", &status_listen_record),
     F_BOOL(struct status_out, dev, "dev"),
@@ -230,6 +231,7 @@ static void on_status(struct call *c)
         .hosts = { n.total, n.ready, n.busy, n.stale, n.disconnected, n.pending },
         .jobs = { n.open_jobs },
         .heartbeat_seconds = (double)a->conf.heartbeat / 1e6,
+        .heartbeat_now_seconds = (double)presence_beat_every(c->control) / 1e6,
         .listen = { str_of(a->listen_grpc), str_of(a->listen_ws), str_of(a->listen_http), { more, a->n_listen_more } },
         .dev = a->conf.is_dev,
     };

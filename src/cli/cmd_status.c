@@ -23,6 +23,22 @@ static unsigned long long num(const struct node *map, const char *key)
     return node_u64(map, key);
 }
 
+static double seconds(const struct node *map, const char *key)
+{
+    const struct node *n = node_get(map, key);
+    return n && n->type == NODE_REAL ? n->r : (double)num(map, key);
+}
+
+/* What agents are asked for, and beside it what is configured while their number stretches it. */
+static void write_heartbeat(const struct node *root, struct buf *out)
+{
+    double configured = seconds(root, "heartbeat_seconds"), now = seconds(root, "heartbeat_now_seconds");
+    if (now > configured)
+        buf_printf(out, "every %.3g s, stretched for so many agents (configured: %.3g s)\n", now, configured);
+    else
+        buf_printf(out, "every %.3g s\n", configured);
+}
+
 static void write_status(const struct cli *cli, const struct node *root, struct buf *out)
 {
     const struct node *hosts = node_get(root, "hosts"), *store = node_get(root, "store");
@@ -46,7 +62,7 @@ static void write_status(const struct cli *cli, const struct node *root, struct 
     line(out, "jobs");
     buf_printf(out, "%llu open\n", num(node_get(root, "jobs"), "open"));
     line(out, "heartbeat");
-    buf_printf(out, "every %llu s\n", num(root, "heartbeat_seconds"));
+    write_heartbeat(root, out);
     line(out, "database");
     if (node_true(store, "healthy")) {
         buf_cstr(out, "healthy, ");

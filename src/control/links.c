@@ -144,6 +144,11 @@ void link__tell_config(struct control *c)
         tell_config(c, l);
 }
 
+usec_t presence_beat_every(const struct control *c)
+{
+    return c->beat_every;
+}
+
 /* The interval grows with the fleet; agents hear of it when it has moved by a fifth. */
 void presence__retune(struct control *c)
 {

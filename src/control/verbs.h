@@ -121,6 +121,8 @@ struct fleet_counts {
     uint32_t open_jobs, running_tasks, queued_tasks;
 };
 void fleet_count(struct control *c, struct fleet_counts *ret);
+/* links.c: how often agents are asked to report now: the configured interval, stretched when there are many. */
+usec_t presence_beat_every(const struct control *c);
 
 /* -- checkin.c: a host becomes and stays known; called by the native api and the dialects */
 /* From a certificate: 0 and the host's principal; -EACCES host.revoked, host.unknown, host.pending. @key: SPKI SHA-256. */

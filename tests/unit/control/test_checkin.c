@@ -394,6 +394,7 @@ static void the_interval_grows_with_the_fleet_and_agents_hear_of_it(void **state
         m[i] = sim_ready(f, name);
     }
     assert_int_equal(f->welcome.config.heartbeat_ms, 4000); /* four hosts, one beat a second */
+    assert_int_equal(presence_beat_every(f->c), 4 * USEC_PER_SEC);
     assert_sent(f, "101 config 4000");
     for (int i = 0; i < 4; i++)
         sim_free(m[i]);
