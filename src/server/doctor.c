@@ -74,21 +74,23 @@ static void look_at_directory(struct doctor *d, const struct statedir *dir)
         good("state directory %s", dir->path);
 }
 
-static void look_at_disk(struct doctor *d, const struct statedir *dir)
+/* False when nothing can be written there: the database cannot even be opened then, which says nothing of the database. */
+static bool look_at_disk(struct doctor *d, const struct statedir *dir)
 {
     struct statvfs v;
     uint64_t free_bytes;
 
     if (statvfs(dir->path, &v) < 0)
-        return;
+        return true;
     free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     if (v.f_flag & ST_RDONLY)
-        bad(d, "mount it read-write", "the file system of %s is read-only", dir->path);
+        bad(d, "mount it read-write, and look again: the database was not looked at", "the file system of %s is read-only", dir->path);
     else if (free_bytes < (512ULL << 20))
         bad(d, "free some space, or lower --quota and --retention", "only %llu MiB are free at %s",
             (unsigned long long)(free_bytes >> 20), dir->path);
     else
         good("disk: %llu MiB free", (unsigned long long)(free_bytes >> 20));
+    return !(v.f_flag & ST_RDONLY);
 }
 
 static void look_at_database(struct doctor *d, const struct statedir *dir)
@@ -201,8 +203,8 @@ int offline_doctor(const struct conf *c, const struct options *o)
     }
     running = statedir_holder(&dir);
     look_at_directory(&d, &dir);
-    look_at_disk(&d, &dir);
-    look_at_database(&d, &dir);
+    if (look_at_disk(&d, &dir))
+        look_at_database(&d, &dir);
     look_at_ports(&d, o, running);
     look_at_clock(&d);
     look_at_limits(&d);

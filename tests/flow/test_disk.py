@@ -49,6 +49,11 @@ def test_a_full_disk_refuses_writes_and_recovers_without_losing_what_was_acknowl
         s.start()
         ids = [t["id"] for t in s.get("/api/v1/tokens")["tokens"]]
         assert keep in ids and after in ids
+        s.kill9()
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, text=True, timeout=60)
+        wrong = [x for x in r.stdout.splitlines() if x.startswith("WRONG")]
+        assert r.returncode == 1 and len(wrong) == 1 and "is read-only" in wrong[0] and "restore" not in r.stdout, r.stdout
     finally:
         if s.proc and s.proc.alive():
             s.stop()
