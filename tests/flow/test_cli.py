@@ -137,8 +137,10 @@ def test_status_says_pin_and_pending(mock, cli):
         "pending": 4}, "jobs": {"open": 1}, "store": {"healthy": True, "reason": None, "db_bytes": 4096}, "heartbeat_seconds": 10,
         "pin": "sha256:" + "cd" * 32, "listen": {"grpc": 8120, "ws": 8121, "http": 8122, "more_http": ["0.0.0.0:3000", "[::]:80"]}, "dev": True}
     out = cli("status").stdout
-    assert "http 8122, http 0.0.0.0:3000, http [::]:80\n" in out
+    assert "http 8122, http 0.0.0.0:3000, http [::]:80\n" in out and re.search(r"^heartbeat +every 10 s$", out, re.M)
     assert "sha256:" + "cd" * 32 in out and "4 pending" in out and "2 ready" in out and "4.0 KiB" in out and "http 8122" in out
+    mock.routes[("GET", "/api/v1/status")]["heartbeat_now_seconds"] = 12.5
+    assert re.search(r"^heartbeat +every 12.5 s, stretched for so many agents \(configured: 10 s\)$", cli("status").stdout, re.M)
 
 
 # -- errors and exit codes
