@@ -163,7 +163,8 @@ const struct cmd cmd_inventory = {
     .summary = "show what a host has, or what changed on it",
     .details = "Without SECTION: the sections and how fresh they are. Section connections is asked from the "
                "host at that "
-               "moment. -o wide shows every column.",
+               "moment. -o wide shows every column. With --history, CHANGE says: changed, the value before and the new one are known; "
+               "now, this is the value since then (what was there before, if anything, was not recorded); removed, it is gone.",
     .rows = inventory_rows,
     .n_rows = ARRAY_SIZE(inventory_rows),
     .size = sizeof(struct inventory_opts),
