@@ -29,7 +29,7 @@ static char *copy(struct native *n, struct str s)
 
 static uint32_t ms(usec_t us)
 {
-    usec_t v = us / USEC_PER_MS;
+    usec_t v = us / USEC_PER_MS + (us % USEC_PER_MS != 0); /* up: 0 means not given */
 
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }

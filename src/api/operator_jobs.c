@@ -26,6 +26,14 @@ static const struct field targets_fields[] = {
 };
 static const struct record targets_record = RECORD(targets_body, targets_fields);
 
+/* Below the API 0 means "not given". Who gives 0 wants no grace: it becomes the shortest the wire to an agent can carry. */
+enum { GRACE_LEAST_US = USEC_PER_MS };
+
+static usec_t grace_of(const struct record *rec, const void *body, usec_t grace)
+{
+    return grace == 0 && field_is_present(rec, body, "grace") ? GRACE_LEAST_US : grace;
+}
+
 struct job_body {
     struct seen seen;
     struct targets_body targets;
@@ -50,7 +58,7 @@ static const struct field job_body_fields[] = {
     F_DURATION(struct job_body, timeout, "timeout", .help = "From the start on the host."),
     F_DURATION(struct job_body, deadline, "deadline",
                .help = "How long it waits for hosts that are away; default 1h."),
-    F_DURATION(struct job_body, grace, "grace", .help = "Between SIGTERM and SIGKILL; default 10s."),
+    F_DURATION(struct job_body, grace, "grace", .help = "Between SIGTERM and SIGKILL; default 10s, 0s: none."),
     F_U32(struct job_body, max_parallel, "max_parallel", .help = "Hosts at once; 0: all."),
     F_BYTES(struct job_body, stdin_data, "stdin", LIMIT_COMMAND_BYTES, .help = "Whole input, base64."),
     F_BOOL(struct job_body, stdin_open, "stdin_open", .help = "More input follows by POST .../stdin."),
@@ -140,7 +148,7 @@ static void on_job_create(struct call *c)
         .env = b->env,
         .timeout = b->timeout,
         .deadline = b->deadline,
-        .grace = b->grace,
+        .grace = grace_of(&job_body_record, b, b->grace),
         .max_parallel = b->max_parallel,
         .stdin_data = b->stdin_data,
         .stdin_open = b->stdin_open,
@@ -266,13 +274,14 @@ static void on_tasks(struct call *c)
 /* -- cancel, stdin */
 
 struct cancel_body {
+    struct seen seen;
     usec_t grace;
 };
 static const struct field cancel_fields[] = {
     F_DURATION(struct cancel_body, grace, "grace",
-               .help = "Between SIGTERM and SIGKILL; default: the job's own."),
+               .help = "Between SIGTERM and SIGKILL; default: the job's own; 0s: none."),
 };
-static const struct record cancel_record = RECORD(cancel_body, cancel_fields);
+static const struct record cancel_record = RECORD_SEEN(cancel_body, cancel_fields);
 
 static void on_cancelled(void *ctx, int result, const struct err *err, const struct job_row *job,
                          bool is_repeat)
@@ -288,11 +297,11 @@ static void on_cancelled(void *ctx, int result, const struct err *err, const str
 
 static void on_job_cancel(struct call *c)
 {
+    const struct cancel_body *b = c->body;
     uint64_t id;
 
     if (job_id(c, &id))
-        job_cancel(c->control, &c->who, id, ((const struct cancel_body *)c->body)->grace, on_cancelled,
-                   call_ref(c));
+        job_cancel(c->control, &c->who, id, grace_of(&cancel_record, b, b->grace), on_cancelled, call_ref(c));
 }
 
 struct stdin_query {

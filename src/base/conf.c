@@ -487,6 +487,12 @@ int conf_flags_word(struct conf *c, int argc, char **argv, const char **ret_word
     return err_set(err, -EINVAL, "config.usage", "do not know what to do with \"%s\"", argv[first + again]);
 }
 
+bool conf_is_given(const struct conf *c, const char *name)
+{
+    ptrdiff_t i = find_row(c->table, str_of(name));
+    return i >= 0 && c->origin[i] != CONF_DEFAULT;
+}
+
 bool conf_is_usage(const struct err *err)
 {
     return strcmp(err->slug, "config.usage") == 0 || (err->path[0] == '-' && strcmp(err->slug, "config.unknown_key") == 0);

@@ -96,6 +96,9 @@ bool conf_is_usage(const struct err *err);
 int conf_set(struct conf *c, const char *name, struct str value, enum conf_origin origin, const char *source,
              struct err *err);
 
+/* Was this option given: by a flag, the environment or a file? For those whose zero is a value too. False for a name that is no row. */
+bool conf_is_given(const struct conf *c, const char *name);
+
 /* `--help` text; roff manual page body (OPTIONS, ENVIRONMENT); "name = value  # origin" lines. 0 or -ENOBUFS. */
 int conf_help(const struct conf_table *t, struct buf *out);
 int conf_man(const struct conf_table *t, struct buf *out);

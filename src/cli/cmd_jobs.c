@@ -142,7 +142,7 @@ struct cancel_opts {
 };
 static const struct conf_row cancel_rows[] = {
     { "grace", 0, CONF_DURATION, offsetof(struct cancel_opts, grace),
-      .help = "between SIGTERM and SIGKILL; the job's own (10s) unless given" },
+      .help = "between SIGTERM and SIGKILL; the job's own (10s) unless given; 0s: none" },
 };
 
 static int cancel_run(struct cli *cli, const void *options, const struct args *args)
@@ -157,7 +157,7 @@ static int cancel_run(struct cli *cli, const void *options, const struct args *a
     buf_printf(&target, "/api/v1/jobs/%llu/cancel", (unsigned long long)id);
     struct jw w = JW(&body);
     jw_map(&w);
-    if (o->grace) {
+    if (conf_is_given(cli->conf, "grace")) {
         jw_key(&w, "grace");
         jw_f64(&w, (double)o->grace / 1e6);
     }

@@ -40,16 +40,17 @@ static const struct conf_row run_rows[] = {
     { "deadline", 0, CONF_DURATION, O(deadline),
       .help = "how long the order waits for hosts that are away; 1h if not given" },
     { "grace", 0, CONF_DURATION, O(grace),
-      .help = "between SIGTERM and SIGKILL when it is ended; 10s if not given" },
+      .help = "between SIGTERM and SIGKILL when it is ended; 10s if not given, 0s: none" },
     { "wait", 0, CONF_DURATION, O(wait), .value = "10s",
       .help = "without --detach: how long to wait for hosts that are away" },
     { "output-cap", 0, CONF_SIZE, O(output_cap), .help = "bytes kept of each stream; 64MiB if not given" },
 };
 #undef O
 
-static void put_duration(struct jw *w, const char *key, usec_t v)
+/* Of a grace 0 is a value: none. Of the others it is what the server takes when nothing is said. */
+static void put_duration(const struct cli *cli, struct jw *w, const char *key, usec_t v)
 {
-    if (!v)
+    if (!conf_is_given(cli->conf, key))
         return;
     jw_key(w, key);
     jw_f64(w, (double)v / 1e6);
@@ -163,9 +164,9 @@ static int build(struct cli *cli, const struct run_opts *o, const struct args *a
     put_text(&w, "user", o->user);
     put_text(&w, "cwd", o->cwd);
     put_env(&w, &o->env);
-    put_duration(&w, "timeout", o->timeout);
-    put_duration(&w, "deadline", o->deadline);
-    put_duration(&w, "grace", o->grace);
+    put_duration(cli, &w, "timeout", o->timeout);
+    put_duration(cli, &w, "deadline", o->deadline);
+    put_duration(cli, &w, "grace", o->grace);
     if (o->max_parallel) {
         jw_key(&w, "max_parallel");
         jw_u64(&w, o->max_parallel);

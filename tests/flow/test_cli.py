@@ -538,8 +538,9 @@ def test_an_offline_host_is_given_up_cancelled_and_explained(mock, cli):
 
 def test_cancel_leaves_the_grace_to_the_job_unless_told(mock, cli):
     mock.routes[("POST", "/api/v1/jobs/7/cancel")] = lambda h, r: h.reply(202, job(1))
-    assert cli("cancel", "7").returncode == 0 and cli("cancel", "7", "--grace", "3s").returncode == 0
-    assert [json.loads(r["body"]) for r in mock.of("POST", "/api/v1/jobs/7/cancel")] == [{}, {"grace": 3}]
+    for more in ([], ["--grace", "3s"], ["--grace", "0s"]):
+        assert cli("cancel", "7", *more).returncode == 0
+    assert [json.loads(r["body"]) for r in mock.of("POST", "/api/v1/jobs/7/cancel")] == [{}, {"grace": 3}, {"grace": 0}]
 
 
 def test_hosts_that_run_are_waited_for_before_the_rest_is_given_up(mock, cli):

@@ -95,6 +95,21 @@ def test_a_command_that_ignores_term_is_killed_after_the_grace(pair):
     assert job_done(s, j)["state"] == "cancelled"
 
 
+def test_no_grace_is_no_grace_in_the_order_and_in_the_cancellation(pair):
+    """Each would take ten minutes, or the agent's ten seconds, if 0s meant "not given"."""
+    s, a = pair
+    loop = ["sh", "-c", "trap '' TERM; echo on; while :; do sleep 1; done"]
+    one = start_job(s, a.host["name"], loop, grace="10m")
+    two = start_job(s, a.host["name"], loop, grace="0s")
+    for j in (one, two):
+        until(lambda: tasks_of(s, j)[0]["stdout_bytes"] > 0, what="output")
+    t0 = time.monotonic()
+    s.cli("cancel", one, "--grace", "0s", check=0)
+    s.cli("cancel", two, check=0)
+    assert [job_done(s, j)["state"] for j in (one, two)] == ["cancelled", "cancelled"]
+    assert time.monotonic() - t0 < 9
+
+
 def test_ctrl_c_asks_the_server_to_cancel(pair):
     s, a = pair
     env = {**os.environ, "MUSTER_SERVER": f"unix:{s.sock}", "HOME": str(s.dir)}

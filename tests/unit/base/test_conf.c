@@ -177,6 +177,20 @@ static void flag_beats_environment_beats_file_in_any_order(void **state)
     assert_non_null(strstr(buf_as_cstr(&b), "cache = 10MiB  # default\n"));
 }
 
+static void a_value_of_zero_is_told_from_none(void **state)
+{
+    (void)state;
+    int first;
+    setenv("T_WORKERS", "6", 1);
+    assert_false(conf_is_given(&c, "heartbeat"));
+    assert_int_equal(flags("--hidden 0", &first), CONF_OK);
+    assert_int_equal(conf_env(&c, &err), 0);
+    assert_true(conf_is_given(&c, "hidden"));
+    assert_true(conf_is_given(&c, "workers"));
+    assert_false(conf_is_given(&c, "heartbeat"));
+    assert_false(conf_is_given(&c, "no-such"));
+}
+
 static void bad_values_say_which_and_what_is_wanted(void **state)
 {
     (void)state;
@@ -347,6 +361,7 @@ int main(void)
         t(defaults_are_there),
         t(flag_beats_environment_beats_file_in_any_order),
         t(bad_values_say_which_and_what_is_wanted),
+        t(a_value_of_zero_is_told_from_none),
         t(file_names_may_be_nested),
         t(repeated_flags_gather_and_replace_the_file_s),
         t(secrets_vanish_from_argv_and_dump),
