@@ -39,6 +39,11 @@ muster=$build/muster
 export MUSTER_SERVER="unix:$state/server/musterd.sock"
 # What is set for another server does not belong here: neither in the environment nor in the command line's configuration file.
 unset MUSTER_TOKEN MUSTER_TOKEN_FILE MUSTER_CONTEXT MUSTER_PIN MUSTER_CA
+# MUSTER_CONFIG names musterd's file, and the command line's too: musterd is given it if it is its own.
+if [ -n "${MUSTER_CONFIG:-}" ] && { [ ! -e "$MUSTER_CONFIG" ] || grep -qE '^(current|contexts):' "$MUSTER_CONFIG"; }; then
+    say "make up: MUSTER_CONFIG ($MUSTER_CONFIG) is not a file of musterd: musterd starts without"
+    unset MUSTER_CONFIG
+fi
 cli() { env -u MUSTER_CONFIG XDG_CONFIG_HOME=/nonexistent "$muster" "$@"; } # a relative path would count as none
 
 if cli status >/dev/null 2>&1; then

@@ -40,6 +40,7 @@ void contexts_done(struct contexts *c)
     free(c->v);
     free(c->current);
     free(c->path);
+    free(c->stray);
     *c = (struct contexts){ 0 };
 }
 
@@ -124,6 +125,9 @@ int contexts_parse(struct contexts *c, struct str text, const char *path, struct
         return err_set(err, -EINVAL, "config.bad", "%s: %s", path, inner.text);
     if (root->type != NODE_MAP)
         return err_set(err, -EINVAL, "config.bad", "%s: not a mapping", path);
+    for (const struct node *n = root->child; n && !c->stray; n = n->next)
+        if (!str_is(n->key, "contexts") && !str_is(n->key, "current"))
+            c->stray = str_dup(n->key);
     const struct node *all = node_get(root, "contexts");
     if (all && all->type != NODE_MAP && all->type != NODE_NULL)
         return err_set(err, -EINVAL, "config.bad", "%s: contexts is not a mapping", path);
@@ -204,6 +208,10 @@ int contexts_load(struct contexts *c, const char *path, struct err *err)
 
 int contexts_save(const struct contexts *c, struct err *err)
 {
+    /* MUSTER_CONFIG is musterd's variable too: its file is read past (nothing in it is ours), but never overwritten. */
+    if (c->stray)
+        return err_set(err, -EINVAL, "config.foreign", "%s is not muster's own file (%s in it is not; is it musterd's?) and is left as it is; name another with --config",
+                       c->path, c->stray);
     AUTO(buf_done_secret) struct buf b = BUF(LIMIT_YAML_BYTES);
     if (contexts_write(c, &b) < 0)
         return err_set(err, -ENOBUFS, "config.write", "%s would be too large", c->path);

@@ -23,6 +23,7 @@ struct contexts {
     size_t n;
     char *current; /* name, or NULL */
     char *path;
+    char *stray; /* of a file that is not (only) ours: a key we do not know; NULL */
 };
 void contexts_done(struct contexts *c);
 DEFINE_AUTO_VALUE(struct contexts, contexts_done)
@@ -33,7 +34,8 @@ char *contexts_path(const char *path);
 /* Reads the file at @path; a missing one is empty. 0; -EINVAL ("config.bad", says where), -EPERM
  * ("config.permissions": it holds a token and others may read it), or -errno ("config.read"). */
 int contexts_load(struct contexts *c, const char *path, struct err *err);
-/* Writes it atomically, mode 0600, making the directory (0700). 0 or -errno ("config.write"). */
+/* Writes it atomically, mode 0600, making the directory (0700). 0; -EINVAL ("config.foreign": what was read was not only ours), or -errno
+ * ("config.write"). */
 int contexts_save(const struct contexts *c, struct err *err);
 struct context *contexts_find(struct contexts *c, const char *name);
 /* Finds or adds. */

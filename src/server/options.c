@@ -181,7 +181,12 @@ static int load_file(struct conf *c, const char *path, struct err *err)
         return err_set(err, -EFBIG, "config.too_large", "%s: larger than %d bytes", path, LIMIT_YAML_BYTES);
     if (r < 0)
         return err_set(err, r, "config.read", "%s: %m", path);
-    return yaml_conf(c, path, buf_as_str(&text), err);
+    r = yaml_conf(c, path, buf_as_str(&text), err);
+    /* The command line has the same variable for its own file. */
+    if (r < 0 && strcmp(err->slug, "config.unknown_key") == 0 && (strcmp(err->path, "current") == 0 || strncmp(err->path, "contexts", 8) == 0))
+        return err_set(err, r, "config.unknown_key", "%s is the file of muster, the command line (it has %s); musterd's own is named with --config or "
+                       "MUSTER_CONFIG", path, err->path);
+    return r;
 }
 
 /* RUST_LOG wins over LOG_LEVEL as in the guide; one that holds filters is not for us. */

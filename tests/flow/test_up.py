@@ -34,9 +34,12 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
     # What its user has set for another server is nothing to it.
     (tmp / "home/muster").mkdir(parents=True)
     (tmp / "home/muster/config.yaml").write_text("x: [\n")
-    p = up(tmp, base, "one.log", XDG_CONFIG_HOME=str(tmp / "home"), MUSTER_TOKEN_FILE="/none", MUSTER_CONTEXT="none", MUSTER_PIN="none", MUSTER_CA="/none")
+    (tmp / "cli.yaml").write_text("current: \"x\"\ncontexts: {}\n")
+    p = up(tmp, base, "one.log", XDG_CONFIG_HOME=str(tmp / "home"), MUSTER_TOKEN_FILE="/none", MUSTER_CONTEXT="none", MUSTER_PIN="none", MUSTER_CA="/none",
+           MUSTER_CONFIG=str(tmp / "cli.yaml"))
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
     assert "Muster is up" in p.log, p.log
+    assert f"MUSTER_CONFIG ({tmp}/cli.yaml) is not a file of musterd" in p.log
     assert f"http://127.0.0.1:{base + 2}" in p.log
     cmds = re.findall(r"^  (\S.*)$", p.log, re.M)
     assert len(cmds) == 3
@@ -52,9 +55,11 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
     assert end(p) == 0, p.log
     # The same with a directory named as the default one is, from here, and a home with such a file.
     (tmp / "home/.config").symlink_to(tmp / "home")
-    p = up(tmp, base, "two.log", MUSTER_VAR=os.path.relpath(tmp / "var", ROOT), HOME=str(tmp / "home"))
+    (tmp / "server.yaml").write_text("heartbeat: 5s\n")  # and its own file is musterd's
+    p = up(tmp, base, "two.log", MUSTER_VAR=os.path.relpath(tmp / "var", ROOT), HOME=str(tmp / "home"), MUSTER_CONFIG=str(tmp / "server.yaml"))
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up again")
-    assert "Muster is up" in p.log, p.log
+    assert "Muster is up" in p.log and "not a file" not in p.log, p.log
+    assert json.loads(cli(tmp, "status", "--json").stdout)["heartbeat_seconds"] == 5
     one = re.findall(r'"id": ?"([0-9a-f-]{36})"', ids)
     two = re.findall(r'"id": ?"([0-9a-f-]{36})"', cli(tmp, "hosts", "--json").stdout)
     assert one and len(two) == 2 and one[0] in two

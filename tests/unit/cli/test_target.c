@@ -194,6 +194,19 @@ static void the_file_is_private_and_a_readable_one_with_a_token_is_refused(void 
     assert_int_equal(fd_remove_tree(dir), 0);
 }
 
+static void a_file_of_another_program_is_read_past_and_never_overwritten(void **state)
+{
+    AUTO(contexts_done) struct contexts c = { .path = xstrdup("/nonexistent/f") };
+    struct err err = { 0 };
+    (void)state;
+    assert_int_equal(contexts_parse(&c, STR("listen: 0.0.0.0:8120\nlog:\n  level: warn\n"), "f", &err), 0);
+    assert_int_equal(c.n, 0);
+    (void)contexts_add(&c, "a");
+    assert_int_equal(contexts_save(&c, &err), -EINVAL);
+    assert_string_equal(err.slug, "config.foreign");
+    assert_non_null(strstr(err.text, "listen"));
+}
+
 static void removing_the_current_context_leaves_none_in_use(void **state)
 {
     AUTO(contexts_done) struct contexts c = { 0 };
@@ -291,6 +304,7 @@ int main(void)
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(the_file_is_private_and_a_readable_one_with_a_token_is_refused),
         cmocka_unit_test(removing_the_current_context_leaves_none_in_use),
+        cmocka_unit_test(a_file_of_another_program_is_read_past_and_never_overwritten),
         cmocka_unit_test(the_order_is_flag_context_environment_current_socket),
         cmocka_unit_test(a_token_goes_only_to_the_server_it_came_from),
         cmocka_unit_test(a_server_nobody_vouches_for_is_refused),

@@ -146,6 +146,13 @@ static void a_file_is_read_and_its_mistakes_are_named(void **state)
     assert_true(x.r < 0);
     assert_non_null(strstr(x.err.text, "no-such"));
     conf_done(&x.c);
+
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(pwrite(fd, "current: x\ncontexts:\n  x: y\n", 28, 0), 28);
+    LOAD(&x, "--config", path);
+    assert_true(x.r < 0);
+    assert_non_null(strstr(x.err.text, "is the file of muster, the command line"));
+    conf_done(&x.c);
     (void)close(fd);
     (void)unlink(path);
 
