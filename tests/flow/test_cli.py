@@ -756,6 +756,7 @@ def test_inventory_rows_and_history_are_tables(mock, cli):
         {"id": 2, "at": NOW, "section": "packages", "key": "vim", "before": None, "after": {"version": "9"}},
         {"id": 1, "at": NOW, "section": "packages", "key": "nano", "before": {"version": "7"}, "after": None}]}
     out = cli("inventory", "a", "--history").stdout
+    assert "now, this is the value since then" in " ".join(cli("help", "inventory").stdout.split())
     assert re.search(r"vim +now", out) and re.search(r"nano +removed", out)
 
 
