@@ -476,33 +476,10 @@ static void load_one(void *ctx, uint64_t id, uint64_t parent, const void *obj)
         h->accent->asked_at = row->asked_at;
 }
 
-/* Presence goes on where it stood when the last server stopped, which the newest sighting of all tells: nobody is late
- * for what happened while there was nobody to come to. */
-static void wake_up(struct control *c)
-{
-    usec_t newest = host__newest_seen(c), now = control__mono(c);
-    for (size_t i = 0; i < c->hosts.n; i++) {
-        struct host *h = c->hosts.v[i];
-        struct presence_rules rules;
-        if (!accent__rules(h, &rules) || (h->cert_serial && !h->has_left) || h->last_seen == 0) {
-            host__timer(c, h);
-            continue;
-        }
-        usec_t age = newest - h->last_seen;
-        h->seen_mono = age < now ? now - age : 1;
-        h->grace_mono = 0;
-        h->presence = (uint8_t)presence_at(&rules, h->seen_mono, false, now);
-        host__timer(c, h);
-    }
-}
-
 static int load(struct control *c, struct err *err)
 {
     c->noun[NOUN_ACCENTS] = xnew0(struct accent_book);
-    int r = store_load_objects(c->store, OBJECT_ALIAS, &alias_record, load_one, c, err);
-    if (r == 0 && book(c)->by_key)
-        wake_up(c);
-    return r;
+    return store_load_objects(c->store, OBJECT_ALIAS, &alias_record, load_one, c, err);
 }
 
 static void free_all(struct control *c)

@@ -294,6 +294,46 @@ void host__timer(struct control *c, struct host *h)
     timers_set(&c->timers, &h->timer, at);
 }
 
+/* -- at start. When the last server stopped is told by the newest sighting of all: time that there was none counts for nobody.
+ *
+ * Who came by a link has to come back in: it is late meanwhile, but lost if it was then. Who has an accent goes on where it stood, as it
+ * does when its link ends; with an agent of ours beside it, that one's grace to come back keeps it from being lost. */
+static void wake(struct control *c, struct host *h, usec_t newest, usec_t now)
+{
+    enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
+    const struct presence_rules rules = rules_of(c, h);
+    const usec_t age = newest - h->last_seen, lost_after = c->rules.lost_after + SAVED_EVERY_S * USEC_PER_SEC;
+    h->saved_mono = now;
+    if (h->last_seen == 0) {
+        h->presence = PRESENCE_NEVER;
+        return;
+    }
+    if (h->accent) {
+        h->seen_mono = age < now ? now - age : 1;
+        h->presence = (uint8_t)presence_at(&rules, h->seen_mono, false, now);
+    } else if (has_left(h) || age > lost_after) {
+        h->seen_mono = 1;
+        h->presence = PRESENCE_LOST;
+    } else {
+        h->seen_mono = now - rules.late_after;
+        h->presence = PRESENCE_LATE;
+    }
+    if (h->presence != PRESENCE_LOST && (!h->accent || (h->cert_serial && !h->has_left)))
+        h->grace_mono = now + RESTART_GRACE_S * USEC_PER_SEC;
+}
+
+void presence__wake(struct control *c)
+{
+    usec_t newest = 0;
+    for (size_t i = 0; i < c->hosts.n; i++)
+        if (c->hosts.v[i]->last_seen > newest)
+            newest = c->hosts.v[i]->last_seen;
+    for (size_t i = 0; i < c->hosts.n; i++) {
+        wake(c, c->hosts.v[i], newest, control__mono(c));
+        host__timer(c, c->hosts.v[i]);
+    }
+}
+
 void checkin_alive(struct control *c, struct link_id link)
 {
     struct link *l = link__find(c, link);

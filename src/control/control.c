@@ -48,6 +48,7 @@ static int load(struct control *c, struct err *err)
         (r = host__load(c, err)) < 0 || (r = inventory__load(c, err)) < 0 || (r = identity__load(c, err)) < 0 ||
         (r = noun__load_all(c, err)) < 0)
         return r;
+    presence__wake(c);
     return job__load(c, err); /* may end tasks: the first writes after identity's */
 }
 

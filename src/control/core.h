@@ -390,16 +390,18 @@ int host__merge_labels(const struct kv_list *old, const struct kv_list *change, 
 struct host *host__by_uuid(const struct control *c, struct str uuid);
 struct host *host__by_key(const struct control *c, const uint8_t key[SHA256_LEN]);
 struct host *host__by_name(const struct control *c, struct str name);
+/* By id or by name; what reads as an id is never taken for a name. NULL: "host.unknown". */
 struct host *host__find(struct control *c, struct str name_or_uuid, struct err *err);
 /* Files a new one under a name like @wanted that nobody has. */
 struct host *host__add(struct control *c, const uint8_t key[SHA256_LEN], struct str wanted);
 void host__set_name(struct control *c, struct host *h, struct str name);
+/* A name like @wanted that nobody has and that does not read as an id. */
 void host__unique_name(struct control *c, struct str wanted, const char *uuid, char ret[LIMIT_NAME + 1]);
+/* May an operator call @h @name? 0; -EINVAL ("field.invalid") or -EEXIST ("host.name_taken"), of the path "name". */
+int host__check_name(const struct control *c, const struct host *h, struct str name, struct err *err);
 void host__put(struct control *c, const struct host *h);
 /* May its agent speak here? 0; -EACCES and host.pending, host.rejected, host.revoked. */
 int host__may_speak(const struct host *h, struct err *err);
-/* When any of them was seen last: about when the server before this one stopped. */
-usec_t host__newest_seen(const struct control *c);
 /* Out of every index and the store; ends its tasks and its link. */
 void host__remove(struct control *c, struct host *h, const char *slug, const char *why);
 void host__view(struct control *c, struct host *h, struct host_view *ret);
@@ -424,6 +426,8 @@ void presence__judge(struct control *c, struct host *h);
 void presence__back(struct control *c, struct host *h);
 /* Start-up, when the hosts are there: whose agents took leave. 0 or -errno. */
 int presence__load(struct control *c, struct err *err);
+/* Start-up, when hosts and their aliases are there: what every host is. */
+void presence__wake(struct control *c);
 void presence__retune(struct control *c);
 void host__timer(struct control *c, struct host *h);
 

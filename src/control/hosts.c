@@ -51,13 +51,21 @@ struct host *host__by_name(const struct control *c, struct str name)
     return h;
 }
 
+/* What reads as an id is one, and never a name: a newcomer chooses what it is called, and must not catch what is meant for the host
+ * of that id, or for one that is gone. */
+static bool reads_as_id(struct str s)
+{
+    struct uuid u;
+    return uuid_parse(s, &u) == 0;
+}
+
 struct host *host__find(struct control *c, struct str name_or_uuid, struct err *err)
 {
-    struct host *h = host__by_name(c, name_or_uuid);
+    bool is_id = reads_as_id(name_or_uuid);
+    struct host *h = is_id ? host__by_uuid(c, name_or_uuid) : host__by_name(c, name_or_uuid);
     if (!h)
-        h = host__by_uuid(c, name_or_uuid);
-    if (!h)
-        err_set(err, -ENOENT, "host.unknown", "no host named %.*s", STR_FMT(str_sub(name_or_uuid, 0, 200)));
+        err_set(err, -ENOENT, "host.unknown", "no host %s %.*s", is_id ? "has the id" : "named",
+                STR_FMT(str_sub(name_or_uuid, 0, 200)));
     return h;
 }
 
@@ -80,7 +88,7 @@ void host__unique_name(struct control *c, struct str wanted, const char *uuid, c
 {
     char room[LIMIT_NAME + 1];
     struct str base = fit_name(wanted, room);
-    if (base.len == 0) {
+    if (base.len == 0 || reads_as_id(base)) {
         snprintf(room, sizeof(room), "host-%.8s", uuid);
         base = str_of(room);
     }
@@ -91,6 +99,24 @@ void host__unique_name(struct control *c, struct str wanted, const char *uuid, c
         snprintf(ret, LIMIT_NAME + 1, "%.*s-%u", (int)base.len, room, i);
     if (host__by_name(c, str_of(ret)))
         snprintf(ret, LIMIT_NAME + 1, "%.*s-%s", (int)(base.len > 80 ? 80 : base.len), room, uuid);
+}
+
+int host__check_name(const struct control *c, const struct host *h, struct str name, struct err *err)
+{
+    char room[LIMIT_NAME + 1];
+    const struct host *other = host__by_name(c, name);
+    int r = 0;
+    if (name.len == 0 || name.len > LIMIT_NAME - 8 || !str_eq(fit_name(name, room), name))
+        r = err_set(err, -EINVAL, "field.invalid",
+                    "a name has letters, digits, '-', '_' and '.', at most %d of them", LIMIT_NAME - 8);
+    else if (reads_as_id(name))
+        r = err_set(err, -EINVAL, "field.invalid",
+                    "a name cannot have the form of a host's id: what has that form always means the host of that id");
+    else if (other && other != h)
+        r = err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name));
+    if (r < 0)
+        err_path(err, "name");
+    return r;
 }
 
 static void index_name(struct control *c, struct host *h)
@@ -214,47 +240,10 @@ int host__may_speak(const struct host *h, struct err *err)
     return 0;
 }
 
-usec_t host__newest_seen(const struct control *c)
-{
-    usec_t newest = 0;
-    for (size_t i = 0; i < c->hosts.n; i++)
-        if (c->hosts.v[i]->last_seen > newest)
-            newest = c->hosts.v[i]->last_seen;
-    return newest;
-}
-
-/* What presence was when the last server stopped is told by the newest sighting of all: who was silent long
- * before that, or took leave, was lost already and says so without an event; the others get a grace to come back in. */
-static void wake_up(struct control *c)
-{
-    enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
-    usec_t newest = host__newest_seen(c), now = control__mono(c);
-    for (size_t i = 0; i < c->hosts.n; i++) {
-        struct host *h = c->hosts.v[i];
-        if (h->last_seen == 0) {
-            h->presence = PRESENCE_NEVER;
-        } else if (h->has_left || h->last_seen + c->rules.lost_after + SAVED_EVERY_S * USEC_PER_SEC < newest) {
-            h->presence = PRESENCE_LOST;
-            h->seen_mono = 1;
-        } else {
-            h->presence = PRESENCE_LATE;
-            h->seen_mono = now - c->rules.late_after;
-            h->grace_mono = now + RESTART_GRACE_S * USEC_PER_SEC;
-        }
-        h->saved_mono = now;
-        host__timer(c, h);
-    }
-}
-
 int host__load(struct control *c, struct err *err)
 {
     int r = store_load_hosts(c->store, load_one, c, err);
-    if (r == 0)
-        r = presence__load(c, err);
-    if (r < 0)
-        return r;
-    wake_up(c);
-    return 0;
+    return r < 0 ? r : presence__load(c, err);
 }
 
 static void host_free(struct control *c, struct host *h)
@@ -468,16 +457,11 @@ int host_rename(struct control *c, const struct principal *p, struct str host, s
                 struct err *err)
 {
     int r;
-    char room[LIMIT_NAME + 1];
     struct details d = { 0 };
     struct host *h = begin(c, p, VERB_HOST_RENAME, host, &r, err);
     if (!h)
         return r;
-    if (name.len == 0 || name.len > LIMIT_NAME - 8 || !str_eq(fit_name(name, room), name))
-        r = err_set(err, -EINVAL, "field.invalid",
-                    "a name has letters, digits, '-', '_' and '.', at most %d of them", LIMIT_NAME - 8);
-    else if (host__by_name(c, name) && host__by_name(c, name) != h)
-        r = err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name));
+    r = host__check_name(c, h, name, err);
     if (r < 0)
         return audit__refused(c, p, VERB_HOST_RENAME, host, r, err);
 

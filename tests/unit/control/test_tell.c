@@ -293,6 +293,18 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
     restart(f); /* and over a restart of the server */
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
     assert_int_equal(h.presence, PRESENCE_ONLINE);
+    /* It comes once a day, and has spoken since ours left. */
+    assert_int_equal(accent_seen(f->c, h.id.v, "192.0.2.7", NULL, USEC_PER_DAY, &f->err), 0);
+    settle(f);
+    pass(f, 20 * USEC_PER_HOUR);
+    assert_int_equal(accent_seen(f->c, meet_as(f, "sigma", "b"), "192.0.2.8", NULL, USEC_PER_MIN, &f->err), 0);
+    settle(f);
+    restart(f);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.presence, PRESENCE_ONLINE);
+    pass(f, USEC_PER_HOUR);
+    assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
+    assert_int_equal(h.presence, PRESENCE_ONLINE);
     sim_free(m);
 }
 
