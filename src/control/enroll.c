@@ -263,7 +263,7 @@ void enroll__pending_due(struct control *c, struct host *h)
  * to the operator who reads two requests of "vm". An id always means one host. */
 static bool is_ambiguous(const struct control *c, const struct host *h, struct str name)
 {
-    if (c->n_pending == 0 || str_is(name, h->uuid))
+    if (c->n_pending == 0 || host__by_uuid(c, name) == h)
         return false;
     for (size_t i = 0; i < c->hosts.n; i++) {
         const struct host *o = c->hosts.v[i];
@@ -304,18 +304,10 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
     struct host *h = begin(c, p, VERB_HOST_APPROVE, ENROLL_APPROVE, host, &to, &r, err);
     if (!h)
         return r;
-    if (name.len) {
-        char room[LIMIT_NAME + 1];
-        host__unique_name(c, name, h->uuid, room);
-        if (!str_is(name, h->name) && !str_is(name, room)) {
-            bool is_taken = host__by_name(c, name) != NULL;
-            r = is_taken
-                    ? err_set(err, -EEXIST, "host.name_taken", "another host is named %.*s", STR_FMT(name))
-                    : err_set(err, -EINVAL, "field.invalid", "a name has letters, digits, '-', '_' and '.'");
+    if (name.len && !str_is(name, h->name)) {
+        r = host__check_name(c, h, name, err);
+        if (r < 0)
             return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
-        }
-        if (!str_is(name, h->name))
-            host__set_name(c, h, name);
     }
     if (accept_labels) { /* what operators gave, on the token or since, stays */
         struct kv room[LIMIT_LABELS];
@@ -325,6 +317,8 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
             return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
         set_labels(c, h, &merged);
     }
+    if (name.len && !str_is(name, h->name))
+        host__set_name(c, h, name);
     enroll__decide(c, h, to, p->name);
     host__put(c, h);
     details_str(&d, "name", str_of(h->name));

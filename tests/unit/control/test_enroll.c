@@ -2,6 +2,8 @@
 #include "fixture.h"
 
 #include "base/text.h"
+#include "base/uuid.h"
+#include "control/core.h"
 
 /* The CODE of a new token. */
 static const char *make_token(struct fixture *f, uint64_t uses, usec_t ttl, bool auto_approve)
@@ -178,6 +180,70 @@ static void two_hosts_with_one_hostname_are_two_hosts(void **state)
     assert_string_not_equal(a->uuid, b->uuid);
     sim_free(a);
     sim_free(b);
+}
+
+/* A newcomer says what it is called, and operators reach hosts by id: a name that reads as an id would catch another host's orders. */
+static void an_id_means_its_host_whatever_others_are_called(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *real = sim_new("vm"), *evil;
+    struct host_view v;
+    char upper[UUID_TEXT_MAX];
+    assert_int_equal(sim_enroll(f, real, NULL), 0); /* waits */
+    for (size_t i = 0; i < UUID_TEXT_MAX; i++)
+        upper[i] = (char)(real->uuid[i] >= 'a' && real->uuid[i] <= 'f' ? real->uuid[i] - 32 : real->uuid[i]);
+
+    const char *const spellings[] = { real->uuid, upper };
+    for (size_t i = 0; i < ARRAY_SIZE(spellings); i++) {
+        evil = sim_new(spellings[i]);
+        assert_int_equal(sim_enroll(f, evil, NULL), 0); /* one that waits does not make an id ambiguous */
+        host_of(f, evil, &v);
+        assert_true(str_starts(v.name, STR("host-")));
+        assert_true(str_is(v.claims.hostname, spellings[i])); /* what it says is still shown */
+        assert_int_equal(host_find(f->c, str_of(spellings[i]), &v, &f->err), 0);
+        assert_string_equal(v.uuid, real->uuid);
+
+        assert_int_equal(enroll_approve(f->c, &f->admin, str_of(evil->uuid), false, str_of(spellings[i]), &f->err), -EINVAL);
+        assert_slug(f, "field.invalid");
+        assert_non_null(strstr(f->err.text, "id"));
+        assert_int_equal(host_rename(f->c, &f->admin, str_of(evil->uuid), str_of(spellings[i]), &f->err), -EINVAL);
+        assert_slug(f, "field.invalid");
+        assert_non_null(strstr(f->err.text, "id"));
+        sim_free(evil);
+    }
+    assert_int_equal(enroll_approve(f->c, &f->admin, str_of(upper), false, STR_NONE, &f->err), 0);
+    host_of(f, real, &v);
+    assert_int_equal(v.state, HOST_APPROVED);
+    sim_free(real);
+}
+
+/* A database of before that rule still opens; the host is reached by its own id, and by a new name. */
+static void a_name_of_an_ids_shape_from_before_reaches_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *real = sim_ready(f, "vm"), *odd = sim_ready(f, "odd");
+    static const char gone[] = "01a20534-f98a-774f-af68-41e5ebac6b39";
+    const char *const names[] = { real->uuid, gone };
+    struct host_view v;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct host *h = host__by_uuid(f->c, str_of(odd->uuid));
+        host__set_name(f->c, h, str_of(names[i]));
+        host__put(f->c, h);
+        settle(f);
+        restart(f);
+        host_of(f, odd, &v);
+        assert_true(str_is(v.name, names[i]));
+        if (i == 0) {
+            assert_int_equal(host_find(f->c, str_of(names[i]), &v, &f->err), 0);
+            assert_string_equal(v.uuid, real->uuid);
+        } else {
+            assert_int_equal(host_find(f->c, str_of(names[i]), &v, &f->err), -ENOENT);
+        }
+    }
+    assert_int_equal(host_rename(f->c, &f->admin, str_of(odd->uuid), STR("even"), &f->err), 0);
+    assert_int_equal(host_find(f->c, STR("even"), &v, &f->err), 0);
+    sim_free(real);
+    sim_free(odd);
 }
 
 static void one_key_from_two_machines_is_flagged_once(void **state)
@@ -414,6 +480,8 @@ int main(void)
         T(without_a_token_an_address_meets_a_limit_and_others_do_not),
         T(a_request_that_is_none_is_refused),
         T(two_hosts_with_one_hostname_are_two_hosts),
+        T(an_id_means_its_host_whatever_others_are_called),
+        T(a_name_of_an_ids_shape_from_before_reaches_nobody),
         T(one_key_from_two_machines_is_flagged_once),
         T(claimed_labels_match_nothing_until_accepted),
         T(accepting_what_a_host_claims_keeps_what_operators_gave),
