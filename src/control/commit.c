@@ -115,6 +115,7 @@ static void flush_host(struct control *c, struct host *h)
         .host_id = h->id, .spool_epoch = h->spool_epoch, .acked_seq = h->acked_seq, .last_seen = h->last_seen
     };
     store_put_seen(c->store, &row);
+    host__save_peer(c, h);
     if (h->link && h->link->is_acking) {
         h->link->is_acking = false;
         struct seq_ack *a = xnew0(struct seq_ack);

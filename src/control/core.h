@@ -92,6 +92,7 @@ struct host {
     bool has_left; /* its agent took leave, and nothing was heard since; see has_left() */
     uint8_t n_sections;
     uint8_t poll_step; /* of a pending request: how often it asked */
+    uint32_t peer_mark; /* of the address that is stored; 0: none is */
     uint8_t fingerprint[SHA256_LEN];
     char *name;
     const char *dialect; /* interned */
@@ -408,6 +409,8 @@ void host__view(struct control *c, struct host *h, struct host_view *ret);
 int host__load(struct control *c, struct err *err);
 void host__free_all(struct control *c);
 void host__seen_dirty(struct control *c, struct host *h);
+/* Stores the address it last spoke from, if that is another one than is stored. */
+void host__save_peer(struct control *c, struct host *h);
 /* Takes new claims; true if they differ from the old. Flags a clone. */
 bool host__take_claims(struct control *c, struct host *h, const struct host_claims *claims);
 

@@ -225,6 +225,40 @@ static void load_one(void *ctx, const struct host_row *r, const struct seen_row 
     file(c, h);
 }
 
+/* -- the address, over a restart: seldom another one, so it is no part of what is written with every sign of life */
+struct host_peer {
+    struct str address;
+};
+static const struct field host_peer_fields[] = {
+    F_STR(struct host_peer, address, "address", 64),
+};
+static const struct record host_peer_record = RECORD(host_peer, host_peer_fields);
+
+static uint32_t mark_of_peer(const char *peer)
+{
+    return crc32c(str_of(peer)) | 1;
+}
+
+void host__save_peer(struct control *c, struct host *h)
+{
+    if (!h->peer || !h->peer[0] || h->peer_mark == mark_of_peer(h->peer))
+        return;
+    h->peer_mark = mark_of_peer(h->peer);
+    const struct host_peer row = { str_sub(str_of(h->peer), 0, 64) };
+    store_put_object_often(c->store, OBJECT_HOST_PEER, h->id, 0, &host_peer_record, &row);
+}
+
+static void load_peer(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+{
+    const struct host_peer *row = obj;
+    struct host *h = host__by_id(ctx, id);
+    (void)parent;
+    if (!h)
+        return;
+    h->peer = str_dup(row->address);
+    h->peer_mark = mark_of_peer(h->peer);
+}
+
 int host__may_speak(const struct host *h, struct err *err)
 {
     switch ((enum host_state)h->state) {
@@ -243,6 +277,8 @@ int host__may_speak(const struct host *h, struct err *err)
 int host__load(struct control *c, struct err *err)
 {
     int r = store_load_hosts(c->store, load_one, c, err);
+    if (r == 0)
+        r = store_load_objects(c->store, OBJECT_HOST_PEER, &host_peer_record, load_peer, c, err);
     return r < 0 ? r : presence__load(c, err);
 }
 
@@ -292,6 +328,8 @@ void host__remove(struct control *c, struct host *h, const char *slug, const cha
         link__cut(c, h->link, slug, why, true);
     noun__host_gone(c, h->id);
     presence__back(c, h);
+    if (h->peer_mark)
+        store_del_object(c->store, OBJECT_HOST_PEER, h->id);
     timers_drop(&c->timers, &h->timer);
     c->n_pending -= h->state == HOST_PENDING;
     HASH_DELETE(hh_uuid, c->host_uuids, h);

@@ -300,6 +300,15 @@ static void a_sample_and_the_address_are_shown(void **state)
     struct host_view v = view(f, a);
     assert_true(v.has_beat && v.beat.uptime_s == 77 && str_is(v.peer, "198.51.100.4"));
     assert_string_equal(v.status, "ready");
+    settle(f);
+    for (int i = 0; i < 3; i++) { /* the address it last spoke from, over restarts; another one within half a minute */
+        restart(f);
+        assert_true(str_is(view(f, a).peer, i < 2 ? "198.51.100.4" : "198.51.100.5"));
+        pass(f, USEC_PER_SEC);
+        assert_int_equal(accent_seen(f->c, a, i == 0 ? "198.51.100.4" : "198.51.100.5", NULL, 0, &f->err), 0);
+        settle(f);
+        pass(f, 30 * USEC_PER_SEC);
+    }
 }
 
 /* -- facts */

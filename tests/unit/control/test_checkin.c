@@ -150,6 +150,9 @@ static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web"), *gone = sim_ready(f, "gone");
     struct host_view v;
+    char peer[64];
+    host_of(f, m, &v);
+    snprintf(peer, sizeof(peer), "%.*s", STR_FMT(v.peer));
     checkin_gone(f->c, link_of(gone), "eof");
     usec_t gone_at = clock_wall(&f->clock);
     for (int i = 0; i < 100; i++) {
@@ -162,6 +165,7 @@ static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
     assert_int_equal(v.last_seen, gone_at);
     assert_int_equal(v.presence, PRESENCE_LOST);
     host_of(f, m, &v);
+    assert_true(v.peer.len && str_eq(v.peer, str_of(peer)));
     assert_true(v.last_seen + 31 * USEC_PER_SEC > clock_wall(&f->clock) - USEC_PER_HOUR);
     assert_int_equal(v.presence, PRESENCE_LATE);
     assert_int_equal(n_events(f, "host.lost"), 1);
