@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/vec.h"
+#include "cli/waiting.h"
 #include "codec/query.h"
 #include "net/tls_ctx.h"
 #include "wire/slugs.h"
@@ -251,9 +252,11 @@ int api_call(struct cli *cli, const char *method, const char *target, struct str
         .method = method, .target = target, .body = body, .done = call_done, .ctx = &c
     };
     req.n_headers = api_headers(cli, &req.headers);
+    waiting_begin(cli);
     http_client_send(cli->http, &req);
     while (!c.is_done)
         loop_run(cli->loop);
+    waiting_end(cli);
     if (err_is(&c.err)) {
         cli->err = c.err;
         return api_transport_rc(&c.err);

@@ -53,6 +53,7 @@ struct cli {
     bool has_target;
     struct tls_ctx *tls;
     struct http_client *http; /* for plain calls; streams make their own */
+    struct waiting *waiting;  /* cli/waiting.h */
     struct err err;
     bool out_tty, err_tty; /* standard output, standard error are terminals */
     bool out_color, err_color;

@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "cli/cmd.h"
 #include "cli/help.h"
+#include "cli/waiting.h"
 #include "net/tls_ctx.h"
 
 /* Nobody named a server, and the socket is not there or not for us: the usual first stumble. */
@@ -163,6 +164,7 @@ static void cli_init(struct cli *cli, struct parsed *p)
 
 static void cli_done(struct cli *cli)
 {
+    waiting_free(cli->waiting);
     http_client_free(cli->http);
     loop_free(cli->loop);
     tls_ctx_free(cli->tls);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "cli/api.h"
+#include "cli/waiting.h"
 #include "net/sse.h"
 
 #define STREAM_SILENCE (45 * USEC_PER_SEC)
@@ -28,11 +29,19 @@ struct stream {
     bool is_over;
     bool is_deaf;     /* the rest of this connection does not matter */
     bool is_stopping; /* over() with @stop_rc in the next turn */
+    bool is_waiting;  /* for the head of an answer */
     int stop_rc;
     char last_id[64];
 };
 
 static void stream_connect(void *ctx);
+
+static void heard(struct stream *s)
+{
+    if (s->is_waiting)
+        waiting_end(s->cli);
+    s->is_waiting = false;
+}
 
 static void over(struct stream *s, int rc)
 {
@@ -48,6 +57,7 @@ static void over(struct stream *s, int rc)
 
 static void drop(struct stream *s)
 {
+    heard(s);
     if (s->number)
         http_client_cancel(s->client, s->number);
     s->number = 0;
@@ -95,6 +105,7 @@ static void on_head(void *ctx, int status, const struct kv_list *headers)
 {
     struct stream *s = ctx;
     (void)headers;
+    heard(s);
     s->status = status;
     if (status < 200 || status > 299)
         return;
@@ -144,6 +155,7 @@ static void on_done(void *ctx, const struct err *err, int status, struct str bod
 {
     struct stream *s = ctx;
     (void)body;
+    heard(s);
     s->number = 0;
     timer_stop(s->silence);
     if (s->is_over || s->is_stopping || timer_is_running(s->retry))
@@ -207,6 +219,8 @@ static void stream_connect(void *ctx)
                                    .done = on_done,
                                    .ctx = s };
     s->status = 0;
+    waiting_begin(s->cli);
+    s->is_waiting = true;
     s->number = http_client_send(s->client, &req);
 }
 

@@ -438,6 +438,24 @@ def test_one_host_is_raw_and_keeps_streams_and_code(mock, cli):
     assert json.loads(sent["body"]) == {"targets": {"hosts": ["web-1"]}, "argv": ["x"]}
 
 
+@pytest.mark.parametrize("words,path", [(["run", "web-1", "--", "true"], "/api/v1/jobs"), (["cancel", "7"], "/api/v1/jobs/7/cancel")])
+def test_a_server_that_holds_its_answer_back_is_asked_why_and_it_is_said_once(mock, home, words, path):
+    go = threading.Event()
+
+    def late(h, r):
+        go.wait(60)
+        h.error(503, "store.unavailable", "the outcome is not known")
+    mock.routes[("POST", path)] = late
+    mock.routes[("GET", "/readyz")] = lambda h, r: h.reply(503, {"status": "not_ready", "reason": "store.disk_full"})
+    p = subprocess.Popen([MUSTER, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                         env=env_of(home, MUSTER_SERVER=mock.url))
+    assert p.stderr.readline() == "muster: waiting for the server: its disk is full\n"
+    go.set()
+    out, err = p.communicate(timeout=30 * SLOW)
+    assert p.returncode == 6 and "waiting" not in err and "store.unavailable" in err and not out
+    assert len(mock.of("GET", "/readyz")) == 1 and "authorization" not in mock.of("GET", "/readyz")[0]["headers"]
+
+
 def test_every_option_of_run_reaches_the_server(mock, cli):
     follow_route(mock, *one_job())
     cli("run", "-t", "role=web", "-l", "a=b", "--timeout", "90s", "--user", "bo", "--cwd", "/t", "--env", "A=1,2", "--env", "B=x y", "--max-parallel", "5",

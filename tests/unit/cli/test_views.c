@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "cli/views.h"
+#include "cli/waiting.h"
 
 static struct str command(struct arena *a, const char *const *words, size_t n)
 {
@@ -135,6 +136,24 @@ static void a_denial_is_read_from_its_members_and_only_a_role_that_exists(void *
     }
 }
 
+static void what_is_waited_for_is_said_in_words_and_safe_to_print(void **state)
+{
+    static const struct {
+        const char *body, *want;
+    } rows[] = {
+        { "{\"status\":\"not_ready\",\"reason\":\"store.disk_full\"}", "its disk is full" },
+        { "{\"reason\":\"store.io\"}", "its database takes no writes (store.io)" },
+        { "{\"reason\":\"new\\u001b[2J\"}", "it is not ready (new\\x1B[2J)" },
+        { "{\"reason\":7}", "it is not ready" },
+        { "[]", "it is not ready" },
+        { "<html>", "it is not ready" },
+    };
+    char room[320];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_string_equal(waiting_reason(str_of(rows[i].body), room, sizeof(room)), rows[i].want);
+}
+
 static void paths_and_queries_are_encoded(void **state)
 {
     AUTO(buf_done) struct buf b = BUF(1000);
@@ -155,6 +174,7 @@ int main(void)
         cmocka_unit_test(an_error_names_its_field_and_is_safe_to_print),
         cmocka_unit_test(a_denial_is_read_from_its_members_and_only_a_role_that_exists),
         cmocka_unit_test(paths_and_queries_are_encoded),
+        cmocka_unit_test(what_is_waited_for_is_said_in_words_and_safe_to_print),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
