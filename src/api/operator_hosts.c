@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "control/accent.h"
+#include "fleet/presence.h"
 
 /* Fills @h with the host named by parameter 0; false: answered. */
 static bool find_host(struct call *c, struct host_view *h)
@@ -40,7 +41,8 @@ static void reply_host(struct call *c, struct str name_or_uuid)
 
 struct hosts_query {
     struct seen seen;
-    struct str status, label, state, after;
+    struct str status, label, after;
+    int state;
     bool connected;
     uint32_t limit;
 };
@@ -48,8 +50,7 @@ static const struct field hosts_query_fields[] = {
     F_STR(struct hosts_query, status, "status", 64,
           .help = "ready, busy, stale or disconnected; several with commas."),
     F_STR(struct hosts_query, label, "label", 4096, .help = "Selector: role=web,env!=test."),
-    F_STR(struct hosts_query, state, "state", 16,
-          .help = "approved, rejected or revoked; default: approved and revoked."),
+    F_ENUM(struct hosts_query, state, "state", host_state_names, .help = "Default: approved and revoked."),
     F_BOOL(struct hosts_query, connected, "connected", .help = "Only with, or only without, a live link."),
     F_PAGE_LIMIT(struct hosts_query),
     F_STR(struct hosts_query, after, "after", 36, .help = "Id of the last one of the page before."),
@@ -77,12 +78,26 @@ static bool status_fits(struct str wanted, const char *status)
     return false;
 }
 
+/* A typo must not read as an empty fleet. */
+static int check_status(struct str wanted, struct err *err)
+{
+    struct str part;
+
+    while (wanted.len && str_cut(&wanted, ',', &part))
+        if (!presence_is_status(str_trim(part))) {
+            int r = err_set(err, -EINVAL, "field.invalid", "status: %.*s is none of ready, busy, stale and disconnected",
+                            STR_FMT(str_trim(part)));
+            err_path(err, "status");
+            return r;
+        }
+    return 0;
+}
+
 static bool host_fits(const struct hosts_walk *w, const struct host_view *h)
 {
     if (h->state == HOST_PENDING)
         return false; /* they are in /enrollments */
-    if (w->q->state.len ? !str_is(w->q->state, name_of(host_state_names, (int)h->state))
-                        : h->state == HOST_REJECTED)
+    if (w->q->state ? w->q->state != (int)h->state : h->state == HOST_REJECTED)
         return false;
     if (w->want_connected && w->q->connected != (h->link.v != 0))
         return false;
@@ -120,7 +135,7 @@ static void on_hosts(struct call *c)
     struct jw *out;
 
     w.want_connected = field_is_present(&hosts_query_record, q, "connected");
-    if (q->label.len && selector_parse(c->arena, q->label, &sel, &err) < 0) {
+    if (check_status(q->status, &err) < 0 || (q->label.len && selector_parse(c->arena, q->label, &sel, &err) < 0)) {
         reply_error(c, &err);
         return;
     }
@@ -161,6 +176,17 @@ static const struct field host_patch_fields[] = {
 };
 static const struct record host_patch_record = RECORD_SEEN(host_patch, host_patch_fields);
 
+static int bad_label(struct err *err, struct str key)
+{
+    char path[ERR_PATH_MAX];
+    int r = err_set(err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted", STR_FMT(str_sub(key, 0, 64)));
+
+    (void)str_copy(key, path, sizeof(path)); /* one too long for a name is left out */
+    err_path(err, path);
+    err_path(err, "labels");
+    return r;
+}
+
 /* {"k":"v","gone":null} -> pairs, NULL value for null. */
 static int labels_of(struct arena *a, struct str text, struct kv_list *ret, struct err *err)
 {
@@ -169,15 +195,17 @@ static int labels_of(struct arena *a, struct str text, struct kv_list *ret, stru
 
     if (r < 0)
         return r;
-    if (map->type != NODE_MAP)
-        return err_set(err, -EINVAL, "field.type", "labels: an object of strings is wanted");
+    if (map->type != NODE_MAP) {
+        r = err_set(err, -EINVAL, "field.type", "labels: an object of strings is wanted");
+        err_path(err, "labels");
+        return r;
+    }
     ret->v = arena_array(a, map->n + 1, sizeof(*ret->v));
     if (!ret->v)
         return err_set(err, -ENOBUFS, "request.too_large", "too many labels");
     for (const struct node *n = map->child; n; n = n->next) {
         if (n->type != NODE_NULL && n->type != NODE_STR)
-            return err_set(err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted",
-                           STR_FMT(str_sub(n->key, 0, 64)));
+            return bad_label(err, n->key);
         ret->v[ret->n++] =
             (struct kv){ n->key, n->type == NODE_STR ? (n->s.ptr ? n->s : STR("")) : STR_NONE };
     }
@@ -204,7 +232,8 @@ static void on_host_patch(struct call *c)
      * behind. */
     if (p->name.len && labels.n) {
         for (size_t i = 0; i < labels.n; i++)
-            if (label_check(labels.v[i].key, labels.v[i].value.ptr ? labels.v[i].value : STR(""), &err) < 0) {
+            if (labels.v[i].value.ptr && label_check(labels.v[i].key, labels.v[i].value, &err) < 0) {
+                err_path(&err, "labels");
                 reply_error(c, &err);
                 return;
             }

@@ -295,6 +295,19 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
     return NULL;
 }
 
+/* What @h claims, under what operators gave it, on the token or since. A claim that could never be a label is left out. */
+static int accept_claims(const struct host *h, struct kv room[LIMIT_LABELS], struct kv_list *ret, struct err *err)
+{
+    struct kv fit[LIMIT_LABELS];
+    struct kv_list add = { fit, 0 };
+    for (size_t i = 0; i < h->claims->labels.n && add.n < LIMIT_LABELS; i++) {
+        const struct kv *kv = &h->claims->labels.v[i];
+        if (!kv__get(h->labels, kv->key).ptr && label_check(kv->key, kv->value, NULL) == 0)
+            fit[add.n++] = *kv;
+    }
+    return host__merge_labels(h->labels, &add, room, ret, err);
+}
+
 int enroll_approve(struct control *c, const struct principal *p, struct str host, bool accept_labels,
                    struct str name, struct err *err)
 {
@@ -309,10 +322,10 @@ int enroll_approve(struct control *c, const struct principal *p, struct str host
         if (r < 0)
             return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
     }
-    if (accept_labels) { /* what operators gave, on the token or since, stays */
+    if (accept_labels) {
         struct kv room[LIMIT_LABELS];
         struct kv_list merged;
-        r = host__merge_labels(&h->claims->labels, h->labels, room, &merged, err);
+        r = accept_claims(h, room, &merged, err);
         if (r < 0)
             return audit__refused(c, p, VERB_HOST_APPROVE, host, r, err);
         set_labels(c, h, &merged);

@@ -551,8 +551,10 @@ int host_label(struct control *c, const struct principal *p, struct str host, co
     if (!h)
         return r;
     r = host__merge_labels(h->labels, labels, room, &merged, err);
-    if (r < 0)
+    if (r < 0) {
+        err_path(err, "labels");
         return audit__refused(c, p, VERB_HOST_LABEL, host, r, err);
+    }
 
     arena_reset(c->scratch);
     struct kv_list *packed = kv__pack(&merged, c->scratch);

@@ -84,8 +84,10 @@ static int check_wish(const struct token_wish *w, struct err *err)
         return err_set(err, -E2BIG, "label.bad", "a token has at most %d labels", LIMIT_LABELS);
     for (size_t i = 0; i < w->labels.n; i++) {
         int r = label_check(w->labels.v[i].key, w->labels.v[i].value, err);
-        if (r < 0)
+        if (r < 0) {
+            err_path(err, "labels");
             return r;
+        }
     }
     if (w->note.len > 512)
         return err_set(err, -EINVAL, "field.too_long", "a note has at most 512 bytes");

@@ -62,18 +62,37 @@ usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_
     return USEC_NEVER;
 }
 
-const char *presence_status(enum presence p, uint32_t running_tasks)
+enum status { STATUS_READY, STATUS_BUSY, STATUS_STALE, STATUS_DISCONNECTED };
+static const struct name statuses[] = {
+    { STATUS_READY, "ready" },
+    { STATUS_BUSY, "busy" },
+    { STATUS_STALE, "stale" },
+    { STATUS_DISCONNECTED, "disconnected" },
+    NAMES_END,
+};
+
+static enum status status_of(enum presence p, uint32_t running_tasks)
 {
     switch (p) {
     case PRESENCE_ONLINE:
-        return running_tasks > 0 ? "busy" : "ready";
+        return running_tasks > 0 ? STATUS_BUSY : STATUS_READY;
     case PRESENCE_LATE:
-        return "stale";
+        return STATUS_STALE;
     case PRESENCE_NEVER:
     case PRESENCE_LOST:
         break;
     }
-    return "disconnected";
+    return STATUS_DISCONNECTED;
+}
+
+const char *presence_status(enum presence p, uint32_t running_tasks)
+{
+    return name_of(statuses, status_of(p, running_tasks));
+}
+
+bool presence_is_status(struct str word)
+{
+    return name_value(statuses, word) >= 0;
 }
 
 usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/names.h"
+#include "base/str.h"
 
 enum presence { PRESENCE_NEVER, PRESENCE_ONLINE, PRESENCE_LATE, PRESENCE_LOST };
 extern const struct name presence_names[]; /* never online late lost */
@@ -25,6 +26,8 @@ usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_
 
 /* The guide's status words: ready, busy, stale, disconnected. */
 const char *presence_status(enum presence p, uint32_t running_tasks);
+/* Is @word one of them? */
+bool presence_is_status(struct str word);
 
 /* Server-driven heartbeat interval: @base up to @n_hosts that keep the server below @beats_per_s, then stretched. */
 usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s);

@@ -6,8 +6,10 @@
 #include <errno.h>
 
 #include "base/limits.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "fleet/presence.h"
 
 enum { TERMS_MAX = 32, TEXT_MAX = 8192 };
 enum subject { SUBJECT_LABEL, SUBJECT_NAME, SUBJECT_ID, SUBJECT_STATUS };
@@ -51,25 +53,23 @@ static bool is_plain_value(struct str s)
     return true;
 }
 
-static bool is_word(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((s.ptr[i] < 'a' || s.ptr[i] > 'z') && s.ptr[i] != '_')
-            return false;
-    return s.len > 0;
-}
-
 static int bad(struct err *err, size_t at, const char *why)
 {
     return err_set(err, -EINVAL, "selector.bad", "at character %zu: %s", at + 1, why);
 }
 
+/* Keys that are no labels. */
+static const struct name builtin_keys[] = {
+    { SUBJECT_NAME, "name" },
+    { SUBJECT_ID, "id" },
+    { SUBJECT_STATUS, "status" },
+    NAMES_END,
+};
+
 static enum subject subject_of(struct str key)
 {
-    return str_is(key, "name")     ? SUBJECT_NAME
-           : str_is(key, "id")     ? SUBJECT_ID
-           : str_is(key, "status") ? SUBJECT_STATUS
-                                   : SUBJECT_LABEL;
+    int subject = name_value(builtin_keys, key);
+    return subject < 0 ? SUBJECT_LABEL : (enum subject)subject;
 }
 
 /* a|b|c after the operator. */
@@ -89,7 +89,7 @@ static int parse_values(struct arena *a, struct term *t, struct str text, size_t
         struct uuid u;
         if (t->subject == SUBJECT_ID && uuid_parse(v, &u) < 0)
             return bad(err, at, "id= takes a host's UUID");
-        if (t->subject == SUBJECT_STATUS && !is_word(v))
+        if (t->subject == SUBJECT_STATUS && !presence_is_status(v))
             return bad(err, at, "status= takes a word: ready, busy, stale or disconnected");
         if (t->subject == SUBJECT_NAME && v.len == 0)
             return bad(err, at, "name= takes a name or a pattern");
@@ -247,16 +247,38 @@ bool glob_match(struct str pattern, struct str s)
     return p == pattern.len;
 }
 
+/* NULL, or what keeps "key=value" from being a term that matches it. */
+static const char *never_selected(struct str key, struct str value)
+{
+    if (subject_of(key) != SUBJECT_LABEL)
+        return "name, id and status are no labels: in a selector they mean the host's own";
+    if (str_find_char(value, ',') >= 0 || str_find_char(value, '|') >= 0)
+        return "a value has no ',' and no '|': in a selector they separate";
+    if (str_ends(value, STR(" ")))
+        return "a value does not end with a space";
+    return NULL;
+}
+
 int label_check(struct str key, struct str value, struct err *err)
 {
+    char path[65];
+    const char *why;
+    int r = 0;
+
     if (!is_key(key))
-        return err_set(err, -EINVAL, "label.bad", "a label's key is 1 to %d of letters, digits and . _ / -",
-                       LIMIT_NAME);
-    if (value.len > LIMIT_LABEL_VALUE)
-        return err_set(err, -EINVAL, "label.bad", "the value of %.*s is longer than %d bytes", STR_FMT(key),
-                       LIMIT_LABEL_VALUE);
-    if (!is_plain_value(value))
-        return err_set(err, -EINVAL, "label.bad",
-                       "the value of %.*s is not UTF-8 text without control characters", STR_FMT(key));
-    return 0;
+        r = err_set(err, -EINVAL, "label.bad", "a label's key is 1 to %d of letters, digits and . _ / -",
+                    LIMIT_NAME);
+    else if (value.len > LIMIT_LABEL_VALUE)
+        r = err_set(err, -EINVAL, "label.bad", "the value of %.*s is longer than %d bytes", STR_FMT(key),
+                    LIMIT_LABEL_VALUE);
+    else if (!is_plain_value(value))
+        r = err_set(err, -EINVAL, "label.bad", "the value of %.*s is not UTF-8 text without control characters",
+                    STR_FMT(key));
+    else if ((why = never_selected(key, value)))
+        r = err_set(err, -EINVAL, "label.bad", "the label %.*s could never be selected: %s", STR_FMT(key), why);
+    if (r < 0) {
+        (void)str_copy(key, path, sizeof(path)); /* one too long for a name is left out */
+        err_path(err, path);
+    }
+    return r;
 }

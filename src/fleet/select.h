@@ -22,7 +22,9 @@ bool selector_match(const struct selector *s, const struct selectable *h);
 
 /* '*' and '?' only, whole string. Linear. */
 bool glob_match(struct str pattern, struct str s);
-/* 0 or -EINVAL ("label.bad"). Keys above; values up to LIMIT_LABEL_VALUE, valid UTF-8 without control characters. */
+/* May an operator set it? What passes can be selected: "key=value" matches it. Keys above less name, id and status; values up to
+ * LIMIT_LABEL_VALUE, valid UTF-8 without control characters, ',' and '|', not ending with a space.
+ * 0 or -EINVAL ("label.bad", of the path @key). */
 int label_check(struct str key, struct str value, struct err *err);
 
 #endif

@@ -321,6 +321,23 @@ static void accepting_what_a_host_claims_keeps_what_operators_gave(void **state)
     sim_free(m);
 }
 
+static void a_claim_that_could_never_be_selected_is_left_out(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_new("web");
+    struct kv labels[] = { { STR("name"), STR("db") }, { STR("env"), STR("a,b") }, { STR("rack"), STR("r1") }, { STR("a b"), STR("c") } };
+    struct enroll_request rq = { .csr_pem = str_of(m->csr), .claims = sim_claims(m), .peer_addr = "192.0.2.1" };
+    struct host_view v;
+    rq.claims.labels = (struct kv_list){ labels, 4 };
+    assert_int_equal(enroll_ask(f->c, &rq, &m->answer, &f->err), 0);
+    memcpy(m->uuid, m->answer.host_uuid, 37);
+    assert_int_equal(enroll_approve(f->c, &f->admin, STR("web"), true, STR_NONE, &f->err), 0);
+    host_of(f, m, &v);
+    assert_int_equal(v.labels->n, 1);
+    assert_true(has_label(f, m, "rack", "r1"));
+    sim_free(m);
+}
+
 static void revoking_cuts_the_link_after_the_commit_and_refuses_afterwards(void **state)
 {
     struct fixture *f = *state;
@@ -485,6 +502,7 @@ int main(void)
         T(one_key_from_two_machines_is_flagged_once),
         T(claimed_labels_match_nothing_until_accepted),
         T(accepting_what_a_host_claims_keeps_what_operators_gave),
+        T(a_claim_that_could_never_be_selected_is_left_out),
         T(revoking_cuts_the_link_after_the_commit_and_refuses_afterwards),
         T(a_viewer_approves_nobody_and_is_written_down),
         T(a_request_nobody_decides_expires_exactly_then),

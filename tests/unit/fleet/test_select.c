@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -161,7 +162,7 @@ static void labels_have_limits(void **state)
     char k[130], v[258];
     memset(k, 'k', sizeof(k));
     memset(v, 'v', sizeof(v));
-    assert_int_equal(label_check(STR("a.b_c/d-E9"), STR("any text, even = and |"), NULL), 0);
+    assert_int_equal(label_check(STR("a.b_c/d-E9"), STR("any text; even = and !~*?"), NULL), 0);
     assert_int_equal(label_check(str_bytes(k, 128), STR(""), NULL), 0);
     assert_int_equal(label_check(str_bytes(k, 129), STR(""), NULL), -EINVAL);
     assert_int_equal(label_check(STR(""), STR(""), NULL), -EINVAL);
@@ -175,6 +176,45 @@ static void labels_have_limits(void **state)
     assert_string_equal(err.slug, "label.bad");
 }
 
+/* Operators' labels always match: what label_check() lets through, key=value selects. */
+static void what_may_be_set_can_be_selected(void **state)
+{
+    (void)state;
+    static const char *const keys[] = { "name", "id", "status", "Name", "names", "a", "status.x", "-a", "a/b" };
+    static const char *const values[] = { "", "x", " x", "x ", "a,b", ",", "a|b", "|", "a=b", "!a", "~a", "*", "a!=b", "\"q\"", "\xc3\xa9", " " };
+    size_t n_refused = 0;
+    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+        for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
+            AUTO(arena_free) struct arena *a = arena_new(1 << 16);
+            struct kv label = { str_of(keys[k]), str_of(values[v]) };
+            const struct kv_list one = { &label, 1 };
+            const struct selectable h = { .uuid = host.uuid, .name = STR("x"), .status = STR("ready"), .labels = &one };
+            struct selector *sel = NULL;
+            struct err err = { 0 };
+            char text[64];
+            snprintf(text, sizeof(text), "%s=%s", keys[k], values[v]);
+            bool selects = selector_parse(a, str_of(text), &sel, NULL) == 0 && selector_match(sel, &h);
+            bool is_builtin = k < 3; /* name=x selects, but by the name */
+            if ((label_check(label.key, label.value, &err) == 0) != (selects && !is_builtin))
+                fail_msg("%s: %s", text, err.text);
+            if (err.slug[0]) {
+                assert_string_equal(err.path, keys[k]);
+                n_refused++;
+            }
+        }
+    assert_int_equal(n_refused, 3 * 16 + 6 * 6);
+}
+
+/* A typo must not read as "none". */
+static void a_status_nobody_can_have_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(matches("status=redy"), -EINVAL);
+    assert_int_equal(matches("status!=redy"), -EINVAL);
+    assert_int_equal(matches("status=ready|gone"), -EINVAL);
+    assert_int_equal(matches("status!=stale|disconnected"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +224,8 @@ int main(void)
         cmocka_unit_test(a_small_arena_is_an_error_not_a_crash),
         cmocka_unit_test(globs),
         cmocka_unit_test(labels_have_limits),
+        cmocka_unit_test(what_may_be_set_can_be_selected),
+        cmocka_unit_test(a_status_nobody_can_have_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
