@@ -143,7 +143,7 @@ def test_without_detach_an_offline_host_is_exit_6_within_10_seconds(pair):
     t0 = time.monotonic()
     r = s.cli("run", a.host["name"], "--", "true")
     assert r.returncode == 6 and "--detach" in r.stderr
-    assert 8 < time.monotonic() - t0 < 20 * SLOW
+    assert 8 < time.monotonic() - t0 < 20 * SLOW  # the wall clock is the promise here
 
 
 def test_a_deadline_passes_and_the_task_is_expired(pair):

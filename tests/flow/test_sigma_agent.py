@@ -190,7 +190,7 @@ def test_a_failed_registration_is_tried_again_and_heartbeats_wait(mock, agent):
     until(lambda: m.of("heartbeat"), what=f"a heartbeat; {a.log}")
     regs = m.of("register")
     assert len(regs) == 3 and regs[-1].at < m.of("heartbeat")[0].at
-    assert 0.7 < regs[1].at - regs[0].at < 1.8 and 1.5 < regs[2].at - regs[1].at < 3.5, [r.at for r in regs]
+    assert regs[1].at - regs[0].at > 0.7 and regs[2].at - regs[1].at > 1.5, [r.at for r in regs]
     assert "database on fire" in a.log
 
 
