@@ -221,8 +221,9 @@ def test_a_link_takes_what_was_told_along_and_the_agent_goes_on(fleet, server, h
     server.cli("link", a.host["name"], "host-a", check=0)
     server.kill9()
     server.start()
-    a.wait_ready()
     api = f"/api/v1/agents/{a.host['id']}"
+    assert a.wait_ready()["status"] == "ready"  # at once: it has another agent, which is not late
+    until(lambda: server.get(api)["connected_at"], what="our agent to be back")
     assert [h["name"] for h in server.agents()] == [a.host["name"]] and "native+grapheon" in server.cli("hosts", check=0).stdout
     assert server.get(api + "/history?section=reported_routes")["changes"] == []  # a first report is no change
 
