@@ -163,9 +163,11 @@ static void take_rows(struct control *c, struct reporter *r, const struct report
 {
     enum section_status status = rows->status ? rows->status : SECTION_OK;
     char note[160] = "";
-    /* Who keeps digests and told nothing so far (or nothing while its collector failed) tells all of it now. */
+    /* Who keeps digests and told nothing so far (or nothing while its collector failed) tells all of it now, if the digest is of that:
+     * who begins with digests may have told the rest without. */
     bool is_every = in->is_full || rows->is_whole;
-    bool is_all = is_every || (rows->has_digest && r->digests[s].count == 0 && rows->gone.count == 0);
+    bool is_all = is_every || (rows->has_digest && r->digests[s].count == 0 && rows->gone.count == 0 &&
+                                report_digest_eq(&rows->added, &rows->digest));
     bool is_full = is_all && status == SECTION_OK && (is_every || rows->n_rows || r->rows[s].n);
 
     news->is_resync = !digest_fits(r, rows, s, is_every);

@@ -64,6 +64,12 @@ static void promise(struct report *r, const char *const *keys)
     for (size_t i = 0; keys[i]; i++)
         row_digest(keys[i], &in->digest);
 }
+/* One that knows no digests: its reader adds none up. */
+static struct report *plain(struct report *r)
+{
+    r->sections[REPORT_CONNECTIONS].added = (struct report_digest){ 0 };
+    return r;
+}
 static struct report_told tell(struct fixture *f, const struct report_pass *pass, struct report *r)
 {
     return tell_from(f, pass, r, REPORT_PEER);
@@ -523,6 +529,31 @@ static void digests_find_what_was_lost(void **state)
     assert_string_equal(recorded(f, a.reporter_id).text, "b;c;");
 }
 
+/* Who begins with digests may have told rows without: the first is all of it only when it says so. */
+static void a_first_digest_that_does_not_fit_empties_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct report_pass pass;
+    struct register_answer a = let_in(f, "u1", &pass);
+    struct pack p;
+    const char *const c[] = { "c", NULL }, *const abc[] = { "a", "b", "c", NULL }, *const d[] = { "d", NULL };
+    (void)tell(f, &pass, plain(pack(&p, "u1", true, (const char *[]){ "a", "b", NULL }, NULL)));
+    struct report *r = pack(&p, "u1", false, c, NULL);
+    promise(r, abc);
+    assert_true(tell(f, &pass, r).a.is_resync);
+    assert_string_equal(recorded(f, a.reporter_id).text, "a;b;c;");
+    r = pack(&p, "u1", true, abc, NULL);
+    promise(r, abc);
+    assert_false(tell(f, &pass, r).a.is_resync);
+
+    a = let_in(f, "u2", &pass);
+    (void)tell(f, &pass, plain(pack(&p, "u2", true, c, NULL)));
+    r = pack(&p, "u2", false, d, NULL);
+    promise(r, d);
+    assert_false(tell(f, &pass, r).a.is_resync);
+    assert_string_equal(recorded(f, a.reporter_id).text, "d;");
+}
+
 static void a_repeat_is_answered_and_not_taken(void **state)
 {
     struct fixture *f = *state;
@@ -792,6 +823,7 @@ int main(void)
         T(a_key_decided_about_while_a_report_was_read_is_refused),
         T(additions_add_and_what_is_new_is_counted),
         T(digests_find_what_was_lost),
+        T(a_first_digest_that_does_not_fit_empties_nothing),
         T(a_repeat_is_answered_and_not_taken),
         T(two_machines_with_one_key_are_noticed),
         T(a_section_that_failed_keeps_its_rows),
