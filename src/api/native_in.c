@@ -329,6 +329,7 @@ static void on_finished(struct native_link *l, const Muster__V1__TaskFinished *m
         .signal = m->signal,
         .started_at = m->started_at_us,
         .finished_at = m->finished_at_us,
+        .sent_at = m->sent_at_us,
         .stdout_bytes = m->stdout_bytes,
         .stderr_bytes = m->stderr_bytes,
         .stdout_total = m->stdout_total_bytes,

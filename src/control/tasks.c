@@ -147,16 +147,25 @@ static void count_command(struct control *c, const struct task *t)
     s->latency_bucket[ARRAY_SIZE(edges)]++;
 }
 
-/* By the agent's own clock a command took so long; by ours it ended now. */
-static usec_t started_at(const struct task *t, const struct task_end *end)
+/* @at less @by, but not before the job. */
+static usec_t earlier(const struct task *t, usec_t at, usec_t by)
 {
+    usec_t since = at > t->job->created_at ? at - t->job->created_at : 0;
+    return at - (by < since ? by : since);
+}
+
+/* The agent's clock may be wrong, its differences are not: it says how long ago the command ended, which by ours is now unless there was
+ * no link, and how long it took. What we knew of its start stays, unless that news came late too. */
+static void set_times(struct control *c, struct task *t, const struct task_end *end)
+{
+    usec_t ago = end->finished_at && end->sent_at > end->finished_at ? end->sent_at - end->finished_at : 0;
     usec_t took = end->finished_at > end->started_at ? end->finished_at - end->started_at : 0;
-    usec_t not_before = t->offered_at ? t->offered_at : t->job->created_at;
+    t->finished_at = earlier(t, control__wall(c), ago);
     if (!end->started_at || end->outcome == OUTCOME_REFUSED)
-        return t->started_at;
-    if (took > t->finished_at - not_before)
-        took = t->finished_at > not_before ? t->finished_at - not_before : 0;
-    return t->finished_at - took;
+        return;
+    usec_t start = earlier(t, t->finished_at, took);
+    if (!t->started_at || start < t->started_at)
+        t->started_at = start;
 }
 
 static void tell_end(struct control *c, const struct task *t, const struct task_row *row)
@@ -184,8 +193,7 @@ void task__end(struct control *c, struct task *t, const struct task_end *end)
     t->outcome = (uint8_t)end->outcome;
     t->exit_code = end->exit_code;
     t->signal = (uint8_t)(end->signal > 0 && end->signal < 128 ? end->signal : 0);
-    t->finished_at = control__wall(c);
-    t->started_at = started_at(t, end);
+    set_times(c, t, end);
     task__move(c, t, TASK_DONE);
     t->flags &= (uint8_t) ~(TASK_F_DIRTY | TASK_F_NEWS | TASK_F_ACK | TASK_F_UNSENT);
     task__row(t, &row);

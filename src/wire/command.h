@@ -41,6 +41,7 @@ struct task_end {
     enum task_outcome outcome;
     int32_t exit_code, signal;
     usec_t started_at, finished_at;       /* agent clock */
+    usec_t sent_at;                       /* the same clock as it was told; 0: at once */
     uint64_t stdout_bytes, stderr_bytes;  /* kept */
     uint64_t stdout_total, stderr_total;  /* produced */
     bool stdout_truncated, stderr_truncated;

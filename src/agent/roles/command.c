@@ -161,6 +161,7 @@ static void say_end(struct commands *c, struct share *s)
     f.signal = e->signal;
     f.started_at_us = e->started_at;
     f.finished_at_us = e->finished_at;
+    f.sent_at_us = clock_wall(&clock_real); /* not when it ended: that may be days ago */
     f.stdout_bytes = e->stdout_bytes;
     f.stderr_bytes = e->stderr_bytes;
     f.stdout_truncated = e->stdout_truncated;

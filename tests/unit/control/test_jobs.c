@@ -124,6 +124,63 @@ static void cancelling_ends_what_waits_and_asks_what_runs(void **state)
     sim_free(b);
 }
 
+/* The host's clock is fifty years off; what it says of durations holds. */
+static void a_command_that_ended_without_a_link_ended_then_and_not_when_we_heard(void **state)
+{
+    enum { TOOK = 10 * 1000000, AWAY = 600 * 1000000 };
+    static const bool is_start_known[] = { true, false };
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    for (size_t i = 0; i < ARRAY_SIZE(is_start_known); i++) {
+        const uint64_t id = i + 1;
+        (void)run_on(f, "web", "true");
+        const usec_t began = clock_wall(&f->clock);
+        task_accepted(f->c, link_of(m), id);
+        if (is_start_known[i])
+            task_started(f->c, link_of(m), id);
+        settle(f);
+        checkin_gone(f->c, link_of(m), "test");
+        pass(f, AWAY);
+        const struct task_in_hand hand = { id, true, 0, 0 };
+        assert_int_equal(sim_hello_with(f, m, &hand, 1), 0);
+        settle(f);
+        task_started(f->c, link_of(m), id); /* told again, or at last */
+        const struct task_end e = { .task_id = id, .outcome = OUTCOME_EXITED, .started_at = 5000000,
+                                    .finished_at = 5000000 + TOOK, .sent_at = 5000000 + AWAY };
+        task_finished(f->c, link_of(m), &e);
+        settle(f);
+        const struct task_row t = the_task(f, id);
+        assert_in_range(t.started_at, began, began + 50000);
+        assert_in_range(t.finished_at, began + TOOK, began + TOOK + 50000);
+    }
+    sim_free(m);
+}
+
+/* A clock that was set while the command ran: nothing ends before its job, nor in the future. */
+static void a_leap_of_the_hosts_clock_is_bounded_by_the_job_and_by_now(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    static const struct task_end ends[] = {
+        { .started_at = 1, .finished_at = USEC_PER_DAY, .sent_at = 400 * USEC_PER_DAY },
+        { .started_at = USEC_PER_DAY, .finished_at = 2, .sent_at = 1 },
+        { .started_at = 1, .finished_at = 0, .sent_at = 400 * USEC_PER_DAY },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        struct task_end e = ends[i];
+        const usec_t created = clock_wall(&f->clock);
+        (void)run_on(f, "web", "true");
+        e.task_id = i + 1;
+        e.outcome = OUTCOME_EXITED;
+        task_finished(f->c, link_of(m), &e);
+        settle(f);
+        const struct task_row t = the_task(f, e.task_id);
+        assert_in_range(t.started_at, created, t.finished_at);
+        assert_in_range(t.finished_at, t.started_at, clock_wall(&f->clock));
+    }
+    sim_free(m);
+}
+
 static void a_cancel_before_the_offer_left_never_sends_it(void **state)
 {
     struct fixture *f = *state;
@@ -605,6 +662,8 @@ int main(void)
         T(an_offline_host_gets_it_when_it_returns),
         T(what_never_left_expires_at_the_deadline_also_over_a_restart),
         T(cancelling_ends_what_waits_and_asks_what_runs),
+        T(a_command_that_ended_without_a_link_ended_then_and_not_when_we_heard),
+        T(a_leap_of_the_hosts_clock_is_bounded_by_the_job_and_by_now),
         T(a_cancel_before_the_offer_left_never_sends_it),
         T(the_same_key_is_the_same_job_open_or_closed),
         T(the_same_key_twice_at_once_is_one_job),
