@@ -8,16 +8,13 @@
  * fits spans all that happened since. One section a turn: the loop is never held longer than one collector takes. */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/collect/collect.h"
+#include "agent/facts.h"
 #include "agent/roles.h"
 #include "agent/spool.h"
-#include "base/fd.h"
-#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -26,12 +23,9 @@
 #include "pb/pb.h"
 
 enum {
-    FACTS_VERSION = 1,
-    FACTS_HEAD_BYTES = 4 + 4 + 4 + SHA256_LEN, /* magic and version, crc32c of the rest, status, digest; then the body */
     DELTA_ARENA_BYTES = 16 << 20,
     START_AFTER = 30 * 1000 * 1000, /* us: without a server this long, collect anyway */
 };
-static const char facts_magic[4] = { 'M', 'I', 'F', FACTS_VERSION };
 
 struct part {
     bool has_base;               /* the file holds what was last spooled */
@@ -62,60 +56,7 @@ static usec_t mono_now(void)
     return clock_mono(&clock_real);
 }
 
-/* -- the files */
-
-static char *facts_path(const struct inventory *v, enum section s)
-{
-    return xasprintf("%s/facts/%s", v->env->state_dir, name_of(section_names, (int)s));
-}
-
-/* The body last spooled into @b. 0, or -errno: then there is no base. */
-static int facts_read(const struct inventory *v, enum section s, struct buf *b, uint32_t *ret_status, struct fact_digest *ret_digest)
-{
-    AUTO_FREE char *path = facts_path(v, s);
-    uint32_t crc;
-    int r = fd_read_file(path, b);
-
-    if (r < 0)
-        return r;
-    if (b->len < FACTS_HEAD_BYTES || memcmp(b->ptr, facts_magic, 4) != 0)
-        return -EBADMSG;
-    memcpy(&crc, b->ptr + 4, 4);
-    if (crc != crc32c(str_bytes(b->ptr + 8, b->len - 8)))
-        return -EBADMSG;
-    memcpy(ret_status, b->ptr + 8, 4);
-    memcpy(ret_digest->b, b->ptr + 12, SHA256_LEN);
-    buf_consume(b, FACTS_HEAD_BYTES);
-    return body_check(buf_as_str(b));
-}
-
-/* Whole or not at all, but not durable: an older one only costs a Resync. */
-static int facts_write(const struct inventory *v, enum section s, uint32_t status, const struct fact_digest *digest, struct str body)
-{
-    AUTO_FREE char *path = facts_path(v, s);
-    AUTO_FREE char *tmp = xasprintf("%s.tmp~", path);
-    AUTO_FD int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    uint8_t head[FACTS_HEAD_BYTES];
-    uint32_t crc;
-    int r;
-
-    if (fd < 0)
-        return -errno;
-    memcpy(head, facts_magic, 4);
-    memcpy(head + 8, &status, 4);
-    memcpy(head + 12, digest->b, SHA256_LEN);
-    crc = crc32c_more(crc32c(str_bytes(head + 8, sizeof(head) - 8)), body);
-    memcpy(head + 4, &crc, 4);
-
-    struct iovec iov[] = { iov_of(head, sizeof(head)), iov_of(body.ptr, body.len) };
-
-    r = fd_writev_all(fd, iov, body.len ? 2 : 1);
-    if (r == 0 && rename(tmp, path) < 0)
-        r = -errno;
-    if (r < 0)
-        (void)unlink(tmp);
-    return r;
-}
+/* -- what is kept */
 
 static void facts_load(struct inventory *v, enum section s)
 {
@@ -123,7 +64,7 @@ static void facts_load(struct inventory *v, enum section s)
     struct part *p = &v->parts[s];
     uint32_t status = 0;
 
-    if (facts_read(v, s, &b, &status, &p->digest) < 0)
+    if (facts_read(v->env->state_dir, s, &b, &status, &p->digest) < 0)
         return;
     p->has_base = p->has_acked = true;
     p->status = (enum section_status)status;
@@ -375,7 +316,7 @@ static void update(struct inventory *v, enum section s)
         p->is_behind = false;
         return;
     }
-    if (!is_full && facts_read(v, s, &base, &status, &base_digest) < 0)
+    if (!is_full && facts_read(v->env->state_dir, s, &base, &status, &base_digest) < 0)
         is_full = true;
     if (!is_full && m.status == SECTION_FAILED) {
         /* What was known stays known: only the failure is news. */
@@ -394,7 +335,7 @@ static void update(struct inventory *v, enum section s)
     p->is_due_full = false;
     p->status = m.status;
     p->digest = m.digest;
-    p->has_base = facts_write(v, s, (uint32_t)m.status, &m.digest, buf_as_str(&m.body)) == 0;
+    p->has_base = facts_write(v->env->state_dir, s, (uint32_t)m.status, &m.digest, buf_as_str(&m.body)) == 0;
 }
 
 /* -- when */
