@@ -110,7 +110,7 @@ static const struct field task_fields[] = {
     F_ENUM(struct task_out, state, "state", task_state_names),
     F_STR(struct task_out, outcome, "outcome", 16, .flags = FIELD_NULLABLE,
           .help = "exited, signaled, timed_out, cancelled, refused, lost or expired; null until it is done."),
-    F_JSON(struct task_out, exit_code, "exit_code", 16, .help = "Integer, or null unless it exited."),
+    F_JSON(struct task_out, exit_code, "exit_code", 16, .help = "Integer, or null unless it exited, be it when it was cancelled or timed out."),
     F_JSON(struct task_out, signal, "signal", 16, .help = "Integer, or null unless a signal ended it."),
     F_JSON(struct task_out, shell_code, "shell_code", 16,
            .help = "What a shell would say; null until it is done."),
@@ -165,7 +165,7 @@ void view_task(const struct task_row *t, struct str host_uuid, struct jw *w)
     (void)snprintf(exit_code, sizeof(exit_code), "%" PRId32, t->exit_code);
     (void)snprintf(signal, sizeof(signal), "%" PRId32, t->signal);
     (void)snprintf(shell, sizeof(shell), "%" PRId32, task_shell_code(t->outcome, t->exit_code, t->signal));
-    if (done && t->outcome == OUTCOME_EXITED)
+    if (done && task_has_exit_code(t->outcome, t->exit_code, t->signal, t->started_at != 0))
         o.exit_code.text = str_of(exit_code);
     if (done && t->signal != 0)
         o.signal.text = str_of(signal);

@@ -30,6 +30,8 @@ void outcome_text(const struct task_view *t, struct buf *out)
     } else {
         (void)text_printable(out, o);
     }
+    if (t->exit_code > 0 && !str_is(o, "exited")) /* it ended by itself when it was stopped */
+        buf_printf(out, ", exit %lld", (long long)t->exit_code);
     if (t->message.len) {
         buf_cstr(out, ": ");
         (void)text_printable(out, str_sub(t->message, 0, 200));

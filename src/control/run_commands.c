@@ -177,6 +177,8 @@ void run__deliver_waiting(struct control *c, struct run_agent *a)
     }
 }
 
+enum { NO_CODE = -1 };
+
 static void end_task(struct control *c, const struct run_command *cmd, enum task_outcome outcome, int32_t code, int32_t signal,
                      struct str message)
 {
@@ -194,7 +196,7 @@ void run__command_cancel(struct control *c, struct run_command *cmd, const char 
     cmd->row.ended_at = control__wall(c);
     run__set(c, &cmd->row.error, str_of(why), 1024);
     run__command_put(c, cmd);
-    end_task(c, cmd, OUTCOME_CANCELLED, 0, 0, str_of(why));
+    end_task(c, cmd, OUTCOME_CANCELLED, NO_CODE, 0, str_of(why));
 }
 
 /* -- what the fleet does to the task */
@@ -295,7 +297,7 @@ static void look_after(struct control *c, struct run_command *cmd, usec_t mono)
     if (r->row.state == RUN_DONE || r->row.state == RUN_FAILED)
         conclude(c, cmd, OUTCOME_EXITED, r->row.state == RUN_FAILED, "as its script told; the agent did not say");
     else
-        conclude(c, cmd, OUTCOME_CANCELLED, 0, "stopped; the agent did not say how it ended");
+        conclude(c, cmd, OUTCOME_CANCELLED, NO_CODE, "stopped; the agent did not say how it ended");
 }
 
 void run__commands_tick(struct control *c, usec_t mono)
@@ -499,7 +501,7 @@ int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid
     cmd->row.runtime_s = e->runtime_s;
     run__command_put(c, cmd);
     if (!was_cancelled)
-        end_task(c, cmd, outcome_of(cmd, e), e->code, e->signal, STR_NONE);
+        end_task(c, cmd, outcome_of(cmd, e), e->has_code ? e->code : NO_CODE, e->signal, STR_NONE);
     note_exit(c, cmd, e);
     heard(c, r);
     run__input(c, r, is_good ? RUN_IN_EXIT_OK : RUN_IN_EXIT_BAD, is_good || r->row.state == RUN_STOPPING ? NULL : why);

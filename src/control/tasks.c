@@ -174,9 +174,9 @@ static void tell_end(struct control *c, const struct task *t, const struct task_
     char text[64];
     details_u64(details_u64(&d, "task_id", t->id), "job_id", t->job->id);
     details_str(&d, "outcome", str_of(name_of(task_outcome_names, row->outcome)));
-    if (row->outcome == OUTCOME_EXITED)
+    if (task_has_exit_code(row->outcome, row->exit_code, row->signal, row->started_at != 0))
         details_i64(&d, "exit_code", row->exit_code);
-    if (row->outcome == OUTCOME_SIGNALED)
+    if (row->signal)
         details_i64(&d, "signal", row->signal);
     task_outcome_text(row->outcome, row->exit_code, row->signal, text);
     details_str(details_str(&d, "text", str_of(text)), "message", row->message);

@@ -115,6 +115,12 @@ bool task_is_success(enum task_outcome o, int32_t exit_code)
     return o == OUTCOME_EXITED && exit_code == 0;
 }
 
+bool task_has_exit_code(enum task_outcome o, int32_t exit_code, int32_t signal, bool has_started)
+{
+    bool was_stopped = o == OUTCOME_CANCELLED || o == OUTCOME_TIMED_OUT;
+    return o == OUTCOME_EXITED || (was_stopped && has_started && signal == 0 && exit_code >= 0);
+}
+
 int32_t task_shell_code(enum task_outcome o, int32_t exit_code, int32_t signal)
 {
     switch (o) {

@@ -48,6 +48,9 @@ struct task_step task_step(enum task_state from, enum task_input in);
 
 /* Did the command succeed: exited with 0. */
 bool task_is_success(enum task_outcome o, int32_t exit_code);
+/* Did it exit by itself, so that @exit_code is its own? A command that was cancelled or timed out may have, too: on SIGTERM, in its grace.
+ * Below 0: whoever told the end does not know. */
+bool task_has_exit_code(enum task_outcome o, int32_t exit_code, int32_t signal, bool has_started);
 /* The shell's number: exit code; 128+n by signal; 124 timed out; 125 refused, lost, expired; 130 cancelled. */
 int32_t task_shell_code(enum task_outcome o, int32_t exit_code, int32_t signal);
 /* "exited 3", "killed by SIGKILL", "timed out", ... for people. @dst >= 64. */

@@ -108,6 +108,16 @@ def test_no_grace_is_no_grace_in_the_order_and_in_the_cancellation(pair):
     s.cli("cancel", two, check=0)
     assert [job_done(s, j)["state"] for j in (one, two)] == ["cancelled", "cancelled"]
     assert time.monotonic() - t0 < 9
+    # Whoever ends well when asked to says so with its exit code, which is kept.
+    polite = ["sh", "-c", "trap 'exit 5' TERM; echo on; while :; do sleep 0.1; done"]
+    three, four = start_job(s, a.host["name"], polite), start_job(s, a.host["name"], polite, timeout="1s")
+    until(lambda: tasks_of(s, three)[0]["stdout_bytes"] > 0, what="output")
+    s.cli("cancel", three, check=0)
+    for j, outcome in ((three, "cancelled"), (four, "timed_out")):
+        job_done(s, j)
+        t = tasks_of(s, j)[0]
+        assert (t["outcome"], t["exit_code"], t["signal"]) == (outcome, 5, None)
+    assert tasks_of(s, two)[0]["exit_code"] is None and tasks_of(s, two)[0]["signal"] == 9
 
 
 def test_ctrl_c_asks_the_server_to_cancel(pair):
@@ -144,6 +154,17 @@ def test_without_detach_an_offline_host_is_exit_6_within_10_seconds(pair):
     r = s.cli("run", a.host["name"], "--", "true")
     assert r.returncode == 6 and "--detach" in r.stderr
     assert 8 < time.monotonic() - t0 < 20 * SLOW  # the wall clock is the promise here
+
+
+def test_a_host_that_falls_silent_with_the_command_is_left_behind(pair):
+    s, a = pair
+    a.proc.p.send_signal(signal.SIGSTOP)  # its connection stays open: the command goes out, and nobody answers
+    r = s.cli("run", a.host["name"], "--", "sleep", "600", timeout=90)
+    job = s.get("/api/v1/jobs")["jobs"][0]
+    assert r.returncode == 6 and r.stdout == "" and f"muster job {job['id']}" in r.stderr, r
+    assert job["state"] != "cancelled"  # only the host knows
+    a.proc.p.send_signal(signal.SIGCONT)
+    assert job_done(s, job["id"], 60)["state"] == "cancelled"
 
 
 def test_a_deadline_passes_and_the_task_is_expired(pair):

@@ -110,6 +110,8 @@ static void ends_are_said_in_words_and_messages_are_made_safe(void **state)
     check_text(task_of("signaled", 0, 9), "killed by signal 9 (SIGKILL)");
     check_text(task_of("signaled", 0, 99), "killed by signal 99");
     check_text(task_of("timed_out", 0, 0), "timed out");
+    check_text(task_of("timed_out", 5, 0), "timed out, exit 5");
+    check_text(task_of("cancelled", 5, 0), "cancelled, exit 5");
     check_text(task_of("brand\x1bnew", 0, 0), "brand\\x1Bnew");
     struct task_view t = task_of("refused", 0, 0);
     t.message = STR("no\nuser");

@@ -132,6 +132,21 @@ static void the_shells_numbers(void **state)
     assert_false(task_is_success(OUTCOME_CANCELLED, 0));
 }
 
+/* Whether a stop was graceful is in the code. */
+static void what_exits_when_it_is_stopped_has_a_code(void **state)
+{
+    (void)state;
+    assert_true(task_has_exit_code(OUTCOME_EXITED, 0, 0, true));
+    assert_true(task_has_exit_code(OUTCOME_CANCELLED, 5, 0, true));
+    assert_true(task_has_exit_code(OUTCOME_TIMED_OUT, 0, 0, true));
+    assert_false(task_has_exit_code(OUTCOME_CANCELLED, 0, 15, true));
+    assert_false(task_has_exit_code(OUTCOME_CANCELLED, 0, 0, false)); /* never ran */
+    assert_false(task_has_exit_code(OUTCOME_CANCELLED, -1, 0, true)); /* an accent that does not say */
+    assert_false(task_has_exit_code(OUTCOME_SIGNALED, 0, 9, true));
+    assert_false(task_has_exit_code(OUTCOME_LOST, 0, 0, true));
+    assert_false(task_has_exit_code(OUTCOME_REFUSED, 0, 0, false));
+}
+
 static void outcomes_read_like_sentences_and_fit(void **state)
 {
     (void)state;
@@ -214,6 +229,7 @@ int main(void)
         cmocka_unit_test(done_is_never_left_and_an_agents_word_never_goes_back),
         cmocka_unit_test(only_a_task_that_ends_here_gets_an_outcome),
         cmocka_unit_test(the_shells_numbers),
+        cmocka_unit_test(what_exits_when_it_is_stopped_has_a_code),
         cmocka_unit_test(outcomes_read_like_sentences_and_fit),
         cmocka_unit_test(a_job_is_what_its_tasks_are),
         cmocka_unit_test(counts_follow_every_walk),
