@@ -55,10 +55,11 @@ struct told_section {
     struct fact_row *rows; /* all of it; sorted in place */
     size_t n_rows;
 };
-/* Records @n sections, as the agent of that name tells them; of two agents of one accent the newest is heard. Where the host has an agent
+/* Records @n sections, as the agent of that name tells them; of several agents of one accent the newest is heard that is not lost. True:
+ * it is the newest, and need not tell the same again; else it may be heard another time. Where the host has an agent
  * of ours they are its reported_ ones; one that another accent of the host tells better is left out (fleet/teller.h). What is recorded just
  * like this is not written again. No-op for a host that accent_seen() refuses. */
-void accent_tell(struct control *c, uint64_t host_id, const char *dialect, struct str external_id, const struct told_section *t, size_t n);
+bool accent_tell(struct control *c, uint64_t host_id, const char *dialect, struct str external_id, const struct told_section *t, size_t n);
 /* Is anything recorded where accent_tell() would put @s? No rows are nothing. */
 bool accent_is_told(struct control *c, uint64_t host_id, enum section s);
 

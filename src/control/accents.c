@@ -195,6 +195,7 @@ void accent__move(struct control *c, struct host *to, struct host *from)
             to->accent->every = every;
         put(c, a);
     }
+    asset__tell_again(c, to->id); /* who was alone may be one of two now */
 }
 
 bool accent__rules(const struct host *h, struct presence_rules *ret)

@@ -251,8 +251,8 @@ static void tell(struct step *st, uint64_t host_id)
     };
     struct told_section sections[TOLD_MAX];
 
-    accent_tell(st->c, host_id, "sigma", str_of(st->e->uuid), sections, in->tell(in->tell_ctx, &f, sections));
-    st->e->told_host = host_id;
+    bool is_told_for_good = accent_tell(st->c, host_id, "sigma", str_of(st->e->uuid), sections, in->tell(in->tell_ctx, &f, sections));
+    st->e->told_host = is_told_for_good ? host_id : 0;
 }
 
 static void forget_told(void *ctx, const struct alias *a)
@@ -266,6 +266,13 @@ static void forget_told(void *ctx, const struct alias *a)
 void asset__tell_again(struct control *c, uint64_t host_id)
 {
     accent_aliases(c, host_id, forget_told, c);
+}
+
+usec_t asset__heard_at(const struct control *c, struct str external_id)
+{
+    const struct asset_entry *e = asset__by_uuid(c, external_id);
+
+    return e ? e->state->last_heartbeat : 0;
 }
 
 int asset_checkin(struct control *c, const struct principal *p, const struct asset_checkin *in, struct asset_view *ret, struct err *err)

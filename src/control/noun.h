@@ -62,6 +62,9 @@ void ports__wait_due(struct control *c, struct timer *t);
 int ports__check_lease(const struct ports_wish *w, struct err *err);
 /* -- asset_agent.c: machines of @host_id are asked for their sections with their next beat, news or not. */
 void asset__tell_again(struct control *c, uint64_t host_id);
+/* The last word of the machine, of the agent (run_agents.c), of that name; 0: there is none. */
+usec_t asset__heard_at(const struct control *c, struct str external_id);
+usec_t run_agent__heard_at(const struct control *c, struct str external_id);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);

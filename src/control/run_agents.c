@@ -58,6 +58,12 @@ static struct run_agent *by_name(const struct control *c, struct str agent_id)
     return a;
 }
 
+usec_t run_agent__heard_at(const struct control *c, struct str external_id)
+{
+    const struct run_agent *a = by_name(c, external_id);
+    return a ? a->row.last_seen : 0;
+}
+
 struct run_agent *run__agent(const struct control *c, uint64_t id)
 {
     for (struct run_agent *a = run__book(c)->agents; a; a = a->hh.next)
@@ -327,7 +333,7 @@ int run_agent_register(struct control *c, const struct principal *p, const struc
     if (!cr)
         return err_set(err, -EBUSY, "run.too_many", "too many keys are known here");
     seen(c, a, rq->peer);
-    accent_tell(c, host_id, dialect, a->row.agent_id, rq->told, rq->n_told);
+    (void)accent_tell(c, host_id, dialect, a->row.agent_id, rq->told, rq->n_told);
     snprintf(ret->agent_id, sizeof(ret->agent_id), "%.*s", STR_FMT(a->row.agent_id));
     snprintf(ret->label, sizeof(ret->label), "%.*s", STR_FMT(a->row.label));
     details_str(details_str(&d, "hostname", a->row.hostname), "label", a->row.label);

@@ -82,20 +82,51 @@ static void tell_one(struct control *c, const struct host *h, const char *dialec
         log_warn("accent.section", "a section was not taken", LOG_CSTR("host", h->name), LOG_STR("section", d.name), LOG_ERR(&err));
 }
 
-/* Of two agents of one accent the newest: they would write over each other with every word. */
-static bool is_voice(struct control *c, uint64_t host_id, const char *dialect, struct str external_id)
+/* -- of two agents of one accent the newest that is not lost: they would write over each other with every word */
+struct voice {
+    struct control *c;
+    const char *dialect;
+    struct str external_id;
+    usec_t since;               /* who was not heard since then is lost */
+    bool is_newest, is_heard;
+    bool is_older, is_silenced; /* there is a newer one; that is not lost */
+};
+
+static bool is_lost(const struct voice *v, struct str external_id)
 {
-    char newest[129];
-    return accent_name_of(c, host_id, dialect, newest) && str_is(external_id, newest);
+    usec_t at = strcmp(v->dialect, "sigma") == 0 ? asset__heard_at(v->c, external_id) : run_agent__heard_at(v->c, external_id);
+    return at && at < v->since;
 }
 
-void accent_tell(struct control *c, uint64_t host_id, const char *dialect, struct str external_id, const struct told_section *t, size_t n)
+static void look_for_voice(void *ctx, const struct alias *a)
+{
+    struct voice *v = ctx;
+    if (!str_is(a->dialect, v->dialect) || v->is_newest || v->is_heard)
+        return;
+    if (!str_eq(a->external_id, v->external_id)) {
+        v->is_older = true;
+        v->is_silenced |= !is_lost(v, a->external_id);
+        return;
+    }
+    v->is_newest = !v->is_older;
+    v->is_heard = !v->is_silenced;
+}
+
+bool accent_tell(struct control *c, uint64_t host_id, const char *dialect, struct str external_id, const struct told_section *t, size_t n)
 {
     const struct host *h = host__by_id(c, host_id);
-    if (!is_voice(c, host_id, dialect, external_id))
-        return;
-    for (size_t i = 0; h && h->accent && h->state == HOST_APPROVED && i < n; i++)
+    struct presence_rules rules;
+    if (!h || !accent__rules(h, &rules))
+        return false;
+    struct voice v = { c, dialect, external_id, 0 };
+    if (control__mono(c) - c->started_mono >= rules.lost_after) /* time that the server was down counts for nobody */
+        v.since = control__wall(c) - rules.lost_after;
+    accent_aliases(c, host_id, look_for_voice, &v);
+    if (v.is_heard && !v.is_newest)
+        asset__tell_again(c, host_id); /* the newest, when it is back */
+    for (size_t i = 0; v.is_heard && h->state == HOST_APPROVED && i < n; i++)
         tell_one(c, h, dialect, &t[i]);
+    return v.is_newest;
 }
 
 bool accent_is_told(struct control *c, uint64_t host_id, enum section s)

@@ -208,15 +208,20 @@ static struct principal machine_key(struct fixture *f)
     asset_principal(asset_key_create(f->c, &f->admin, STR("key"), STR("agent"), false, text, &f->err), &p);
     return p;
 }
-static void beat(struct fixture *f, const struct principal *p, struct asked *a, bool is_register, const char *ip, uint32_t cores)
+static void beat_of(struct fixture *f, const char *hostname, const struct principal *p, struct asked *a, bool is_register, const char *ip,
+                    uint32_t cores)
 {
     struct asset_address ips[] = { { str_of(ip ? ip : ""), STR_NONE, false } };
     struct asset_view v;
-    const struct asset_checkin in = { .hostname = STR("web-1"), .may_create = true, .is_register = is_register, .ssh_port = 22, .peer = "192.0.2.5",
+    const struct asset_checkin in = { .hostname = str_of(hostname), .may_create = true, .is_register = is_register, .ssh_port = 22, .peer = "192.0.2.5",
                                       .addresses = { ips, ip != NULL }, .state = { .cpu_cores = cores }, .tell = on_tell, .tell_ctx = a };
     a->n = 0;
     assert_int_equal(asset_checkin(f->c, p, &in, &v, &f->err), 0);
     settle(f);
+}
+static void beat(struct fixture *f, const struct principal *p, struct asked *a, bool is_register, const char *ip, uint32_t cores)
+{
+    beat_of(f, "web-1", p, a, is_register, ip, cores);
 }
 
 static void a_machine_is_asked_for_its_facts_only_when_there_may_be_news(void **state)
@@ -383,6 +388,38 @@ static void of_two_of_one_accent_the_newest_tells_and_after_it_the_other(void **
     check(f, a, "os", "{\"hostname\":\"a\"};");
 }
 
+static void the_other_is_heard_while_the_newest_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = machine_key(f);
+    struct asked a = { 0 };
+    struct host_view h;
+    beat_of(f, "old", &p, &a, true, NULL, 2);
+    beat_of(f, "new", &p, &a, true, NULL, 4);
+    link_to(f, "old", "new");
+    assert_int_equal(host_find(f->c, STR("old"), &h, &f->err), 0);
+    for (int round = 0; round < 3; round++) {
+        if (round == 2) { /* the server was down for an hour: who has not come back yet is not lost */
+            clock_turn(&f->clock, USEC_PER_HOUR);
+            restart(f);
+            beat_of(f, "old", &p, &a, false, NULL, 3);
+            check(f, h.id.v, "cpu", "{\"threads\":2};"); /* as it stood */
+        }
+        beat_of(f, "new", &p, &a, false, NULL, 4);
+        beat_of(f, "new", &p, &a, false, NULL, 4);
+        assert_int_equal(a.n, 0); /* told for good */
+        beat_of(f, "old", &p, &a, false, NULL, 2);
+        check(f, h.id.v, "cpu", "{\"threads\":4};");
+        uint64_t n = n_taken(f);
+        for (int i = 0; i < 10; i++) {
+            pass(f, 5 * USEC_PER_MIN);
+            beat_of(f, "old", &p, &a, false, NULL, 2);
+        }
+        check(f, h.id.v, "cpu", "{\"threads\":2};"); /* nothing was new to it */
+        assert_int_equal(n_taken(f), n + 1);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -398,6 +435,7 @@ int main(void)
         T(when_the_best_parts_its_sections_are_empty_and_the_next_is_asked),
         T(what_was_told_beside_an_agent_of_ours_goes_with_who_told_it),
         T(of_two_of_one_accent_the_newest_tells_and_after_it_the_other),
+        T(the_other_is_heard_while_the_newest_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
