@@ -56,7 +56,7 @@ struct conn {
     size_t pend_off, pend_len;
     usec_t last_rx;    /* loop time of the last bytes in */
     usec_t stalled_at; /* since when pend makes no progress */
-    usec_t born, held_at;
+    usec_t born, since; /* since: when it was held; later: when it had its answer */
     size_t lingered;
     struct err *why;
     int fd;

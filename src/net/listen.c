@@ -1,10 +1,11 @@
 /* net/listen.c - listening sockets, pacing of accepts, and the first byte. Loop thread.
  *
  * Pacing: at most LIMIT_HANDSHAKES connections are between start and "protocol begins". So that nobody can hold those
- * places, a connection that is silent (1 s) or slow (5 s) goes on without one, and so does half a ClientHello, which costs
- * memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go. Before one that has no answer of ours yet
- * is read from again it takes a place; while none is free it is held: what it says waits in its socket. The others wait in a
- * row of ours: waiting.h. A free place is for who has waited longest, held or in the row. */
+ * places, a connection that is silent (1 s) or, on a busy machine, slow (5 s after our answer) goes on without one, and so
+ * does half a ClientHello, which costs memory and no handshake; up to LIMIT_PREAUTH_CONNS of those; then the oldest go.
+ * Before one that has no answer of ours yet is read from again it takes a place; while none is free it is held: what it
+ * says waits in its socket. The others wait in a row of ours: waiting.h. A free place is for who has waited longest, held
+ * or in the row. */
 #include "net/listen.h"
 
 #include <assert.h>
@@ -47,6 +48,8 @@ struct listener {
     struct wheel_entry retry;
     struct conn *conns, *held; /* held: in order */
     size_t n_conns, max_conns, n_pre, n_counted;
+    usec_t second;                /* when this one began, */
+    size_t n_done, n_done_before; /* and the handshakes that came to a good end in it and in the one before */
     struct waiting row;
     size_t row_max;
     struct watch *row_watch;
@@ -55,6 +58,12 @@ struct listener {
 static void start(struct listener *li, int fd, const struct sockaddr *sa);
 
 /* -- places */
+/* Our answer may still be on its way there, or what is said to it on its way here. */
+static bool is_fresh(const struct conn *c, usec_t now)
+{
+    return c->is_answered && now < c->since + HANDSHAKE_SLOW_MS * USEC_PER_MS;
+}
+
 static void evict(struct listener *li)
 {
     usec_t now = loop_now(li->l);
@@ -64,7 +73,8 @@ static void evict(struct listener *li)
     /* The newest are in front; what is found first is still older than HANDSHAKE_SILENT_MS. */
     for (c = li->conns; c && n < EVICT_BATCH; c = next) {
         next = c->next;
-        if (c->is_pre && !c->is_counted && c->state != CONN_CLOSED && now - c->born > HANDSHAKE_SILENT_MS * USEC_PER_MS) {
+        if (c->is_pre && !c->is_counted && !is_fresh(c, now) && c->state != CONN_CLOSED &&
+            now - c->born > HANDSHAKE_SILENT_MS * USEC_PER_MS) {
             conn_close(c, NULL);
             n++;
         }
@@ -94,18 +104,37 @@ static void give_place(struct conn *c)
     c->is_counted = false;
 }
 
-/* -- those who are held */
-static int by_held_at(const struct conn *a, const struct conn *b)
+static void new_second(struct listener *li)
 {
-    return a->held_at > b->held_at ? 1 : -1; /* of the same time, the first comes first */
+    usec_t gone = loop_now(li->l) - li->second;
+
+    if (gone < USEC_PER_SEC)
+        return;
+    li->n_done_before = gone < 2 * USEC_PER_SEC ? li->n_done : 0;
+    li->n_done = 0;
+    li->second = loop_now(li->l);
+}
+
+/* Handshakes end well in numbers, so what is silent for a second waits for a busy machine: to start more would make all slower.
+ * Else the places are held by those who say nothing. */
+static bool is_busy(struct listener *li)
+{
+    new_second(li);
+    return li->n_done + li->n_done_before >= LIMIT_HANDSHAKES / 4;
+}
+
+/* -- those who are held */
+static int by_since(const struct conn *a, const struct conn *b)
+{
+    return a->since > b->since ? 1 : -1; /* of the same time, the first comes first */
 }
 
 static void hold(struct conn *c)
 {
     if (c->held_prev)
         return;
-    c->held_at = c->is_silent ? c->born : loop_now(c->loop); /* its first word: it waits since it came, as in the row */
-    DL_INSERT_INORDER2(c->owner->held, c, by_held_at, held_prev, held_next);
+    c->since = c->is_silent ? c->born : loop_now(c->loop); /* its first word: it waits since it came, as in the row */
+    DL_INSERT_INORDER2(c->owner->held, c, by_since, held_prev, held_next);
     conn_pause(c, true);
 }
 
@@ -121,7 +150,7 @@ static void let_go(struct conn *c)
 /* Places for those who are held since @until or longer. They are read from in the next turn. */
 static void held_go_on(struct listener *li, usec_t until)
 {
-    while (li->held && li->held->held_at <= until && li->n_counted < LIMIT_HANDSHAKES) {
+    while (li->held && li->held->since <= until && li->n_counted < LIMIT_HANDSHAKES) {
         count(li->held);
         let_go(li->held);
     }
@@ -228,10 +257,11 @@ void listener__was_read(struct conn *c)
 void listener__answered(struct conn *c)
 {
     usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
-    usec_t slow = loop_now(c->loop) + HANDSHAKE_SLOW_MS * USEC_PER_MS;
+    usec_t silent = loop_now(c->loop) + HANDSHAKE_SILENT_MS * USEC_PER_MS;
 
     c->is_answered = true;
-    conn_deadline(c, slow < end ? slow : end);
+    c->since = loop_now(c->loop);
+    conn_deadline(c, silent < end ? silent : end);
 }
 
 void listener__uncount(struct conn *c)
@@ -239,6 +269,8 @@ void listener__uncount(struct conn *c)
     give_place(c);
     let_go(c);
     if (c->is_pre) {
+        new_second(c->owner);
+        c->owner->n_done += c->is_answered && c->state != CONN_CLOSED;
         c->is_pre = false;
         c->owner->n_pre--;
     }
@@ -264,13 +296,18 @@ bool listener__is_paused(const struct listener *li)
 
 void listener__handshake_deadline(struct conn *c)
 {
-    usec_t end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
+    usec_t now = loop_now(c->loop), end = c->born + LIMIT_HANDSHAKE_MS * USEC_PER_MS;
+    usec_t later = now + HANDSHAKE_SILENT_MS * USEC_PER_MS;
     struct err err = { 0 };
 
-    if (loop_now(c->loop) >= end) {
+    if (now >= end) {
         net_stats.handshake_failures += c->is_handshaking;
         err_set(&err, -ETIMEDOUT, "net.timeout", "the handshake took too long");
         conn_close(c, &err);
+        return;
+    }
+    if (is_fresh(c, now) && is_busy(c->owner)) {
+        conn_deadline(c, later < end ? later : end);
         return;
     }
     give_place(c);

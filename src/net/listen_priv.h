@@ -5,8 +5,8 @@
 #include "net/conn.h"
 #include "net/listen.h"
 
-/* A handshake that has not ended this long after our answer gives its place to another, and goes on without. A connection
- * that says nothing at all gives it up sooner, and half a ClientHello takes none. */
+/* A connection that is silent gives its place to another, and goes on without; after our answer, and while handshakes end well
+ * in numbers, only when it is slow. Half a ClientHello takes no place. */
 enum { HANDSHAKE_SLOW_MS = 5000, HANDSHAKE_SILENT_MS = 1000 };
 
 /* @c has no protocol yet, and bytes to be read. True: it has a place, so that they may cost a handshake. False: nothing is

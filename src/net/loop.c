@@ -186,7 +186,13 @@ void loop_stop_async(struct loop *l)
 
 usec_t loop_now(const struct loop *l)
 {
-    return uv_now(&l->uv) * USEC_PER_MS + l->shift;
+    return (l->is_still ? 0 : uv_now(&l->uv) * USEC_PER_MS) + l->shift;
+}
+
+void loop__stop_clock(struct loop *l)
+{
+    l->shift = loop_now(l);
+    l->is_still = true;
 }
 
 void loop__turn_clock(struct loop *l, usec_t by)

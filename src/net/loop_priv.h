@@ -64,6 +64,7 @@ struct loop {
     struct wheel wheel;
     struct net_scratch *scratch; /* made on first use */
     usec_t shift;                /* tests: how far the clock was turned */
+    bool is_still;               /* tests: the clock stands, @shift is what it shows */
 };
 
 /* The next turn follows without waiting. */
@@ -71,6 +72,8 @@ void loop__wake(struct loop *l);
 struct net_scratch *loop__scratch(struct loop *l);
 /* Tests: moves loop_now() forward and runs what became due. */
 void loop__turn_clock(struct loop *l, usec_t by);
+/* Tests: from now on only loop__turn_clock() moves it. */
+void loop__stop_clock(struct loop *l);
 
 /* -- ids: one table per kind and thread, so a call needs the id only. */
 enum net_kind { NET_EXCHANGE, NET_CALL, NET_WS, NET_KINDS };

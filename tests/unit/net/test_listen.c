@@ -54,6 +54,7 @@ static int up(void **state)
 {
     (void)state;
     l = loop_new();
+    loop__stop_clock(l); /* on a slow machine as on a fast one */
     tls = server_tls(certs, alpn_h2);
     if (hello_bytes.len == 0)
         make_hello();
@@ -196,14 +197,23 @@ static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
         close(fd[i]);
 }
 
-/* All places taken by @fd[LIMIT_HANDSHAKES]. */
-static void fill_places(int *fd)
+static bool has_answer(int fd)
 {
-    for (int i = 0; i < LIMIT_HANDSHAKES; i++) {
+    char c;
+
+    return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+/* The last @n places taken by @fd. */
+static void fill_places(int *fd, int n)
+{
+    for (int i = 0; i < n; i++) {
         fd[i] = hello();
         loop_poll(l);
     }
-    TURN_UNTIL(l, net_stats.handshakes_in_flight == LIMIT_HANDSHAKES);
+    for (int i = 0; i < n; i++)
+        TURN_UNTIL(l, has_answer(fd[i]));
+    assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
 }
 
 static void take_all_places(int *fd)
@@ -211,7 +221,7 @@ static void take_all_places(int *fd)
     struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
 
     listen_now(&conf);
-    fill_places(fd);
+    fill_places(fd, LIMIT_HANDSHAKES);
 }
 
 static void close_all(const int *fd, int n)
@@ -250,13 +260,6 @@ static void half_a_hello_takes_no_place(void **state)
     TURN_UNTIL(l, listener_conns(li) == 0);
     for (int i = 0; i < N; i++)
         close(fd[i]);
-}
-
-static bool has_answer(int fd)
-{
-    char c;
-
-    return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
 }
 
 static void halves_that_are_completed_together_do_not_exceed_the_places(void **state)
@@ -305,17 +308,135 @@ static void one_who_is_held_goes_when_its_time_is_over(void **state)
     listen_now(&conf);
     held = most_of_a_hello();
     TURN_UNTIL(l, listener_conns(li) == 1 && net_stats.handshakes_in_flight == 0);
-    loop__turn_clock(l, (LIMIT_HANDSHAKE_MS - 4000) * USEC_PER_MS);
-    fill_places(fd);
+    loop__turn_clock(l, (LIMIT_HANDSHAKE_MS - 500) * USEC_PER_MS);
+    fill_places(fd, LIMIT_HANDSHAKES);
     rest_of_a_hello(held);
     TURN_SOME(l);
     assert_int_equal(listener_conns(li), LIMIT_HANDSHAKES + 1);
-    loop__turn_clock(l, 4500 * USEC_PER_MS);
+    loop__turn_clock(l, 750 * USEC_PER_MS);
     TURN_UNTIL(l, listener_conns(li) == LIMIT_HANDSHAKES);
     assert_false(has_answer(held));
     assert_int_equal(net_stats.handshakes_in_flight, LIMIT_HANDSHAKES);
     close(held);
     close_all(fd, LIMIT_HANDSHAKES);
+}
+
+/* A client that can go on behind its ClientHello. */
+struct client {
+    struct tls_ctx *ctx;
+    struct tls *t;
+    int fd;
+};
+
+static void client_send(struct client *c)
+{
+    raw_send(c->fd, str_bytes(c->t->sc->cipher, c->t->sc->cipher_len));
+    c->t->sc->cipher_len = 0;
+}
+
+static void client_hello(struct client *c)
+{
+    const struct tls_client_conf conf = { .skip_verify = true, .alpn = alpn_h2 };
+    struct err err = { 0 };
+
+    c->ctx = tls_client_new(&conf, &err);
+    c->t = tls_new(l, c->ctx, NULL);
+    c->fd = raw_open(listener_port(li));
+    tls_lend(c->t, NULL, 0);
+    assert_int_equal(tls_handshake(c->t, &err), 0);
+    client_send(c);
+    TURN_UNTIL(l, has_answer(c->fd));
+}
+
+/* Its half of the handshake, which the server takes. */
+static void client_finish(struct client *c)
+{
+    AUTO(buf_done) struct buf b = BUF(65536);
+    uint64_t done = net_stats.handshakes;
+    struct err err = { 0 };
+
+    TURN_SOME(l);
+    assert_true(raw_recv(c->fd, &b));
+    tls_lend(c->t, b.ptr, b.len);
+    assert_int_equal(tls_handshake(c->t, &err), 1);
+    client_send(c);
+    TURN_UNTIL(l, net_stats.handshakes == done + 1);
+    tls_free(c->t);
+    tls_ctx_free(c->ctx);
+}
+
+static void one_silent_since_our_answer_gives_its_place_after_a_second_and_goes_on(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[LIMIT_HANDSHAKES], waits;
+    struct client slow;
+
+    (void)state;
+    listen_now(&conf);
+    client_hello(&slow);
+    fill_places(fd, LIMIT_HANDSHAKES - 1);
+    waits = hello();
+    loop__turn_clock(l, 900 * USEC_PER_MS);
+    TURN_SOME(l);
+    assert_false(has_answer(waits));
+    loop__turn_clock(l, 350 * USEC_PER_MS);
+    TURN_UNTIL(l, has_answer(waits));
+    client_finish(&slow);
+    close(slow.fd);
+    close(waits);
+    close_all(fd, LIMIT_HANDSHAKES - 1);
+}
+
+static void while_handshakes_end_well_in_numbers_the_silent_keep_their_places(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    int fd[LIMIT_HANDSHAKES], waits;
+
+    (void)state;
+    listen_now(&conf);
+    for (int i = 0; i < LIMIT_HANDSHAKES / 4; i++) {
+        struct client c;
+
+        client_hello(&c);
+        client_finish(&c);
+        close(c.fd);
+    }
+    fill_places(fd, LIMIT_HANDSHAKES);
+    waits = hello();
+    loop__turn_clock(l, 1250 * USEC_PER_MS);
+    TURN_SOME(l);
+    assert_false(has_answer(waits));
+    /* None did for a second. */
+    loop__turn_clock(l, 1250 * USEC_PER_MS);
+    TURN_UNTIL(l, has_answer(waits));
+    close(waits);
+    close_all(fd, LIMIT_HANDSHAKES);
+}
+
+static void one_that_had_our_answer_just_now_makes_no_room_for_others(void **state)
+{
+    struct listen_conf conf = { .addr = "127.0.0.1", .tls = tls };
+    static int fd[LIMIT_PREAUTH_CONNS - 1];
+    struct client fresh;
+    int more;
+
+    (void)state;
+    listen_now(&conf);
+    for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
+        fd[i] = half_hello();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, listener_conns(li) == ARRAY_SIZE(fd) && net_stats.handshakes_in_flight == 0);
+    client_hello(&fresh);
+    loop__turn_clock(l, 1500 * USEC_PER_MS);
+    TURN_UNTIL(l, net_stats.handshakes_in_flight == 0);
+    more = hello();
+    TURN_UNTIL(l, has_answer(more));
+    assert_true(listener_conns(li) < LIMIT_PREAUTH_CONNS);
+    client_finish(&fresh);
+    close(fresh.fd);
+    close(more);
+    close_all(fd, ARRAY_SIZE(fd));
 }
 
 static void one_whose_first_word_is_held_waits_since_it_came(void **state)
@@ -330,7 +451,7 @@ static void one_whose_first_word_is_held_waits_since_it_came(void **state)
     TURN_UNTIL(l, listener_conns(li) == 2 && net_stats.handshakes_in_flight == 1);
     loop__turn_clock(l, 1500 * USEC_PER_MS);
     TURN_UNTIL(l, net_stats.handshakes_in_flight == 0);
-    fill_places(fd);
+    fill_places(fd, LIMIT_HANDSHAKES);
     row = hello();
     TURN_SOME(l);
     loop__turn_clock(l, 10 * USEC_PER_MS);
@@ -360,7 +481,7 @@ static void a_place_goes_to_who_waits_longest_held_or_in_the_row(void **state)
     for (int i = 0; i < 2; i++)
         held[i] = most_of_a_hello();
     TURN_UNTIL(l, listener_conns(li) == 2 && net_stats.handshakes_in_flight == 0);
-    fill_places(fd);
+    fill_places(fd, LIMIT_HANDSHAKES);
     for (int i = 0; i < 2; i++) {
         row[i] = hello();
         TURN_SOME(l);
@@ -584,6 +705,9 @@ int main(void)
         T(half_a_hello_takes_no_place),
         T(halves_that_are_completed_together_do_not_exceed_the_places),
         T(one_who_is_held_goes_when_its_time_is_over),
+        T(one_silent_since_our_answer_gives_its_place_after_a_second_and_goes_on),
+        T(while_handshakes_end_well_in_numbers_the_silent_keep_their_places),
+        T(one_that_had_our_answer_just_now_makes_no_room_for_others),
         T(one_whose_first_word_is_held_waits_since_it_came),
         T(a_place_goes_to_who_waits_longest_held_or_in_the_row),
         T(a_place_goes_to_one_who_has_spoken_not_to_one_who_waits_longer),
