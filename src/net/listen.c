@@ -8,7 +8,6 @@
  * or in the row. */
 #include "net/listen.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -316,58 +315,6 @@ void listener__handshake_deadline(struct conn *c)
 }
 
 /* -- the first byte */
-static void farewell_closed(struct conn *c, const struct err *why)
-{
-    (void)c, (void)why;
-}
-
-static void farewell_input(struct conn *c, struct str s)
-{
-    (void)c, (void)s;
-}
-
-static void farewell_deadline(struct conn *c)
-{
-    conn_close(c, NULL);
-}
-
-/* proto is a text to send once. */
-static size_t farewell_output(struct conn *c, uint8_t *dst, size_t room)
-{
-    const struct str *s = c->proto;
-
-    (void)room;
-    if (!s)
-        return 0;
-    memcpy(dst, s->ptr, s->len);
-    c->proto = NULL;
-    return s->len;
-}
-
-static const struct conn_ops farewell_ops = {
-    .input = farewell_input,
-    .output = farewell_output,
-    .deadline = farewell_deadline,
-    .closed = farewell_closed,
-};
-
-static void refuse_plain(struct conn *c, uint8_t first)
-{
-    /* An empty SETTINGS, then GOAWAY: last stream 0, INADEQUATE_SECURITY, a sentence. */
-    static struct str goaway = STR("\0\0\0\4\0\0\0\0\0"
-                                   "\0\0\34\7\0\0\0\0\0\0\0\0\0\0\0\0\14"
-                                   "this port speaks TLS");
-    static struct str http = STR("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                                 "Content-Length: 24\r\n\r\nthis port speaks HTTPS.\n");
-    static struct str grpc = STR("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                                 "Content-Length: 31\r\n\r\nthis port speaks gRPC over TLS.\n");
-
-    net_stats.protocol_errors++;
-    c->ops = &farewell_ops;
-    c->proto = c->owner->kind != KIND_GRPC ? &http : first == 'P' ? &goaway : &grpc;
-    conn_finish(c);
-}
-
 static void start_protocol(struct conn *c)
 {
     struct listener *li = c->owner;
@@ -385,6 +332,22 @@ static void start_protocol(struct conn *c)
     }
 }
 
+static void on_closed(struct conn *c, const struct err *why)
+{
+    (void)c, (void)why;
+}
+
+static void on_deadline(struct conn *c)
+{
+    conn_close(c, NULL);
+}
+
+static size_t no_output(struct conn *c, uint8_t *dst, size_t room)
+{
+    (void)c, (void)dst, (void)room;
+    return 0;
+}
+
 static void on_sniff(struct conn *c, struct str s)
 {
     struct listener *li = c->owner;
@@ -398,7 +361,7 @@ static void on_sniff(struct conn *c, struct str s)
     }
     listener__uncount(c);
     if (!li->allow_plain) {
-        refuse_plain(c, first);
+        listener__refuse_plain(c, first, li->kind == KIND_GRPC);
         return;
     }
     start_protocol(c);
@@ -407,10 +370,10 @@ static void on_sniff(struct conn *c, struct str s)
 
 static const struct conn_ops sniff_ops = {
     .input = on_sniff,
-    .output = farewell_output, /* proto is NULL: nothing */
+    .output = no_output,
     .ready = start_protocol,
-    .deadline = farewell_deadline,
-    .closed = farewell_closed,
+    .deadline = on_deadline,
+    .closed = on_closed,
 };
 
 /* -- accept */

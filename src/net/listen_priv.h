@@ -24,6 +24,8 @@ void listener__remove(struct conn *c);
 bool listener__is_paused(const struct listener *li);
 /* The deadline of a connection that has no protocol yet. */
 void listener__handshake_deadline(struct conn *c);
+/* refuse.c: says to @c, which began with @first, that this port speaks TLS, in a form it may understand, and ends it. */
+void listener__refuse_plain(struct conn *c, uint8_t first, bool is_grpc);
 /* conn.c: reports the closed connections of @li at once. */
 void conn__reap_owner(struct loop *l, const struct listener *li);
 
