@@ -253,8 +253,8 @@ const struct cmd cmd_run = {
                "ends with 0 only "
                "if all succeeded, 3 if some did, 1 if none did. A host that is not connected is waited for "
                "10 seconds; then "
-               "the job is cancelled, so that nothing runs later by surprise, and muster ends with 6. Ctrl-C "
-               "cancels; a "
+               "the job is cancelled, so that nothing runs later by surprise, and muster ends with 6; so it is with a host that "
+               "falls silent before it said that the command began (it is found out within half a minute). Ctrl-C cancels; a "
                "second one leaves.",
     .rows = run_rows,
     .n_rows = ARRAY_SIZE(run_rows),

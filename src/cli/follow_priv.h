@@ -17,7 +17,9 @@ struct track {
     char *host, *host_id;
     enum track_state state;
     bool is_offline; /* not connected when last asked */
+    bool is_missed;  /* went away while the command ran, and the user was told */
     bool gave_up;    /* cancelled because of that */
+    bool is_left;    /* given up, and the end not waited for: it was offered, and only its host knows what came of it */
     enum task_result result;
     int code;
     char *text;        /* "exit 2" */

@@ -176,6 +176,8 @@ void follow__clear_bar(struct follow *f)
 
 static const char *advice(const struct track *t)
 {
+    if (t->is_left)
+        return "unreachable: it went away with the command; if it runs, it is cancelled when the host is back";
     if (t->result == RESULT_UNREACHABLE)
         return "unreachable: it did not connect in time";
     return t->text ? t->text : "no result";
@@ -186,7 +188,12 @@ static void summary_single(struct follow *f)
     struct track *t = f->tracks.n ? f->tracks.v[0] : NULL;
     if (!t)
         return;
-    if (t->result == RESULT_UNREACHABLE && t->gave_up)
+    if (t->is_left)
+        cli_note(f->cli,
+                 "host.offline: %s went away before it said whether the command began. The job is cancelled, there as soon as "
+                 "the host is back; how it ended: muster job %llu",
+                 t->host, (unsigned long long)f->job_id);
+    else if (t->result == RESULT_UNREACHABLE && t->gave_up)
         cli_note(f->cli,
                  "host.offline: %s is not connected; the job was cancelled so that nothing runs later by "
                  "surprise. To "

@@ -5,6 +5,7 @@
 #include "cli/follow_priv.h"
 
 #define OFFLINE_AGAIN (3 * USEC_PER_SEC)
+#define CANCEL_PATIENCE (2 * USEC_PER_SEC)
 
 static void side_send(struct follow *f, const char *method, struct str target,
                       void (*done)(void *ctx, const struct err *err, int status, struct str body))
@@ -87,6 +88,53 @@ static void maybe_give_up(struct follow *f)
         f->tracks.v[i]->gave_up = f->tracks.v[i]->state == TRACK_WAITING;
     f->gave_up = true;
     follow__cancel(f);
+    timer_start(f->offline, CANCEL_PATIENCE, 0);
+}
+
+/* What was offered and not answered is cancelled when its host is back, and not before: that is not waited for. */
+static void leave_behind(struct follow *f)
+{
+    if (!f->cancel_answered) {
+        timer_start(f->offline, CANCEL_PATIENCE, 0);
+        return;
+    }
+    for (size_t i = 0; i < f->tracks.n; i++) {
+        struct track *t = f->tracks.v[i];
+        if (t->state != TRACK_WAITING)
+            continue;
+        t->state = TRACK_DONE;
+        t->is_left = true;
+        t->result = RESULT_UNREACHABLE;
+        t->code = RC_UNREACHABLE;
+    }
+    if (f->is_json)
+        cli_note(f->cli, "host.offline: not every task has ended; those are cancelled when their hosts are back: muster job %llu",
+                 (unsigned long long)f->job_id);
+    follow__leave(f, RC_OK);
+}
+
+/* A command that runs on a host that went away is waited for, and the user should know. */
+static void tell_missed(struct follow *f)
+{
+    const struct track *one = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < f->tracks.n; i++) {
+        struct track *t = f->tracks.v[i];
+        if (t->state != TRACK_RUNNING || !t->is_offline || t->is_missed) {
+            t->is_missed &= t->is_offline;
+            continue;
+        }
+        t->is_missed = true;
+        one = t;
+        n++;
+    }
+    if (n == 0)
+        return;
+    follow__clear_bar(f);
+    if (n == 1)
+        cli_note(f->cli, "%s is not connected any more; its command may go on there, and its end comes when it is back", one->host);
+    else
+        cli_note(f->cli, "%zu hosts are not connected any more; their commands may go on there, and their ends come when they are back", n);
 }
 
 static void away_done(void *ctx, const struct err *err, int status, struct str body)
@@ -99,13 +147,14 @@ static void away_done(void *ctx, const struct err *err, int status, struct str b
     }
     for (size_t i = 0; i < f->tracks.n; i++) {
         struct track *t = f->tracks.v[i];
-        if (t->state != TRACK_WAITING)
+        if (t->state == TRACK_DONE)
             continue;
         t->is_offline = false;
         for (const struct node *n = list->child; n && !t->is_offline; n = n->next)
             t->is_offline =
                 t->host_id && str_is(node_text(n, "id"), t->host_id) && node_u64(n, "connected_at") == 0;
     }
+    tell_missed(f);
     maybe_give_up(f);
 }
 
@@ -113,7 +162,7 @@ static void tasks_done(void *ctx, const struct err *err, int status, struct str 
 {
     struct follow *f = ctx;
     const struct node *list = items_of(f, err, status, body, "tasks");
-    bool is_waiting = false;
+    bool is_open = false;
     for (const struct node *n = list ? list->child : NULL; n; n = n->next) {
         struct task_view v = { 0 };
         if (view_read(f->cli, f->arena, &task_view_record, n, &v) != RC_OK) {
@@ -123,9 +172,9 @@ static void tasks_done(void *ctx, const struct err *err, int status, struct str 
         if (str_is(v.state, "done"))
             continue; /* the stream tells ends, after the output */
         follow__task(f, &v);
-        is_waiting |= str_is(v.state, "queued") || str_is(v.state, "offered");
+        is_open = true;
     }
-    if (!is_waiting || f->has_ended) {
+    if (!is_open || f->has_ended) {
         again(f);
         return;
     }
@@ -135,8 +184,12 @@ static void tasks_done(void *ctx, const struct err *err, int status, struct str 
 void follow__offline_tick(void *ctx)
 {
     struct follow *f = ctx;
-    if (!f->has_job || f->has_ended || f->gave_up)
+    if (!f->has_job || f->has_ended)
         return;
+    if (f->gave_up) {
+        leave_behind(f);
+        return;
+    }
     AUTO(buf_done) struct buf b = BUF(256);
     job_target(f, "/tasks?limit=10000", &b);
     side_send(f, "GET", buf_as_str(&b), tasks_done);

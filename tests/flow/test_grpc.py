@@ -3,10 +3,11 @@ import pathlib
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from conftest import ROOT, job_done, tasks_of, until
+from conftest import BUILD, ROOT, Proc, job_done, tasks_of, until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -116,6 +117,38 @@ def test_an_independent_agent_enrols_links_and_runs_a_task(fleet, pb):
     assert job_done(s, j)["state"] == "failed" and tasks_of(s, j)[0]["exit_code"] == 9
     assert s.cli("job", j, "--logs").stdout.endswith("from python\n")
     link.close()
+
+
+def test_a_host_that_goes_away_with_the_command_holds_nobody(fleet, pb):
+    s = fleet.server()
+    p = Peer(s, pb)
+    p.enroll(s.token().split("@")[0])
+    with ThreadPoolExecutor() as pool:
+        link = Link(p)
+        link.send(hello(pb))
+        link.next("welcome")
+        run = pool.submit(s.cli, "run", p.id, "--wait", "1s", "--", "true")
+        link.next("offer")
+        link.close()  # whether the command began is known to nobody here
+        r = run.result()
+        job = s.get("/api/v1/jobs")["jobs"][0]
+        assert r.returncode == 6 and r.stdout == "" and f"muster job {job['id']}" in r.stderr, r
+        assert job["state"] == "cancelling" or not job["finished_at"], job
+
+        link = Link(p)
+        link.send(hello(pb))
+        link.next("welcome")
+        run = Proc([BUILD / "muster", "run", p.id, "--wait", "1s", "--", "true"], s.dir / "run.log", {"MUSTER_SERVER": f"unix:{s.sock}"})
+        offered = until(lambda: (t := link.next("offer").task_id) != job["id"] and t, what="the new task")
+        link.send(pb.AgentMessage(task_output=pb.TaskOutput(task_id=offered, stream=1, offset=0, data=b"begun\n")))
+        until(lambda: "begun\n" in run.log, what="output")
+        link.close()
+        until(lambda: "not connected any more" in run.log, what="the word that it went away")
+        link = Link(p)
+        link.send(hello(pb))
+        link.next("welcome")
+        assert run.wait() == 1 and "lost" in run.log, run.log  # it named no task in its hello
+        link.close()
 
 
 def test_numbered_messages_are_acknowledged_after_commit_and_repeats_are_dropped(fleet, pb):
