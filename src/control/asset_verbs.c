@@ -212,6 +212,8 @@ static void commit(struct control *c, const struct principal *p, struct asset_en
     AUTO(arena_free) struct arena *a = arena_new(256 << 10);
     struct details d = { 0 };
 
+    if (next->status != e->asset->status)
+        next->seen_retired_at = 0; /* it was said of the status that ends here */
     details_str(&d, "did", str_of(did));
     if (asset__diff(a, &asset_record, e->asset, next, &d) == 0)
         return;
@@ -265,6 +267,7 @@ int asset_retire(struct control *c, const struct principal *p, struct str uuid, 
     next.status = ASSET_RETIRED;
     next.monitoring_enabled = false;
     next.retired_at = control__wall(c);
+    next.seen_retired_at = 0; /* of this retirement nothing is known yet */
     commit(c, p, e, &next, "asset.retire");
     asset__view(c, e, ret);
     return 0;

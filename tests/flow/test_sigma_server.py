@@ -144,6 +144,16 @@ def test_deleting_a_vps_forgets_its_host_and_frees_its_name(sigma):
     assert sigma.api("POST", f"/api/vps/{v['id']}/restore", expect=200).json()["status"] == "retired"
     _, back = a.heartbeat()
     assert back["id"] == v["id"] and back["status"] == "retired" and back["extra"]["agent_seen_while_retired"] is True
+    # It is said of this retirement only: not of the host that is active again, nor of the next one before its agent speaks.
+    def status_and_mark(v):
+        return v["status"], v["extra"].get("agent_seen_while_retired")
+    path = f"/api/vps/{v['id']}"
+    assert status_and_mark(sigma.api("POST", path + "/retire", expect=200).json()) == ("retired", None)
+    assert status_and_mark(a.heartbeat()[1]) == ("retired", True)
+    assert status_and_mark(sigma.api("PUT", path, {"status": "active"}, expect=200).json()) == ("active", None)
+    assert status_and_mark(a.heartbeat()[1]) == ("active", None)
+    assert status_and_mark(sigma.api("POST", path + "/retire", expect=200).json()) == ("retired", None)
+    assert status_and_mark(a.heartbeat()[1]) == ("retired", True)
 
 
 def test_a_bound_key_speaks_for_one_host_only(sigma):
