@@ -132,6 +132,14 @@ def test_texts_for_a_server_that_does_not_read_them_become_rows(mock, ready):
     assert [r["sequence_number"] for r in (first, second)] == [1, 2] and ready.json()["last_snapshot"]
 
 
+def test_an_answer_without_an_agent_says_the_enrollment_by_its_status(mock, host):
+    argv = ("--enrollment-key", "gaek_any", "--register-only")
+    for body, state in (({"status": "pending"}, "pending"), ({"status": "active", "api_key": "gpak_0"}, "active")):
+        mock.answers(200, json.dumps(body).encode())
+        host.run(*argv)
+        assert host.json()["enrollment_state"] == state
+
+
 # -- the sequence of section 6, against both servers
 
 @contextlib.contextmanager

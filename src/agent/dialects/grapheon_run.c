@@ -129,6 +129,11 @@ static void forget_enrollment_key(const struct grapheon_options *o)
         grapheon__say(SAY_INFO, "Removed %s: it is not needed any more", o->enrollment_key_file);
 }
 
+static bool is_text(const struct node *n)
+{
+    return n && n->type == NODE_STR && n->s.len > 0;
+}
+
 /* -1: go on; else the exit code. */
 static int enroll(struct run *run)
 {
@@ -144,13 +149,14 @@ static int enroll(struct run *run)
     status = node_get(a.json, "status");
     agent = node_get(a.json, "agent");
     key = node_get(a.json, "api_key");
+    n = status; /* what an earlier answer said is no longer so */
     if (agent && agent->type == NODE_MAP) {
         s->agent_id = node_get(agent, "id");
-        n = node_get(agent, "enrollment_state");
-        s->enrollment_state = n && n->type == NODE_STR ? n->s : STR_NONE;
+        if (is_text(node_get(agent, "enrollment_state")))
+            n = node_get(agent, "enrollment_state");
     }
-    if (s->enrollment_state.len == 0 && status && status->type == NODE_STR)
-        s->enrollment_state = status->s;
+    if (is_text(n))
+        s->enrollment_state = n->s;
     take_policy(run, node_get(a.json, "policy"));
     run->policy = grapheon__policy_of(s);
     if (!status || status->type != NODE_STR || !str_is(status->s, "active")) {
