@@ -113,6 +113,8 @@ void link__failed(struct link *l, const struct err *err)
         link__note(l);
     }
     link__wait(l, after);
+    if (l->ops.failed && !l->is_told_pending)
+        l->ops.failed(l->ops.ctx, &copy);
 }
 
 /* From inside a callback of net that still holds the client: let it return first. */
@@ -134,7 +136,7 @@ static void link_attempt(struct link *l)
     struct state *s = l->conf.state;
     bool has_cert = s->cert_pem && s->ca_pem && s->host_id[0];
 
-    if (!has_cert || l->must_ask || wall_now() >= s->cert.not_after) {
+    if (!has_cert || l->must_ask || !l->conf.hub || wall_now() >= s->cert.not_after) {
         l->must_ask = false;
         link__ask(l);
     } else {

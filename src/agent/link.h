@@ -15,7 +15,7 @@
 struct link_conf {
     struct loop *loop;
     struct state *state;
-    struct hub *hub;                   /* NULL: only enrol */
+    struct hub *hub;                   /* NULL: only enrol, or ask whether this host is still welcome */
     const char *host;
     uint16_t port;
     const struct join_token *token; /* NULL: none */
@@ -30,6 +30,8 @@ struct link_ops {
     void (*up)(void *ctx);
     /* It makes no sense to go on: @code is the exit code (5 denied, 78 configuration), @err says why. The link is quiet from here. */
     void (*over)(void *ctx, int code, const struct err *err);
+    /* An attempt ended for @err and the server has not said that this host waits; the next follows by itself. NULL: who cares. */
+    void (*failed)(void *ctx, const struct err *err);
     /* link_leave() is done. NULL where that is never called. */
     void (*left)(void *ctx);
     void *ctx;

@@ -68,6 +68,20 @@ static void link_on_pending(struct link *l, const struct enroll_result *res)
     link__wait(l, after - after / 10 + rand_below(after / 5 + 1));
 }
 
+/* The host was turned away: adds how it could come in again. */
+static void link_say_way_back(const struct link *l, enum enroll_answer answer, struct err *err)
+{
+    const struct state *s = l->conf.state;
+    const char *host = s->host_id[0] ? s->host_id : "HOST";
+    size_t at = strlen(err->text), room = sizeof(err->text) - at;
+
+    if (answer == ENROLL_REJECTED)
+        (void)snprintf(err->text + at, room, "; to let it in, on the server: muster approve %s", host);
+    else
+        (void)snprintf(err->text + at, room, "; to let it in again, on the server: muster forget %s; then move %s away here and enrol", host,
+                       s->dir);
+}
+
 static void link_on_answer(void *ctx, const struct enroll_result *res)
 {
     struct link *l = ctx;
@@ -98,6 +112,7 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
     }
     case ENROLL_REJECTED:
     case ENROLL_REVOKED:
+        link_say_way_back(l, res->answer, &err);
         link__over(l, 5, &err);
         break;
     case ENROLL_REFUSED:
@@ -136,7 +151,8 @@ void link__ask(struct link *l)
         .loop = l->conf.loop,
         .host = l->conf.host,
         .port = l->conf.port,
-        .token = s->cert_pem ? NULL : l->conf.token,
+        /* Who only enrols sends it again: the server looks at it if it has forgotten this host, and then only. */
+        .token = s->cert_pem && l->conf.hub ? NULL : l->conf.token,
         .ca_pem = has_ca ? s->ca_pem : l->conf.ca_pem,
         .key_pem = s->key_pem,
         .labels = l->conf.labels,

@@ -43,6 +43,9 @@ struct agent {
     struct link *link;
     struct role_settings settings;
     bool enroll_only;
+    bool was_enrolled;  /* at the start, as far as the files say */
+    bool is_in;         /* the server said so */
+    struct err unasked; /* why it could not be asked */
     int exit_code;
 };
 
@@ -321,8 +324,20 @@ static void on_enrolled(void *ctx)
 {
     struct agent *a = ctx;
 
+    a->is_in = true;
     if (a->enroll_only)
         loop_stop(a->loop);
+}
+
+/* Who waits to be let in waits on; who is in by its files is told so now, and that nobody confirmed it. */
+static void on_failed(void *ctx, const struct err *err)
+{
+    struct agent *a = ctx;
+
+    if (!a->enroll_only || !a->was_enrolled)
+        return;
+    a->unasked = *err;
+    loop_stop(a->loop);
 }
 
 static void on_up(void *ctx)
@@ -346,7 +361,7 @@ static int run(struct agent *a, struct err *err)
     struct hub_conf hub = { .state_dir = a->state->dir, .hold_path = a->hold_path, .policy = &a->policy, .spool_max_bytes = a->opt.spool_max,
                             .settings = a->settings };
     struct link_conf link = { .state = a->state, .host = a->host, .port = a->port, .ca_pem = a->ca_pem, .labels = &a->opt.labels };
-    struct link_ops ops = { on_enrolled, on_up, on_over, on_left, a };
+    struct link_ops ops = { on_enrolled, on_up, on_over, on_failed, on_left, a };
     int r;
 
     a->loop = hub.loop = link.loop = loop_new();
@@ -390,8 +405,27 @@ static void agent_done(struct agent *a)
     free(a->metrics_addr);
 }
 
+/* What `enroll` says at its end. */
+static int say_enrolled(const struct agent *a, const char *host_before)
+{
+    const struct state *s = a->state;
+    const char *fleet = s->fleet ? s->fleet : "?";
+
+    if (a->unasked.slug[0])
+        (void)printf("already enrolled: host %s of fleet %s; the server could not be asked whether it still is: %s\n", s->host_id, fleet,
+                     a->unasked.text);
+    else if (!a->is_in)
+        return 1; /* stopped by a signal while waiting */
+    else if (a->was_enrolled && strcmp(host_before, s->host_id) == 0)
+        (void)printf("already enrolled: host %s of fleet %s\n", s->host_id, fleet);
+    else
+        (void)printf("enrolled: host %s of fleet %s\n", s->host_id, fleet);
+    return 0;
+}
+
 static int cmd_run(struct agent *a, bool enroll_only)
 {
+    char host_before[UUID_TEXT_MAX];
     struct err err = { 0 };
     int r;
 
@@ -402,19 +436,12 @@ static int cmd_run(struct agent *a, bool enroll_only)
         return fail(1, &err);
     if (r < 0)
         return fail(EXIT_CONFIG, &err);
-    if (enroll_only && a->state->cert_pem && clock_wall(&clock_real) < a->state->cert.not_after) {
-        (void)printf("already enrolled: host %s of fleet %s\n", a->state->host_id, a->state->fleet ? a->state->fleet : "?");
-        return 0;
-    }
+    a->was_enrolled = a->state->cert_pem && clock_wall(&clock_real) < a->state->cert.not_after;
+    memcpy(host_before, a->state->host_id, sizeof(host_before));
     r = run(a, &err);
     if (r < 0)
         return fail(1, &err);
-    if (enroll_only && a->exit_code == 0) {
-        if (!a->state->cert_pem)
-            return 1; /* stopped by a signal while waiting */
-        (void)printf("enrolled: host %s of fleet %s\n", a->state->host_id, a->state->fleet ? a->state->fleet : "?");
-    }
-    return a->exit_code;
+    return enroll_only && a->exit_code == 0 ? say_enrolled(a, host_before) : a->exit_code;
 }
 
 /* -- the other words */
@@ -473,7 +500,7 @@ static int cmd_facts(void)
 static int man(const struct conf_table *t, struct buf *out)
 {
     int r = conf_man(t, out);
-    return r < 0 ? r : buf_cstr(out, ".SH EXIT STATUS\n0 stopped as told, enrolled, printed; 1 failed; 2 wrong usage; 5 the server lets this host in no more "
+    return r < 0 ? r : buf_cstr(out, ".SH EXIT STATUS\n0 stopped as told, enrolled (or enrolled before and the server not reached), printed; 1 failed; 2 wrong usage; 5 the server lets this host in no more "
                                      "(rejected, revoked, its token not good); 78 wrong configuration, or a server that is not the one of the pin.\n");
 }
 

@@ -1,8 +1,10 @@
 """Enrolment: approve, reject, revoke, tokens, pins, two hosts with one name."""
 import datetime
+import os
+import subprocess
 import time
 
-from conftest import unsanitized, until
+from conftest import BUILD, unsanitized, until
 
 
 def pending(s):
@@ -106,6 +108,34 @@ def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pai
     a.proc.wait(20)
     assert a.log.count("an operator revoked this host: sold") > told
     assert s.get(f"/api/v1/agents/{a.host['id']}")["state"] == "revoked"
+    # The line pasted once more, with a good token: no word of success, and what to do about it.
+    r = enroll(s, a)
+    assert r.returncode == 5 and "already enrolled" not in r.stdout, r.stdout
+    assert "an operator revoked this host: sold" in r.stderr and f"muster forget {a.host['id']}" in r.stderr and str(a.state) in r.stderr
+
+
+def enroll(s, a, token=True):
+    """`muster-agent enroll` on a host whose daemon is stopped."""
+    env = {**os.environ, **({"MUSTER_TOKEN": s.token()} if token else {})}
+    return subprocess.run([BUILD / "muster-agent", "enroll", "--state-dir", a.state, "--server", f"127.0.0.1:{s.base}"], env=env,
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_to_enrol_once_more_asks_the_server_and_says_when_it_could_not(pair):
+    s, a = pair
+    a.stop()
+    was = f"already enrolled: host {a.host['id']} of fleet "
+    for token in (True, False):
+        r = enroll(s, a, token)
+        assert r.returncode == 0 and r.stdout.startswith(was) and "could not" not in r.stdout, (r.stdout, r.stderr)
+    assert sum(t["used"] for t in s.get("/api/v1/tokens")["tokens"]) == 1, "a host that is in needs none"
+    # A server that has forgotten it takes the token as from anybody else.
+    s.cli("forget", a.host["id"], check=0)
+    r = enroll(s, a)
+    assert r.returncode == 0 and r.stdout.startswith("enrolled: host ") and a.host["id"] not in r.stdout, (r.stdout, r.stderr)
+    s.stop()
+    r = enroll(s, a, token=False)
+    assert r.returncode == 0 and "already enrolled" in r.stdout and "the server could not be asked whether it still is: " in r.stdout, r.stdout
 
 
 def test_a_name_that_two_could_mean_approves_and_rejects_nobody(fleet):
