@@ -47,8 +47,15 @@ install -d "$DESTDIR$PREFIX/lib/systemd/user"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent@.service >"$unit/argus-agent@.service"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent.service >"$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
 chmod 0644 "$unit/argus-agent@.service" "$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
-install -m 0600 packaging/argus/argus-agent.env "$etc/"
-install -m 0644 packaging/argus/policy.example "$etc/argus-policy.example"
+# Where its units look; with another PREFIX an example to put there. The settings in use are the operator's: they stay.
+if [ "$PREFIX" = /usr ]; then
+    install -d "$DESTDIR/etc/argus-agent"
+    [ -e "$DESTDIR/etc/argus-agent/env" ] || install -m 0600 packaging/argus/argus-agent.env "$DESTDIR/etc/argus-agent/env"
+    install -m 0644 packaging/argus/policy.example "$DESTDIR/etc/argus-agent/policy.example"
+else
+    install -m 0600 packaging/argus/argus-agent.env "$etc/"
+    install -m 0644 packaging/argus/policy.example "$etc/argus-policy.example"
+fi
 install -d "$DESTDIR$PREFIX/share/muster/grafana"
 install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 # The agent in foreign accents goes by the foreign names too.

@@ -391,3 +391,27 @@ def test_make_install_links_the_foreign_names(tmp_path):
     assert {"port-scan.json", "port-scan-alerts.yaml"} <= {p.name for p in (share / "muster/grafana").iterdir()}
     unit = (tmp_path / "usr/local/lib/systemd/system/sigma-agent.service").read_text()
     assert "ExecStart=/usr/local/bin/muster-agent sigma" in unit and "@PREFIX@" not in unit
+
+
+def test_make_install_puts_argus_settings_where_its_units_look(tmp_path):
+    def install(prefix):
+        sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX=prefix)
+    install("/usr")
+    settings, policy = tmp_path / "etc/argus-agent/env", tmp_path / "etc/argus-agent/policy.example"
+    assert mode(settings) == 0o600 and mode(policy) == 0o644
+    assert [str(p) for p in (tmp_path / "etc/muster").iterdir() if "argus" in p.name] == []
+    unit = (tmp_path / "usr/lib/systemd/system/argus-agent@.service").read_text().splitlines()
+    assert [line for line in unit if line.startswith("EnvironmentFile=")] == \
+        ["EnvironmentFile=-/etc/argus-agent/env", "EnvironmentFile=-/etc/argus-agent/%i.env"]
+    unit = sh(tmp_path / "usr/bin/argus-agent", "--print-systemd").stdout
+    assert "EnvironmentFile=-/etc/argus-agent/env" in unit.splitlines()
+    manual = (tmp_path / "usr/share/man/man8/argus-agent.8").read_text()
+    for line in settings.read_text().splitlines():
+        name, sign, value = line.lstrip("#").partition("=")
+        assert not sign or " " in name or name in manual, name
+        assert name != "ARGUS_AGENT_POLICY" or (value == "/etc/argus-agent/policy" and value in manual)
+    settings.write_text("ARGUS_AGENT_GRACE=60\n")
+    install("/usr")
+    assert settings.read_text() == "ARGUS_AGENT_GRACE=60\n", "an operator's settings stay"
+    install("/usr/local")
+    assert mode(tmp_path / "usr/local/share/doc/muster/examples/argus-agent.env") == 0o600

@@ -278,6 +278,19 @@ static int dispatch(struct argus_options *o, const char *word, struct err *err)
     return is_register ? register_once(o, err) : run(o, err);
 }
 
+static int manual(const struct conf_table *t, struct buf *out)
+{
+    int r = conf_man(t, out);
+
+    return r < 0 ? r
+                 : buf_cstr(out, ".SH FILES\n.TP\n.I /etc/argus-agent/env, /etc/argus-agent/USER.env\n"
+                                 "KEY=VALUE lines, mode 0600, that the units argus-agent@USER read, the second over the first. The agent itself\n"
+                                 "reads its environment only: started by hand it knows nothing of them.\n"
+                                 ".TP\n.I ~/.argus-agent/env\nThe same for the unit of one user (systemctl \\-\\-user).\n"
+                                 ".TP\n.I /etc/argus-agent/policy\nWhere a policy belongs; used when \\fBARGUS_AGENT_POLICY\\fR names it.\n"
+                                 ".TP\n.I ~/.argus-agent\ntoken.json, agent.lock, state.json, logs.\n");
+}
+
 static int argus_main(int argc, char **argv)
 {
     struct conf conf = { 0 };
@@ -294,7 +307,7 @@ static int argus_main(int argc, char **argv)
     else if (r < 0)
         code = fail(ARGUS_EXIT_USAGE, &err);
     else if (o.man)
-        code = print_text(conf_man);
+        code = print_text(manual);
     else {
         struct log_conf log = { .level = o.verbose ? LOG_DEBUG : (enum log_level)o.log_level, .format = (enum log_format)o.log_format,
                                 .file = o.log_file };
