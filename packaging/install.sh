@@ -4,9 +4,19 @@ set -eu
 bin=$DESTDIR$PREFIX/bin
 man=$DESTDIR$PREFIX/share/man
 unit=$DESTDIR$PREFIX/lib/systemd/system
-etc=$DESTDIR/etc/muster
-[ "$PREFIX" = /usr ] || etc=$DESTDIR$PREFIX/share/doc/muster/examples
-install -d "$bin" "$man/man1" "$man/man8" "$unit" "$etc" "$DESTDIR$PREFIX/lib/sysusers.d" "$DESTDIR$PREFIX/share/doc/muster"
+examples=$DESTDIR$PREFIX/share/doc/muster/examples
+install -d "$bin" "$man/man1" "$man/man8" "$unit" "$examples" "$DESTDIR$PREFIX/lib/sysusers.d"
+
+# settings MODE FILE TARGET: the file as an example; and with PREFIX=/usr where the programs and units look, unless something is there:
+# settings in use are the operator's, and stay.
+settings() {
+    install -m "$1" "packaging/$2" "$examples/"
+    if [ "$PREFIX" = /usr ]; then
+        install -d "$(dirname "$DESTDIR$3")"
+        [ -e "$DESTDIR$3" ] || [ -L "$DESTDIR$3" ] || install -m "$1" "packaging/$2" "$DESTDIR$3"
+    fi
+}
+
 for p in musterd muster-agent muster-hold muster fleetsim; do
     install -m 0755 "$BUILD/$p" "$bin/$p"
 done
@@ -20,7 +30,8 @@ for u in musterd muster-agent; do
     chmod 0644 "$unit/$u.service"
 done
 install -m 0644 packaging/sysusers/muster.conf "$DESTDIR$PREFIX/lib/sysusers.d/muster.conf"
-install -m 0644 packaging/musterd.yaml packaging/agent.yaml "$etc/"
+settings 0644 musterd.yaml /etc/muster/musterd.yaml
+settings 0644 agent.yaml /etc/muster/agent.yaml
 install -m 0644 README.md LICENSE CHANGELOG.md "$DESTDIR$PREFIX/share/doc/muster/"
 for sh in bash zsh fish; do
     case $sh in
@@ -33,29 +44,22 @@ for sh in bash zsh fish; do
 done
 sed "s|@PREFIX@|$PREFIX|g" packaging/sigma/sigma-agent.service >"$unit/sigma-agent.service"
 chmod 0644 "$unit/sigma-agent.service"
-install -m 0600 packaging/sigma/sigma-agent.env "$etc/" # a key goes in
+settings 0600 sigma/sigma-agent.env /etc/muster/sigma-agent.env # a key goes in
 install -m 0755 packaging/prometheus/sigma-file-sd "$bin/sigma-file-sd"
-install -d "$DESTDIR$PREFIX/share/doc/muster/examples/sigma"
+install -d "$examples/sigma"
 install -m 0644 packaging/sigma/Containerfile packaging/sigma/compose.yaml packaging/sigma/daemonset.yaml \
-    "$DESTDIR$PREFIX/share/doc/muster/examples/sigma/"
+    "$examples/sigma/"
 sed "s|@BIN@|$PREFIX/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/grapheon-agent|; s|@ENV@|/etc/grapheon-agent.env|" \
     packaging/grapheon/grapheon-agent.service >"$unit/grapheon-agent.service"
 chmod 0644 "$unit/grapheon-agent.service"
 install -m 0644 packaging/grapheon/grapheon-agent.timer "$unit/"
-install -m 0600 packaging/grapheon/grapheon-agent.env.example "$etc/"
+settings 0600 grapheon/grapheon-agent.env.example /etc/muster/grapheon-agent.env.example
 install -d "$DESTDIR$PREFIX/lib/systemd/user"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent@.service >"$unit/argus-agent@.service"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent.service >"$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
 chmod 0644 "$unit/argus-agent@.service" "$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
-# Where its units look; with another PREFIX an example to put there. The settings in use are the operator's: they stay.
-if [ "$PREFIX" = /usr ]; then
-    install -d "$DESTDIR/etc/argus-agent"
-    [ -e "$DESTDIR/etc/argus-agent/env" ] || install -m 0600 packaging/argus/argus-agent.env "$DESTDIR/etc/argus-agent/env"
-    install -m 0644 packaging/argus/policy.example "$DESTDIR/etc/argus-agent/policy.example"
-else
-    install -m 0600 packaging/argus/argus-agent.env "$etc/"
-    install -m 0644 packaging/argus/policy.example "$etc/argus-policy.example"
-fi
+settings 0600 argus/argus-agent.env /etc/argus-agent/env
+settings 0644 argus/policy.example /etc/argus-agent/policy.example
 install -d "$DESTDIR$PREFIX/share/muster/grafana"
 install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 # The agent in foreign accents goes by the foreign names too.

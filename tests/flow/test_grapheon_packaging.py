@@ -415,3 +415,19 @@ def test_make_install_puts_argus_settings_where_its_units_look(tmp_path):
     assert settings.read_text() == "ARGUS_AGENT_GRACE=60\n", "an operator's settings stay"
     install("/usr/local")
     assert mode(tmp_path / "usr/local/share/doc/muster/examples/argus-agent.env") == 0o600
+
+
+def test_make_install_leaves_the_operators_settings(tmp_path):
+    def install():
+        sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX="/usr")
+    install()
+    live = [tmp_path / "etc/muster/musterd.yaml", tmp_path / "etc/muster/agent.yaml", tmp_path / "etc/muster/sigma-agent.env"]
+    assert [mode(f) for f in live] == [0o644, 0o644, 0o600]
+    for f in live[:2]:
+        f.write_text("# mine\n")
+    live[2].unlink()
+    live[2].symlink_to("/run/secrets/sigma")  # not there yet
+    install()
+    assert [f.read_text() for f in live[:2]] == ["# mine\n"] * 2 and os.readlink(live[2]) == "/run/secrets/sigma"
+    examples = tmp_path / "usr/share/doc/muster/examples"
+    assert "listen:" in (examples / "musterd.yaml").read_text()  # what is new in it can be read there
