@@ -347,7 +347,8 @@ void job_cancel(struct control *c, const struct principal *p, uint64_t job_id, u
     for (uint32_t i = 0; i < j->n_tasks; i++) {
         struct task *t = &j->tasks[i];
         command__unsend(c, t); /* never left: back in the queue, and cancelled there */
-        poll__take_back(c, t);
+        if (j->spec.kind != JOB_KIND_RERUN) /* who fetched one may be about to start it: runs stop it, and its agent says how it ended */
+            poll__take_back(c, t);
         if (t->state != TASK_DONE)
             task__input(c, t, TASK_IN_CANCEL, "cancelled before the host took it");
     }

@@ -4,7 +4,8 @@
  *      └────────── 24 h ──▸ cancelled ◂── cancel ┘  └ refused ▸ failed
  *
  * The task of the job and the command move together: what happens here ends the task, what happens to the task (an operator's
- * cancel, its deadline, its host forgotten) comes back through run__task_changed(). */
+ * cancel, its deadline, its host forgotten) comes back through run__task_changed(). One exception: a rerun that is cancelled once its agent
+ * has fetched it may run all the same, and its task stays open until somebody knows (is_awaited()). */
 #include <inttypes.h>
 
 #include "base/text.h"
@@ -17,6 +18,16 @@ enum { EXIT_GRACE_US = 2 * 60 * 1000 * 1000, TAIL_KEPT = 4096 };
 void run__command_put(struct control *c, const struct run_command *cmd)
 {
     store_put_object(c->store, OBJECT_RUN_COMMAND, cmd->id, cmd->run->id, &run_command_record, &cmd->row);
+}
+
+/* A rerun whose end is still to come. One that was cancelled after its agent had fetched it may have begun all the same: how it ended is
+ * the agent's to say. */
+static bool is_awaited(struct control *c, const struct run_command *cmd)
+{
+    const struct task *t = cmd->row.kind == RUN_COMMAND_RERUN ? task__find(c, cmd->row.task_id) : NULL;
+    if (cmd->row.state == RUN_COMMAND_CANCELLED)
+        return t && t->state != TASK_DONE;
+    return cmd->row.kind == RUN_COMMAND_RERUN && cmd->row.state == RUN_COMMAND_STARTED;
 }
 
 static void index_task(struct control *c, struct run_command *cmd)
@@ -196,7 +207,8 @@ void run__command_cancel(struct control *c, struct run_command *cmd, const char 
     cmd->row.ended_at = control__wall(c);
     run__set(c, &cmd->row.error, str_of(why), 1024);
     run__command_put(c, cmd);
-    end_task(c, cmd, OUTCOME_CANCELLED, NO_CODE, 0, str_of(why));
+    if (cmd->row.kind != RUN_COMMAND_RERUN || !cmd->is_delivered)
+        end_task(c, cmd, OUTCOME_CANCELLED, NO_CODE, 0, str_of(why));
 }
 
 /* -- what the fleet does to the task */
@@ -255,7 +267,8 @@ static void local(struct principal *p, struct str name)
 /* How it ended its agent will not say, or has not said. */
 static void conclude(struct control *c, struct run_command *cmd, enum task_outcome outcome, int32_t code, const char *why)
 {
-    cmd->row.state = RUN_COMMAND_EXITED; /* first, as in run__command_cancel() */
+    if (cmd->row.state == RUN_COMMAND_STARTED)
+        cmd->row.state = RUN_COMMAND_EXITED; /* first, as in run__command_cancel() */
     cmd->row.ended_at = control__wall(c);
     if (outcome != OUTCOME_EXITED)
         run__set(c, &cmd->row.error, str_of(why), 1024);
@@ -267,14 +280,15 @@ void run__commands_give_up(struct control *c, struct run *r, const char *why)
 {
     struct run_command *cmd;
     DL_FOREACH(r->commands, cmd)
-    if (cmd->row.kind == RUN_COMMAND_RERUN && cmd->row.state == RUN_COMMAND_STARTED)
+    if (is_awaited(c, cmd))
         conclude(c, cmd, OUTCOME_LOST, 0, why);
 }
 
-/* `muster cancel` of a rerun that runs: the same as a stop of its run. */
+/* `muster cancel` of a rerun that runs, or that its agent has fetched: the same as a stop of its run. */
 static void note_cancel(struct run_command *cmd, bool cancel_requested)
 {
-    if (cancel_requested && cmd->row.kind == RUN_COMMAND_RERUN && cmd->row.state == RUN_COMMAND_STARTED)
+    bool may_run = cmd->row.state == RUN_COMMAND_STARTED || (cmd->row.state == RUN_COMMAND_PENDING && cmd->is_delivered);
+    if (cancel_requested && cmd->row.kind == RUN_COMMAND_RERUN && may_run)
         cmd->run->is_stop_due |= run_may_stop((enum run_state)cmd->run->row.state);
 }
 
@@ -291,8 +305,7 @@ static void look_after(struct control *c, struct run_command *cmd, usec_t mono)
         return;
     }
     /* Its script said the end, or the agent that nothing of it runs; one that tells of exits had time to. */
-    if (cmd->row.state != RUN_COMMAND_STARTED || cmd->row.kind != RUN_COMMAND_RERUN || !run_is_over((enum run_state)r->row.state) ||
-        mono - r->over_mono <= EXIT_GRACE_US)
+    if (!is_awaited(c, cmd) || !run_is_over((enum run_state)r->row.state) || mono - r->over_mono <= EXIT_GRACE_US)
         return;
     if (r->row.state == RUN_DONE || r->row.state == RUN_FAILED)
         conclude(c, cmd, OUTCOME_EXITED, r->row.state == RUN_FAILED, "as its script told; the agent did not say");
@@ -308,7 +321,7 @@ void run__commands_tick(struct control *c, usec_t mono)
     {
         struct run_command *cmd, *next;
         DL_FOREACH_SAFE(r->commands, cmd, next)
-        if (!run__command_is_closed(cmd))
+        if (!run__command_is_closed(cmd) || is_awaited(c, cmd))
             look_after(c, cmd, mono);
         if (r->is_stop_due) {
             r->is_stop_due = false;
@@ -381,10 +394,32 @@ void run_poll(struct control *c, const struct run_agent_ref *a, void (*fn)(void 
     vec_done(&x.v);
 }
 
+/* It came too late: its rerun was cancelled. Whether it began is news all the same. */
+static void late_ack(struct control *c, const struct run_command *cmd, bool is_started, struct str error)
+{
+    struct err err = { 0 };
+    if (cmd->row.state != RUN_COMMAND_CANCELLED || !is_awaited(c, cmd))
+        return;
+    if (!is_started)
+        end_task(c, cmd, OUTCOME_CANCELLED, NO_CODE, 0, error);
+    else if (poll_started(c, cmd->row.host_id, cmd->row.task_id, &err) < 0)
+        log_debug("run.task", "a command's task had ended", LOG_ERR(&err));
+}
+
 static void heard(struct control *c, struct run *r)
 {
     r->row.last_heard = control__wall(c);
     run__put_often(c, r);
+}
+
+/* Its agent has nothing to stop: what it fetched and was cancelled never began, or is over. */
+static void not_here(struct control *c, struct run *r)
+{
+    struct run_command *cmd;
+    DL_FOREACH(r->commands, cmd)
+    if (cmd->row.state == RUN_COMMAND_CANCELLED && is_awaited(c, cmd))
+        end_task(c, cmd, OUTCOME_CANCELLED, NO_CODE, 0, STR("cancelled; nothing of it runs at its agent"));
+    run__input(c, r, RUN_IN_NOT_HERE, NULL);
 }
 
 int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, bool is_started, int64_t pid, struct str error,
@@ -396,9 +431,11 @@ int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, b
         return -ENOENT;
     if (control_refuses_writes(c, err))
         return -EAGAIN;
-    if (cmd->row.state != RUN_COMMAND_PENDING)
+    if (cmd->row.state != RUN_COMMAND_PENDING) {
+        late_ack(c, cmd, is_started, error);
         return err_set(err, -EEXIST, "run_command.state", "this command is %s already",
                        name_of(run_command_state_names, (int)cmd->row.state));
+    }
     struct run *r = cmd->run;
     bool is_rerun = cmd->row.kind == RUN_COMMAND_RERUN;
     cmd->row.state = is_started ? RUN_COMMAND_STARTED : RUN_COMMAND_FAILED;
@@ -422,7 +459,7 @@ int run_ack(struct control *c, const struct run_agent_ref *a, struct str uuid, b
     if (is_rerun)
         run__input(c, r, is_started ? RUN_IN_ACK : RUN_IN_NACK, NULL);
     else if (!is_started)
-        run__input(c, r, RUN_IN_NOT_HERE, NULL);
+        not_here(c, r);
     return 0;
 }
 
@@ -462,7 +499,7 @@ static void keep_tail(struct control *c, struct run_command *cmd, struct str tai
         kept = str_sub(kept, 1, kept.len);
     run__set_raw(&cmd->row.log_tail, utf8_is_valid(kept) ? kept : STR_NONE);
     const struct output_frame f = { .task_id = cmd->row.task_id, .stream = STREAM_STDOUT, .data = tail };
-    if (tail.len && cmd->row.state == RUN_COMMAND_STARTED && poll_output(c, cmd->row.host_id, &f, &err) < 0)
+    if (tail.len && is_awaited(c, cmd) && poll_output(c, cmd->row.host_id, &f, &err) < 0)
         log_debug("run.task", "output of a command was not taken", LOG_ERR(&err));
 }
 
@@ -500,8 +537,7 @@ int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid
     cmd->row.signal = e->signal;
     cmd->row.runtime_s = e->runtime_s;
     run__command_put(c, cmd);
-    if (!was_cancelled)
-        end_task(c, cmd, outcome_of(cmd, e), e->has_code ? e->code : NO_CODE, e->signal, STR_NONE);
+    end_task(c, cmd, outcome_of(cmd, e), e->has_code ? e->code : NO_CODE, e->signal, STR_NONE);
     note_exit(c, cmd, e);
     heard(c, r);
     run__input(c, r, is_good ? RUN_IN_EXIT_OK : RUN_IN_EXIT_BAD, is_good || r->row.state == RUN_STOPPING ? NULL : why);

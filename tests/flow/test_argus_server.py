@@ -287,6 +287,29 @@ def test_the_fleet_s_verbs_and_the_accent_s_have_one_effect(ann):
     assert c.id != a.id and c.poll() == [] and c.codes[-1] == 200
 
 
+def test_a_cancel_of_what_was_fetched_waits_for_the_agent_s_word(ann):
+    finished(ann, "exp-1", "true")
+    a = agent(ann, run=False)
+    for begins in (True, False):
+        child = rerun(ann, "exp-1")
+        (order,) = a.poll()
+        (job,) = (j["id"] for j in ann.get("/api/v1/jobs")["jobs"] if j["kind"] == "rerun" and j["state"] == "running")
+        ann.cli("cancel", str(job), check=0)
+        stop = until(lambda: [j for j in a.poll() if j["kind"] == "stop"], what="the stop")[0]
+        assert batch(ann, child)["status"] == "stopping"
+        assert ann.get(f"/api/v1/jobs/{job}")["state"] == "running"
+        assert a.ack(order["id"], "started" if begins else "failed", 4711 if begins else None).status_code == 409
+        if begins:  # it was over before the stop came
+            r = requests.post(a.url(f"jobs/{order['id']}/exit"), headers=a.h, timeout=30, json={"exit_code": 0, "log_tail": "done\n"})
+            assert r.ok, r.text
+        assert a.ack(stop["id"], "failed", error="not running").status_code == 200
+        status(ann, child, "stopped")
+        ended = ann.get(f"/api/v1/jobs/{job}")
+        assert ended["state"] == "cancelled"
+        (task,) = ann.get(f"/api/v1/jobs/{job}/tasks")["tasks"]
+        assert (task["outcome"], task.get("exit_code")) == ("cancelled", 0 if begins else None)
+
+
 def test_a_hundred_agents_poll(ann):
     agents = [agent(ann, host=f"node-{n}", run=False) for n in range(100)]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:

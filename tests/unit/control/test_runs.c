@@ -628,6 +628,84 @@ static void cancelling_the_job_is_a_stop(void **state)
     assert_int_equal(state_of(f, two), RUN_STOPPING);
 }
 
+/* Its agent may have begun it: how that ended is the agent's to say, as of a stop. */
+static void a_rerun_cancelled_after_it_was_fetched_ends_as_its_agent_says(void **state)
+{
+    static const struct {
+        bool is_late_ack, has_begun;
+        int code;
+    } t[] = { { true, true, 0 }, { true, true, 3 }, { true, false, -1 }, { false, true, 0 }, { false, false, -1 } };
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    int result = 1;
+
+    for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+        char id[16], child[RUN_ID_MAX + 1];
+        uint64_t job = 2 * i + 1; /* the stops are between */
+        snprintf(id, sizeof(id), "b%zu", i);
+        batch_done(f, &p, id);
+        rerun(f, &p, id, child);
+        struct orders os = fetch(f, &a);
+        assert_int_equal(os.n, 1);
+        job_cancel(f->c, &f->admin, job, 0, on_cancelled, &result);
+        settle(f);
+        assert_int_equal(result, 0);
+        assert_int_equal(the_task(f, job).state, TASK_OFFERED);
+        struct orders stops = fetch(f, &a); /* the rerun is not handed out again */
+        assert_int_equal(stops.n, 1);
+        assert_int_equal(stops.v[0].kind, RUN_COMMAND_STOP);
+        assert_int_equal(state_of(f, child), RUN_STOPPING);
+        if (t[i].is_late_ack)
+            assert_refused(f, ack(f, &a, os.v[0].uuid, t[i].has_begun), -EEXIST, "run_command.state");
+        if (t[i].is_late_ack)
+            assert_int_equal(the_task(f, job).state, t[i].has_begun ? TASK_RUNNING : TASK_DONE);
+        if (t[i].has_begun)
+            assert_int_equal(ended(f, &a, os.v[0].uuid, t[i].code, 0, ""), 0);
+        assert_int_equal(ack(f, &a, stops.v[0].uuid, false), 0); /* nothing of it runs, or no more */
+        assert_int_equal(state_of(f, child), RUN_STOPPED);
+        assert_int_equal(the_task(f, job).state, TASK_DONE);
+        assert_int_equal(the_task(f, job).outcome, OUTCOME_CANCELLED);
+        assert_int_equal(the_task(f, job).exit_code, t[i].code);
+    }
+}
+
+static void a_rerun_cancelled_on_its_way_to_an_agent_that_is_gone_ends_too(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    int result = 1;
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    fetch(f, &a);
+    job_cancel(f->c, &f->admin, 1, 0, on_cancelled, &result);
+    pass(f, 10 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, child), RUN_STOPPING);
+    pass(f, RUN_SILENCE + 10 * USEC_PER_SEC);
+    assert_int_equal(state_of(f, child), RUN_STOPPED);
+    assert_int_equal(the_task(f, 1).state, TASK_DONE);
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_LOST);
+}
+
+static void a_rerun_stopped_on_its_way_ends_without_its_agent_s_word(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    fetch(f, &a);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING);
+    tell(f, &p, child, RUN_EVENT_BATCH_DONE); /* an agent that tells no exits */
+    assert_int_equal(state_of(f, child), RUN_STOPPED);
+    assert_int_not_equal(the_task(f, 1).state, TASK_DONE);
+    pass(f, 3 * USEC_PER_MIN);
+    assert_int_equal(the_task(f, 1).outcome, OUTCOME_CANCELLED);
+}
+
 static void a_cancel_that_is_fetched_ends_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -863,6 +941,9 @@ int main(void)
         T(reruns_that_wait_hold_up_neither_a_stop_nor_the_host_s_own_link),
         T(without_an_agent_a_stop_is_the_script_s_to_hear),
         T(cancelling_the_job_is_a_stop),
+        T(a_rerun_cancelled_after_it_was_fetched_ends_as_its_agent_says),
+        T(a_rerun_cancelled_on_its_way_to_an_agent_that_is_gone_ends_too),
+        T(a_rerun_stopped_on_its_way_ends_without_its_agent_s_word),
         T(a_cancel_that_is_fetched_ends_nothing_else),
         T(a_rerun_of_a_host_that_is_forgotten_waits_for_another),
         T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
