@@ -109,6 +109,30 @@ static void write_parameter(struct jw *w, const char *where, struct str name, bo
     }
 }
 
+/* Words of a fixed set, several with commas: a string for the record, a list for who reads the schema. */
+static void write_words_schema(struct jw *w, const struct name *names)
+{
+    jw_key(w, "style");
+    jw_cstr(w, "form");
+    jw_key(w, "explode");
+    jw_bool(w, false);
+    jw_key(w, "schema");
+    jw_map(w);
+    jw_key(w, "type");
+    jw_cstr(w, "array");
+    jw_key(w, "items");
+    jw_map(w);
+    jw_key(w, "type");
+    jw_cstr(w, "string");
+    jw_key(w, "enum");
+    jw_list(w);
+    for (; names->text; names++)
+        jw_cstr(w, names->text);
+    jw_end_list(w);
+    jw_end_map(w);
+    jw_end_map(w);
+}
+
 static void write_query_schema(struct jw *w, const struct field *f)
 {
     /* One field as a record of its own, of which only the member's schema is wanted. */
@@ -174,7 +198,10 @@ static void write_parameters(struct jw *w, const struct route *r)
 
         jw_map(w);
         write_parameter(w, "query", str_of(f->name), (f->flags & FIELD_REQUIRED) != 0, f->help);
-        write_query_schema(w, f);
+        if (f->type == FT_STR && f->names)
+            write_words_schema(w, f->names);
+        else
+            write_query_schema(w, f);
         jw_end_map(w);
     }
     if (r->flags & ROUTE_IDEM_KEY) {

@@ -179,14 +179,15 @@ struct events_query {
     struct seen seen;
     uint32_t limit;
     uint64_t after;
-    struct str event_type, agent_id;
+    int event_type;
+    struct str agent_id;
     bool follow;
 };
 static const struct field events_query_fields[] = {
     F_U32(struct events_query, limit, "limit", .min_value = 1, .max_value = EVENTS_MAX,
           .help = "Default 100."),
     F_U64(struct events_query, after, "after", .help = "Only events after this id."),
-    F_STR(struct events_query, event_type, "event_type", 63),
+    F_ENUM(struct events_query, event_type, "event_type", event_type_names),
     F_STR(struct events_query, agent_id, "agent_id", LIMIT_HOSTNAME, .help = "UUID or name of a host."),
     F_BOOL(struct events_query, follow, "follow",
            .help = "An event stream; so does Accept: text/event-stream."),
@@ -269,6 +270,7 @@ static void on_events(struct call *c)
 {
     const struct events_query *q = c->query;
     bool has_after = field_is_present(&events_query_record, q, "after");
+    struct str type = q->event_type ? str_of(name_of(event_type_names, q->event_type)) : STR_NONE;
     struct host_view h = { 0 };
     struct err err = { 0 };
     struct newest *p;
@@ -278,13 +280,13 @@ static void on_events(struct call *c)
         return;
     }
     if (wants_stream(c, q->follow)) {
-        stream_log(c, false, q->event_type, h.uuid, has_after, q->after);
+        stream_log(c, false, type, h.uuid, has_after, q->after);
         return;
     }
     p = newest_new(c, q->limit ? q->limit : EVENTS_DEFAULT);
     p->is_ascending = has_after;
     p->after = q->after;
-    read_events(c->control, q->after, !has_after, p->limit, q->event_type, str_of(h.uuid), on_event_row,
+    read_events(c->control, q->after, !has_after, p->limit, type, str_of(h.uuid), on_event_row,
                 on_events_done, p);
 }
 

@@ -48,7 +48,7 @@ struct hosts_query {
 };
 static const struct field hosts_query_fields[] = {
     F_STR(struct hosts_query, status, "status", 64,
-          .help = "ready, busy, stale or disconnected; several with commas."),
+          .names = presence_status_names, .help = "One, or several with commas."),
     F_STR(struct hosts_query, label, "label", 4096, .help = "Selector: role=web,env!=test."),
     F_ENUM(struct hosts_query, state, "state", host_state_names, .help = "Default: approved and revoked."),
     F_BOOL(struct hosts_query, connected, "connected", .help = "Only with, or only without, a live link."),
@@ -84,7 +84,7 @@ static int check_status(struct str wanted, struct err *err)
     struct str part;
 
     while (wanted.len && str_cut(&wanted, ',', &part))
-        if (!presence_is_status(str_trim(part))) {
+        if (name_value(presence_status_names, str_trim(part)) < 0) {
             int r = err_set(err, -EINVAL, "field.invalid", "status: %.*s is none of ready, busy, stale and disconnected",
                             STR_FMT(str_trim(part)));
             err_path(err, "status");
@@ -419,16 +419,17 @@ static void on_inventory_section(struct call *c)
 }
 
 struct history_query {
-    struct str section;
+    struct seen seen;
+    int section;
     uint64_t before;
     uint32_t limit;
 };
 static const struct field history_query_fields[] = {
-    F_STR(struct history_query, section, "section", 32),
+    F_ENUM(struct history_query, section, "section", section_names),
     F_U64(struct history_query, before, "before", .help = "Only changes before this id."),
     F_PAGE_LIMIT(struct history_query),
 };
-static const struct record history_query_record = RECORD(history_query, history_query_fields);
+static const struct record history_query_record = RECORD_SEEN(history_query, history_query_fields);
 
 static void on_change(void *ctx, const struct fact_change *ch)
 {
@@ -441,13 +442,14 @@ static void on_change(void *ctx, const struct fact_change *ch)
 static void on_history(struct call *c)
 {
     const struct history_query *q = c->query;
+    bool is_one = field_is_present(&history_query_record, q, "section");
     struct host_view h;
     struct page *p;
 
     if (!find_host(c, &h))
         return;
     p = page_open(c, "changes", q->limit);
-    read_changes(c->control, h.id.v, q->section, q->before, page_want(p), on_change, page_done, p);
+    read_changes(c->control, h.id.v, is_one ? str_of(name_of(section_names, q->section)) : STR_NONE, q->before, page_want(p), on_change, page_done, p);
 }
 
 #define A "/api/v1/agents"

@@ -96,7 +96,7 @@ struct field {
     uint32_t max_each; /* bytes of one list or map element (default 1024 when 0) */
     uint32_t flags;
     int64_t min_value, max_value; /* numbers; both 0 = the type's own range */
-    const struct name *names;
+    const struct name *names; /* FT_ENUM; on an FT_STR of a query: the words it takes, with commas (the handler looks) */
     const struct record *sub;
     const char *help;  /* one sentence: OpenAPI, docs */
     const char *column; /* heading in tables for people; NULL: the name in capitals */

@@ -251,11 +251,14 @@ static bool get_enum(struct walk *w, const struct place *at, const struct field 
         *ret = name->value;
         return true;
     }
-    AUTO(buf_done) struct buf all = BUF(110); /* as many as the text has room for */
+    AUTO(buf_done) struct buf all = BUF(105); /* as many as the text has room for */
+    bool is_cut = false;
     for (const struct name *name = f->names; name->text; name++)
-        if (buf_printf(&all, "%s%s", all.len ? ", " : "", name->text) < 0)
+        if (buf_printf(&all, "%s%s", all.len ? ", " : "", name->text) < 0) {
+            is_cut = true;
             break;
-    return bad(w, at, "field.enum", "must be one of %s", buf_as_cstr(&all));
+        }
+    return bad(w, at, "field.enum", "must be one of %s%s", buf_as_cstr(&all), is_cut ? ", ..." : "");
 }
 
 static bool get_bytes(struct walk *w, const struct place *at, const struct field *f, const struct node *n,

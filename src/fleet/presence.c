@@ -63,7 +63,7 @@ usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_
 }
 
 enum status { STATUS_READY, STATUS_BUSY, STATUS_STALE, STATUS_DISCONNECTED };
-static const struct name statuses[] = {
+const struct name presence_status_names[] = {
     { STATUS_READY, "ready" },
     { STATUS_BUSY, "busy" },
     { STATUS_STALE, "stale" },
@@ -87,12 +87,12 @@ static enum status status_of(enum presence p, uint32_t running_tasks)
 
 const char *presence_status(enum presence p, uint32_t running_tasks)
 {
-    return name_of(statuses, status_of(p, running_tasks));
+    return name_of(presence_status_names, status_of(p, running_tasks));
 }
 
 bool presence_is_status(struct str word)
 {
-    return name_value(statuses, word) >= 0;
+    return name_value(presence_status_names, word) >= 0;
 }
 
 usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s)

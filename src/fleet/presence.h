@@ -26,6 +26,7 @@ usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_
 
 /* The guide's status words: ready, busy, stale, disconnected. */
 const char *presence_status(enum presence p, uint32_t running_tasks);
+extern const struct name presence_status_names[];
 /* Is @word one of them? */
 bool presence_is_status(struct str word);
 

@@ -15,4 +15,7 @@ struct event {
 };
 extern const struct record event_record;
 
+/* All types there are, by which lists may be narrowed: a new type of event has its row here and in docs/wire/native.md. */
+extern const struct name event_type_names[];
+
 #endif
