@@ -157,12 +157,30 @@ static void cancel_ends_what_was_not_acknowledged_at_once(void **state)
     struct job_news a = rerun(f, "g1", "queued");
     cancel(f, a.id);
     assert_int_equal(the_job(f, a.id).state, JOB_CANCELLED);
-    struct job_news b = rerun(f, "g1", "offered");
+    struct str hosts[] = { STR("g1") };
+    const struct job_wish w = { .kind = JOB_KIND_STOP, .subject = STR("offered"), .hosts = { hosts, 1 } };
+    struct job_news b = create_job(f, &w);
     uint64_t task = poll(f, h).t[0].task_id;
     cancel(f, b.id);
     assert_int_equal(the_job(f, b.id).state, JOB_CANCELLED);
     assert_int_equal(poll(f, h).n, 0);
     assert_true(poll_started(f->c, h, task, &f->err) < 0); /* it came too late: do not begin */
+}
+
+static void cancel_of_a_rerun_that_was_fetched_leaves_its_end_to_the_agent(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t h = meet(f, "g1");
+    struct job_news a = rerun(f, "g1", "offered");
+    uint64_t task = poll(f, h).t[0].task_id;
+    cancel(f, a.id);
+    struct shown s = poll(f, h);
+    assert_int_equal(s.n, 1);
+    assert_true(s.t[0].cancel_requested);
+    assert_int_equal(the_job(f, a.id).state, JOB_RUNNING);
+    assert_int_equal(poll_started(f->c, h, task, &f->err), 0);
+    assert_int_equal(finish(f, h, task, OUTCOME_EXITED, 0), 0);
+    assert_int_equal(the_job(f, a.id).state, JOB_SUCCEEDED); /* it ended before anybody could stop it */
 }
 
 static void cancel_of_a_running_one_is_shown_until_it_ends(void **state)
@@ -326,6 +344,7 @@ int main(void)
         T(a_visitor_that_stops_leaves_the_rest_queued),
         T(tasks_survive_a_restart_in_every_state),
         T(cancel_ends_what_was_not_acknowledged_at_once),
+        T(cancel_of_a_rerun_that_was_fetched_leaves_its_end_to_the_agent),
         T(cancel_of_a_running_one_is_shown_until_it_ends),
         T(the_deadline_ends_what_nobody_acknowledged),
         T(an_end_is_told_once),
