@@ -101,7 +101,7 @@ int authn_operator(struct control *c, struct str bearer, const struct peer_info 
         return 0;
     }
     if (c->conf.is_dev && peer->is_loopback_dev) {
-        *ret = (struct principal){ .kind = PRINCIPAL_DEV, .role = ROLE_ADMIN, .name = "dev" };
+        *ret = (struct principal){ .kind = PRINCIPAL_DEV, .role = ROLE_ADMIN, .name = PRINCIPAL_NAME_DEV };
         return 0;
     }
     err_set(err, -EACCES, "auth.required", "this needs a credential: Authorization: Bearer em_live_...");

@@ -253,7 +253,7 @@ void enroll__pending_due(struct control *c, struct host *h)
 {
     struct details d = { 0 };
     details_str(&d, "name", str_of(h->name));
-    audit__row(c, "server", NULL, "host.expire", str_of(h->uuid), "ok", NULL, &d);
+    audit__row(c, PRINCIPAL_NAME_SERVER, NULL, "host.expire", str_of(h->uuid), "ok", NULL, &d);
     event__host(c, "host.forgotten", h, details_str(&d, "reason", STR("nobody approved it in time")));
     host__remove(c, h, "host.unknown", "this request expired");
 }

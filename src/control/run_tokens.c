@@ -238,7 +238,7 @@ void run_login_told(struct control *c, struct str who, bool is_good)
 int run_sign_up(struct control *c, bool is_open, struct str name, struct str password, const char *peer, verb_fn done, void *ctx,
                 usec_t *ret_wait, struct err *err)
 {
-    const struct principal who = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = "sign-up" };
+    const struct principal who = { .kind = PRINCIPAL_LOCAL, .role = ROLE_ADMIN, .name = PRINCIPAL_NAME_SIGN_UP };
     *ret_wait = 0;
     if (!is_open) {
         err_set(err, -EACCES, "auth.closed", "an administrator adds users here: muster user add");

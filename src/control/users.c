@@ -180,6 +180,10 @@ static int check_create(struct user_call *x)
     if (!user_name_is_acceptable(str_of(x->name)))
         return err_set(&x->err, -EINVAL, "user.bad_name",
                        "a user name is [a-z0-9][a-z0-9._@-]*, at most 64 characters");
+    /* One of before this rule is loaded and logs in as ever. */
+    if (principal_name_is_built_in(str_of(x->name)))
+        return err_set(&x->err, -EINVAL, "user.bad_name",
+                       "%s is who acts without being a user: the audit log could not tell them apart", x->name);
     if (user__by_name(x->c, str_of(x->name)))
         return err_set(&x->err, -EEXIST, "user.exists", "there is a user %s already", x->name);
     if (x->ch.role < ROLE_VIEWER || x->ch.role > ROLE_ADMIN)

@@ -1,6 +1,8 @@
 /* fleet/policy.c - see policy.h. */
 #include "fleet/policy.h"
 
+#include "base/mem.h"
+
 const struct name role_level_names[] = {
     { ROLE_NONE, "none" },
     { ROLE_VIEWER, "viewer" },
@@ -14,6 +16,16 @@ const struct name principal_kind_names[] = {
     { PRINCIPAL_TOKEN, "token" }, { PRINCIPAL_HOST, "host" },       { PRINCIPAL_SESSION, "session" },
     { PRINCIPAL_KEY, "key" },     NAMES_END,
 };
+
+bool principal_name_is_built_in(struct str name)
+{
+    static const char *const names[] = { PRINCIPAL_NAME_DEV, PRINCIPAL_NAME_SERVER, PRINCIPAL_NAME_SIGN_UP };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
 
 const struct name verb_names[] = {
     { VERB_READ, "read" },

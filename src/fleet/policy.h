@@ -17,6 +17,12 @@ enum principal_kind {
     PRINCIPAL_KEY,     /* a credential of an accent (fleet/secret.h): token_id is the credential's id */
 };
 extern const struct name principal_kind_names[]; /* none local dev token host session key */
+
+/* Names of those who act without being a user, in a user's charset (the others have a colon: "local:root"). No new user is called so. */
+#define PRINCIPAL_NAME_DEV "dev"         /* whoever has no credential with --dev */
+#define PRINCIPAL_NAME_SERVER "server"   /* musterd by itself, in the audit log */
+#define PRINCIPAL_NAME_SIGN_UP "sign-up" /* a newcomer who makes an own account */
+bool principal_name_is_built_in(struct str name);
 struct principal {
     enum principal_kind kind;
     enum role_level role;

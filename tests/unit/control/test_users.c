@@ -412,6 +412,9 @@ static void bad_names_passwords_and_doubles_are_refused(void **state)
 {
     struct fixture *f = *state;
     assert_string_equal(add_user(f, "Alice!", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
+    assert_string_equal(add_user(f, "dev", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
+    assert_string_equal(add_user(f, "server", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
+    assert_string_equal(add_user(f, "sign-up", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
     assert_string_equal(add_user(f, "alice", ROLE_VIEWER, "1234567").slug, "password.bad");
     assert_int_equal(add_user(f, "alice", ROLE_VIEWER, "12345678").result, 0);
     assert_string_equal(add_user(f, "alice", ROLE_VIEWER, "12345678").slug, "user.exists");
@@ -420,6 +423,19 @@ static void bad_names_passwords_and_doubles_are_refused(void **state)
     user_create(f->c, &f->viewer, STR("eve"), ROLE_ADMIN, STR("12345678"), on_user, &t);
     settle(f);
     assert_string_equal(t.slug, "auth.denied");
+}
+
+static void a_user_of_before_who_has_a_built_in_name_stays(void **state)
+{
+    struct fixture *f = *state;
+    char hash[PASSWORD_HASH_MAX];
+    assert_int_equal(password_hash(STR("correct horse"), hash), 0);
+    store_put_user(f->s, &(struct user_row){ .id = 7, .name = STR("dev"), .password_hash = str_of(hash), .role = ROLE_VIEWER, .created_at = 1 });
+    settle(f);
+    restart(f);
+    assert_int_equal(login(f, "dev", "correct horse", "192.0.2.5").result, 0);
+    assert_int_equal(change(f, &f->admin, "dev", &(struct user_change){ .has_disabled = true, .disabled = true }).result, 0);
+    assert_string_equal(add_user(f, "dev", ROLE_VIEWER, "correct horse").slug, "user.bad_name");
 }
 
 static void ones_own_password_needs_the_old_one(void **state)
@@ -612,6 +628,7 @@ int main(void)
         T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
+        T(a_user_of_before_who_has_a_built_in_name_stays),
         T(ones_own_password_needs_the_old_one),
         T(an_admins_reset_wins_over_a_change_under_way),
         T(a_change_with_a_made_token_does_not_overtake_a_reset),
