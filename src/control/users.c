@@ -175,19 +175,25 @@ static bool is_last_admin(const struct control *c, const struct user *me)
     return true;
 }
 
+static int bad(struct user_call *x, const char *path, int r)
+{
+    err_path(&x->err, path);
+    return r;
+}
+
 static int check_create(struct user_call *x)
 {
     if (!user_name_is_acceptable(str_of(x->name)))
-        return err_set(&x->err, -EINVAL, "user.bad_name",
-                       "a user name is [a-z0-9][a-z0-9._@-]*, at most 64 characters");
+        return bad(x, "name", err_set(&x->err, -EINVAL, "user.bad_name",
+                                      "a user name is [a-z0-9][a-z0-9._@-]*, at most 64 characters"));
     /* One of before this rule is loaded and logs in as ever. */
     if (principal_name_is_built_in(str_of(x->name)))
-        return err_set(&x->err, -EINVAL, "user.bad_name",
-                       "%s is who acts without being a user: the audit log could not tell them apart", x->name);
+        return bad(x, "name", err_set(&x->err, -EINVAL, "user.bad_name",
+                                      "%s is who acts without being a user: the audit log could not tell them apart", x->name));
     if (user__by_name(x->c, str_of(x->name)))
-        return err_set(&x->err, -EEXIST, "user.exists", "there is a user %s already", x->name);
+        return bad(x, "name", err_set(&x->err, -EEXIST, "user.exists", "there is a user %s already", x->name));
     if (x->ch.role < ROLE_VIEWER || x->ch.role > ROLE_ADMIN)
-        return err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin");
+        return bad(x, "role", err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin"));
     return 0;
 }
 
@@ -197,7 +203,7 @@ static int check_change(struct user_call *x, struct user **ret)
     if (!u)
         return err_set(&x->err, -ENOENT, "user.unknown", "there is no user %s", x->name);
     if (x->ch.has_role && (x->ch.role < ROLE_VIEWER || x->ch.role > ROLE_ADMIN))
-        return err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin");
+        return bad(x, "role", err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin"));
     bool is_losing = (x->ch.has_role && x->ch.role != ROLE_ADMIN) || (x->ch.has_disabled && x->ch.disabled);
     if (is_losing && is_last_admin(x->c, u))
         return err_set(&x->err, -EINVAL, "user.last_admin", "%s is the last admin: make another one first",
@@ -210,7 +216,7 @@ static int check(struct user_call *x, struct user **ret)
     struct user *u = NULL;
     int r = x->is_create ? check_create(x) : check_change(x, &u);
     if (r == 0 && x->password && !password_is_acceptable(str_of(x->password)))
-        r = err_set(&x->err, -EINVAL, "password.bad", "a password has 8 to 1024 bytes of UTF-8");
+        r = bad(x, "password", err_set(&x->err, -EINVAL, "password.bad", "a password has 8 to 1024 bytes of UTF-8"));
     if (ret)
         *ret = u;
     return r;
