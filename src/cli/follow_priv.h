@@ -41,7 +41,7 @@ struct follow {
     uint64_t job_id;
     uint64_t n_total;
     bool is_single, has_job, has_ended, is_over, is_json;
-    bool is_interrupted, cancel_sent, cancel_answered, has_bar, gave_up;
+    bool is_interrupted, cancel_sent, cancel_answered, cancel_failed, has_bar, gave_up;
     int rc;
     char idem_key[40];
     struct loop *loop;

@@ -36,9 +36,12 @@ static void cancel_done(void *ctx, const struct err *err, int status, struct str
         (void)api_error(status, body, &why);
     if (!err_is(&why) || strcmp(why.slug, "job.finished") == 0)
         return;
+    f->cancel_sent = false;
+    if (f->cancel_failed)
+        return; /* said before, and tried once more */
+    f->cancel_failed = true;
     follow__clear_bar(f);
     cli_note(f->cli, "could not cancel job %llu: %s", (unsigned long long)f->job_id, why.text);
-    f->cancel_sent = false;
 }
 
 void follow__cancel(struct follow *f)
@@ -46,6 +49,7 @@ void follow__cancel(struct follow *f)
     if (!f->has_job || f->cancel_sent || !f->conf->cancel_on_interrupt)
         return;
     f->cancel_sent = true;
+    f->cancel_answered = false;
     AUTO(buf_done) struct buf b = BUF(256);
     job_target(f, "/cancel", &b);
     side_send(f, "POST", buf_as_str(&b), cancel_done);
@@ -72,7 +76,26 @@ static const struct node *items_of(struct follow *f, const struct err *err, int 
     return list && list->type == NODE_LIST ? list : NULL;
 }
 
-/* Everything that is still open waits for a host that is away: end it, truthfully. */
+/* What was offered and not answered is cancelled when its host is back, and not before: that is not waited for. */
+static void leave_behind(struct follow *f)
+{
+    for (size_t i = 0; i < f->tracks.n; i++) {
+        struct track *t = f->tracks.v[i];
+        if (t->state == TRACK_DONE)
+            continue;
+        t->state = TRACK_DONE;
+        t->is_left = true;
+        t->result = RESULT_UNREACHABLE;
+        t->code = RC_UNREACHABLE;
+    }
+    if (f->is_json)
+        cli_note(f->cli, "host.offline: not every task has ended; those are cancelled when their hosts are back: muster job %llu",
+                 (unsigned long long)f->job_id);
+    follow__leave(f, RC_OK);
+}
+
+/* Everything that is still open waits for a host that is away: end it, truthfully. Where the cancel was taken and that is still so at
+ * the next look, nobody here can end it. */
 static void maybe_give_up(struct follow *f)
 {
     uint64_t open = f->n_total > f->tracks.n ? f->n_total - f->tracks.n : 0, offline = 0;
@@ -84,33 +107,15 @@ static void maybe_give_up(struct follow *f)
         again(f);
         return;
     }
+    if (f->gave_up && f->cancel_sent && f->cancel_answered) {
+        leave_behind(f);
+        return;
+    }
     for (size_t i = 0; i < f->tracks.n; i++)
         f->tracks.v[i]->gave_up = f->tracks.v[i]->state == TRACK_WAITING;
     f->gave_up = true;
-    follow__cancel(f);
+    follow__cancel(f); /* once more where it was refused; no-op while it is under way */
     timer_start(f->offline, CANCEL_PATIENCE, 0);
-}
-
-/* What was offered and not answered is cancelled when its host is back, and not before: that is not waited for. */
-static void leave_behind(struct follow *f)
-{
-    if (!f->cancel_answered) {
-        timer_start(f->offline, CANCEL_PATIENCE, 0);
-        return;
-    }
-    for (size_t i = 0; i < f->tracks.n; i++) {
-        struct track *t = f->tracks.v[i];
-        if (t->state != TRACK_WAITING)
-            continue;
-        t->state = TRACK_DONE;
-        t->is_left = true;
-        t->result = RESULT_UNREACHABLE;
-        t->code = RC_UNREACHABLE;
-    }
-    if (f->is_json)
-        cli_note(f->cli, "host.offline: not every task has ended; those are cancelled when their hosts are back: muster job %llu",
-                 (unsigned long long)f->job_id);
-    follow__leave(f, RC_OK);
 }
 
 /* A command that runs on a host that went away is waited for, and the user should know. */
@@ -186,10 +191,6 @@ void follow__offline_tick(void *ctx)
     struct follow *f = ctx;
     if (!f->has_job || f->has_ended)
         return;
-    if (f->gave_up) {
-        leave_behind(f);
-        return;
-    }
     AUTO(buf_done) struct buf b = BUF(256);
     job_target(f, "/tasks?limit=10000", &b);
     side_send(f, "GET", buf_as_str(&b), tasks_done);

@@ -554,6 +554,42 @@ def test_an_offline_host_is_given_up_cancelled_and_explained(mock, cli):
     assert r.returncode == 6 and done and "--detach" in r.stderr and "host.offline" in r.stderr
 
 
+def test_a_task_nobody_can_end_is_left_only_once_its_cancel_was_taken(mock, cli):
+    calls, left = [], threading.Event()
+
+    def cancel(h, r):
+        calls.append(1)
+        if len(calls) < 2:
+            h.error(503, "store.unavailable", "the outcome is not known")
+        else:
+            h.reply(202, job(1))
+    mock.routes[("POST", "/api/v1/jobs")] = lambda h, r: h.stream(201, [("job", job(1)), lambda: left.wait(60)])
+    mock.routes[("POST", "/api/v1/jobs/7/cancel")] = cancel
+    mock.routes[("GET", "/api/v1/jobs/7/tasks")] = {"tasks": [task(1, "web-1", state="offered")]}
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1, status="disconnected", connected_at=None)]}
+    r = cli("run", "--wait", "200ms", "web-1", "--", "x")
+    left.set()
+    assert r.returncode == 6 and len(calls) == 2, r
+    assert r.stderr.count("could not cancel job 7") == 1 and "web-1 went away" in r.stderr and "muster job 7" in r.stderr
+
+
+def test_one_that_is_back_with_the_command_after_it_was_given_up_is_waited_for(mock, cli):
+    def cancel(h, r):
+        mock.routes[("GET", "/api/v1/jobs/7/tasks")] = {"tasks": [task(1, "web-1", state="running")]}
+        mock.routes[("GET", "/api/v1/agents")] = {"agents": []}
+        looks.append(len(mock.of("GET", "/api/v1/jobs/7/tasks")))
+        h.reply(202, job(1))
+    looks = []
+    mock.routes[("POST", "/api/v1/jobs")] = lambda h, r: h.stream(201, [
+        ("job", job(1)), lambda: wait_for(lambda: looks and len(mock.of("GET", "/api/v1/jobs/7/tasks")) >= looks[0] + 2),
+        ("task", task(1, "web-1", exit_code=5)), ("end", job(1, "failed"))])
+    mock.routes[("POST", "/api/v1/jobs/7/cancel")] = cancel
+    mock.routes[("GET", "/api/v1/jobs/7/tasks")] = {"tasks": [task(1, "web-1", state="offered")]}
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1, status="disconnected", connected_at=None)]}
+    r = cli("run", "--wait", "200ms", "web-1", "--", "x")
+    assert r.returncode == 5, r
+
+
 def test_cancel_leaves_the_grace_to_the_job_unless_told(mock, cli):
     mock.routes[("POST", "/api/v1/jobs/7/cancel")] = lambda h, r: h.reply(202, job(1))
     for more in ([], ["--grace", "3s"], ["--grace", "0s"]):

@@ -148,6 +148,21 @@ def test_a_host_that_goes_away_with_the_command_holds_nobody(fleet, pb):
         link.send(hello(pb))
         link.next("welcome")
         assert run.wait() == 1 and "lost" in run.log, run.log  # it named no task in its hello
+        # One that is back with the command before we left is waited for.
+        run = pool.submit(s.cli, "run", p.id, "--wait", "1s", "--", "true")
+        task = until(lambda: (t := link.next("offer").task_id) != offered and t, what="the third task")
+        link.close()
+        until(lambda: len(s.get("/api/v1/events?event_type=job.cancel_requested")["events"]) == 2, what="that it gives up")
+        link = Link(p)
+        again = hello(pb)
+        again.hello.tasks.add().task_id = task
+        link.send(again)
+        link.next("welcome")
+        link.send(pb.AgentMessage(task_started=pb.TaskStarted(task_id=task)))
+        assert link.next("cancel").task_id == task
+        until(lambda: tasks_of(s, 3)[0]["state"] == "running", what="the task to run")
+        link.send(pb.AgentMessage(task_finished=pb.TaskFinished(task_id=task, outcome=pb.TASK_OUTCOME_EXITED, exit_code=9)))
+        assert run.result().returncode == 9, run.result()
         link.close()
 
 
