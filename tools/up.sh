@@ -32,7 +32,12 @@ trap on_signal INT TERM
 case $port in
     '' | *[!0-9]*) die "PORT must be a number, not '$port'" ;;
 esac
-[ "$port" -ge 1 ] && [ "$port" -le 65533 ] || die "PORT must be 1 to 65533 (PORT+1 and PORT+2 are used too)"
+# Without zeros in front: bash's arithmetic takes those for octal. And what is too long for it is too big in any case.
+while [ "${port#0}" != "$port" ]; do port=${port#0}; done
+case $port in
+    '' | ??????*) port=0 ;;
+esac
+[ "$port" -ge 1 ] && [ "$port" -le 65533 ] || die "PORT must be 1 to 65533 (PORT+1 and PORT+2 are used too), not ${2:-}"
 mkdir -p "$state" 2>/dev/null && [ -w "$state" ] || die "the state directory $state cannot be written; remove it or set MUSTER_VAR to another"
 
 muster=$build/muster

@@ -69,9 +69,11 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
 
 
 def test_ctrl_c_stops_it_where_interrupts_were_inherited_as_ignored(tmp):
-    p = up(tmp, free_base(), "up.log", ignored=True)
+    base = free_base()
+    p = up(tmp, f"0{base}", "up.log", ignored=True)  # and a zero in front makes no other number of it
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up")
     assert end(p) == 0, p.log
+    assert f"http://127.0.0.1:{base + 2} " in p.log, p.log
 
 
 @pytest.mark.parametrize("victim", ["musterd", "muster-agent"])
@@ -113,9 +115,14 @@ def test_a_broken_state_directory_is_one_sentence_and_exit_1(tmp):
     assert p.wait(20) == 1 and str(tmp / "var") in p.log
 
 
-def test_no_port_is_one_sentence_and_exit_1(tmp):
-    p = up(tmp, "", "port.log")
-    assert p.wait(20) == 1 and p.log == "make up: PORT must be a number, not ''\n"
+def test_a_port_that_is_none_is_one_sentence_and_exit_1(tmp):
+    for port in ("", "nine", "-1", "91x0", "8120 1"):
+        p = up(tmp, port, "port.log")
+        assert p.wait(20) == 1 and p.log == f"make up: PORT must be a number, not '{port}'\n"
+    for port in ("0", "00", "65534", "070000", "9" * 30):
+        p = up(tmp, port, "port.log")
+        assert p.wait(20) == 1
+        assert p.log == f"make up: PORT must be 1 to 65533 (PORT+1 and PORT+2 are used too), not {port}\n"
 
 
 def test_a_server_that_cannot_be_asked_ends_it_with_the_command_lines_sentence(tmp):
