@@ -116,11 +116,11 @@ def test_a_broken_state_directory_is_one_sentence_and_exit_1(tmp):
 
 
 def test_a_port_that_is_none_is_one_sentence_and_exit_1(tmp):
-    for port in ("", "nine", "-1", "91x0", "8120 1"):
-        p = up(tmp, port, "port.log")
+    for i, port in enumerate(("", "nine", "-1", "91x0", "8120 1")):
+        p = up(tmp, port, f"word{i}.log")
         assert p.wait(20) == 1 and p.log == f"make up: PORT must be a number, not '{port}'\n"
-    for port in ("0", "00", "65534", "070000", "9" * 30):
-        p = up(tmp, port, "port.log")
+    for i, port in enumerate(("0", "00", "65534", "070000", "9" * 30)):
+        p = up(tmp, port, f"range{i}.log")
         assert p.wait(20) == 1
         assert p.log == f"make up: PORT must be 1 to 65533 (PORT+1 and PORT+2 are used too), not {port}\n"
 
