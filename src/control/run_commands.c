@@ -48,8 +48,10 @@ static void unindex_task(struct control *c, struct run_command *cmd)
     cmd->uuid[0] = '\0';
 }
 
-bool run__command_is_closed(const struct run_command *cmd)
+bool run__command_is_closed(struct control *c, const struct run_command *cmd)
 {
+    if (is_awaited(c, cmd))
+        return false;
     if (cmd->row.state == RUN_COMMAND_STARTED) /* of a stop nothing more is heard: the signal is sent */
         return cmd->row.kind == RUN_COMMAND_STOP;
     return cmd->row.state == RUN_COMMAND_FAILED || cmd->row.state == RUN_COMMAND_CANCELLED || cmd->row.state == RUN_COMMAND_EXITED;
@@ -80,7 +82,7 @@ struct run_command *run__command_new(struct control *c, struct run *r, enum run_
 {
     struct run_command *old, *next;
     DL_FOREACH_SAFE(r->commands, old, next)
-    if (r->n_commands >= RUN_COMMANDS_KEPT && run__command_is_closed(old)) {
+    if (r->n_commands >= RUN_COMMANDS_KEPT && run__command_is_closed(c, old)) {
         store_del_object(c->store, OBJECT_RUN_COMMAND, old->id);
         run__command_drop(c, old);
     }
@@ -321,7 +323,7 @@ void run__commands_tick(struct control *c, usec_t mono)
     {
         struct run_command *cmd, *next;
         DL_FOREACH_SAFE(r->commands, cmd, next)
-        if (!run__command_is_closed(cmd) || is_awaited(c, cmd))
+        if (!run__command_is_closed(c, cmd))
             look_after(c, cmd, mono);
         if (r->is_stop_due) {
             r->is_stop_due = false;

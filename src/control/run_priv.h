@@ -201,8 +201,8 @@ struct run_command *run__command_new(struct control *c, struct run *r, enum run_
 void run__command_put(struct control *c, const struct run_command *cmd);
 /* As a job on the agent's host. 0; or -errno: nothing was made. */
 int run__command_send(struct control *c, struct run_command *cmd, struct run_agent *a, const struct principal *p, struct err *err);
-/* Neither its agent nor the server has anything to do with it any more. */
-bool run__command_is_closed(const struct run_command *cmd);
+/* Neither its agent nor the server has anything to do with it any more: a cancelled rerun that may have begun has, until its end is told. */
+bool run__command_is_closed(struct control *c, const struct run_command *cmd);
 /* The newest of the kind in one of the states up to pending; NULL. */
 struct run_command *run__command_open(const struct run *r, enum run_command_kind kind);
 struct run_command *run__command_newest(const struct run *r, enum run_command_kind kind);

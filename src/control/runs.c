@@ -268,7 +268,7 @@ static bool make_room(struct control *c, uint64_t owner_id, bool of_owner, const
         if (r == keep || (of_owner && r->row.owner_id != owner_id) || !run_is_over((enum run_state)r->row.state))
             continue;
         const struct run_command *cmd = r->commands;
-        while (cmd && run__command_is_closed(cmd))
+        while (cmd && run__command_is_closed(c, cmd))
             cmd = cmd->next;
         if (cmd)
             continue;

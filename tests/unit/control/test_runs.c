@@ -706,6 +706,30 @@ static void a_rerun_stopped_on_its_way_ends_without_its_agent_s_word(void **stat
     assert_int_equal(the_task(f, 1).outcome, OUTCOME_CANCELLED);
 }
 
+static void a_rerun_whose_agent_has_not_told_its_end_is_not_made_room_of(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1], id[16];
+    batch_done(f, &p, "b1");
+    rerun(f, &p, "b1", child);
+    struct orders os = fetch(f, &a);
+    assert_int_equal(stop(f, &p, child), RUN_STOPPING);
+    struct orders stops = fetch(f, &a);
+    assert_int_equal(ack(f, &a, stops.v[0].uuid, true), 0);
+    tell(f, &p, child, RUN_EVENT_BATCH_DONE);
+    assert_int_equal(state_of(f, child), RUN_STOPPED); /* over, and the oldest but one; its process may still run */
+    for (int i = 0; i < 5001; i++) {
+        snprintf(id, sizeof(id), "x%d", i);
+        batch_done(f, &p, id);
+    }
+    assert_int_equal(ended(f, &a, os.v[0].uuid, 0, 0, ""), 0);
+    assert_int_equal(the_task(f, 1).state, TASK_DONE);
+    batch_done(f, &p, "y");
+    assert_refused(f, ended(f, &a, os.v[0].uuid, 0, 0, ""), -ENOENT, "run_command.unknown"); /* now it went */
+}
+
 static void a_cancel_that_is_fetched_ends_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -944,6 +968,7 @@ int main(void)
         T(a_rerun_cancelled_after_it_was_fetched_ends_as_its_agent_says),
         T(a_rerun_cancelled_on_its_way_to_an_agent_that_is_gone_ends_too),
         T(a_rerun_stopped_on_its_way_ends_without_its_agent_s_word),
+        T(a_rerun_whose_agent_has_not_told_its_end_is_not_made_room_of),
         T(a_cancel_that_is_fetched_ends_nothing_else),
         T(a_rerun_of_a_host_that_is_forgotten_waits_for_another),
         T(a_rerun_s_job_ends_even_if_the_agent_tells_no_exits),
