@@ -1,5 +1,6 @@
 #!/bin/sh
-# make install: programs, units, examples, manual pages. DESTDIR and PREFIX as usual; nothing is started or enabled.
+# make install: programs, units, settings where there are none, examples, manual pages. DESTDIR and PREFIX as usual; nothing is started or
+# enabled. Into the running system it also makes the server's user, and systemd reads the units anew.
 set -eu
 bin=$DESTDIR$PREFIX/bin
 man=$DESTDIR$PREFIX/share/man
@@ -7,11 +8,11 @@ unit=$DESTDIR$PREFIX/lib/systemd/system
 examples=$DESTDIR$PREFIX/share/doc/muster/examples
 install -d "$bin" "$man/man1" "$man/man8" "$unit" "$examples" "$DESTDIR$PREFIX/lib/sysusers.d"
 
-# settings MODE FILE TARGET: the file as an example; and with PREFIX=/usr where the programs and units look, unless something is there:
+# settings MODE FILE TARGET: the file as an example; and where the units of a prefix of the system's look, unless something is there:
 # settings in use are the operator's, and stay.
 settings() {
     install -m "$1" "packaging/$2" "$examples/"
-    if [ "$PREFIX" = /usr ]; then
+    if [ "$PREFIX" = /usr ] || [ "$PREFIX" = /usr/local ]; then
         install -d "$(dirname "$DESTDIR$3")"
         [ -e "$DESTDIR$3" ] || [ -L "$DESTDIR$3" ] || install -m "$1" "packaging/$2" "$DESTDIR$3"
     fi
@@ -66,3 +67,11 @@ install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 for n in sigma-agent grapheon-agent argus-agent argus-report; do
     ln -sfn muster-agent "$bin/$n"
 done
+if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ]; then
+    if command -v systemd-sysusers >/dev/null; then
+        systemd-sysusers muster.conf
+    else
+        echo 'install: musterd.service runs as the user muster: make it (see sysusers.d/muster.conf)' >&2
+    fi
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
+fi

@@ -8,7 +8,9 @@ agent=${AGENT:-${BUILD:-$top/build}/muster-agent-static}
 here=$top/packaging/grapheon
 version=${1:-$("$agent" grapheon --version | cut -d' ' -f2)}
 arch=$(dpkg --print-architecture)
-out=${2:-$PWD/grapheon-agent_${version}_$arch.deb}
+# a tilde sorts before what follows: a release candidate before its release
+deb_version=$(printf %s "$version" | tr - '~')
+out=${2:-$PWD/grapheon-agent_${deb_version}_$arch.deb}
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-0}"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -24,7 +26,7 @@ printf 'Source: grapheon-agent\n\nPackage: grapheon-agent\nArchitecture: any\n' 
 depends=$(cd "$tmp" && dpkg-shlibdeps -O "$root/usr/bin/grapheon-agent" 2>/dev/null | sed -n 's/^shlibs:Depends=\(.\)/Depends: \1/p')
 cat >"$root/DEBIAN/control" <<END
 Package: grapheon-agent
-Version: $version
+Version: $deb_version
 Architecture: $arch
 Maintainer: Muster <muster@localhost>
 ${depends:+$depends

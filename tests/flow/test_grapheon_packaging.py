@@ -357,6 +357,8 @@ def test_the_rpm_has_the_files_of_the_debian_package(tmp_path):
         return {"/" + str(p.relative_to(top)).removeprefix("usr/") if "systemd" in str(p) else "/" + str(p.relative_to(top)):
                 (mode(p), p.read_bytes()) for p in top.rglob("*") if p.is_file()}
 
+    version = sh("dpkg-deb", "-f", deb, "Version").stdout.strip()
+    assert version == "1.2.3~rc1" and sh("dpkg", "--compare-versions", version, "lt", "1.2.3")
     assert files(root) == files(tmp_path / "deb") and len(files(root)) == 6
     assert sh(root / "usr/bin/grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
 
@@ -383,6 +385,9 @@ def test_make_install_links_the_foreign_names(tmp_path):
         assert line in unit.splitlines(), line
     assert "@" not in unit.replace("@system-service", "") and mode(units / "grapheon-agent.service") == mode(units / "grapheon-agent.timer") == 0o644
     assert mode(tmp_path / "usr/local/share/doc/muster/examples/grapheon-agent.env.example") == 0o600
+    for name in ("musterd", "muster-agent"):  # what its settings are read from is there
+        command = next(line for line in (units / f"{name}.service").read_text().splitlines() if line.startswith("ExecStart=")).split()
+        assert (tmp_path / command[command.index("--config") + 1].lstrip("/")).is_file(), command
     assert sh(bin / "grapheon-agent", "--version").stdout.startswith("grapheon-agent ")
     # what belongs to the accents beside their programs
     share = tmp_path / "usr/local/share"
