@@ -67,8 +67,10 @@ until said=$(cli status 2>&1 >/dev/null); do
     sleep 0.1
 done
 
+# This machine's row, by the id its agent was given: others may be in the same fleet.
+host_id() { "$build/muster-agent" --state-dir "$state/agent" status 2>/dev/null | sed -n 's/^enrolled  *yes, host \([0-9a-f-]*\).*/\1/p'; }
 agent=("$build/muster-agent" --state-dir "$state/agent" --server "127.0.0.1:$port")
-if [ ! -s "$state/agent/cert.pem" ]; then
+if [ -z "$(host_id)" ]; then # never enrolled, or with a certificate that cannot be read: its key asks anew
     token=$(cli token create --uses 1 --ttl 10m --auto-approve --json | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
     [ -n "$token" ] || { stop; die "no install token could be made"; }
     MUSTER_TOKEN=$token "${agent[@]}" &
@@ -76,8 +78,6 @@ else
     "${agent[@]}" &
 fi
 agent_pid=$!
-# This machine's row, by the id its agent was given: others may be in the same fleet.
-host_id() { "$build/muster-agent" --state-dir "$state/agent" status 2>/dev/null | sed -n 's/^enrolled  *yes, host \([0-9a-f-]*\).*/\1/p'; }
 is_up() {
     id=$(host_id)
     [ -n "$id" ] && cli host "$id" --json 2>/dev/null | grep -q '"status" *: *"\(ready\|busy\)"'

@@ -66,6 +66,12 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
     name = json.loads(cli(tmp, "host", one[0], "--json").stdout)["name"]
     assert f" run {name} -- uname" in p.log
     assert end(p) == 0, p.log
+    # A certificate that cannot be read is asked for anew: the key is the host.
+    (tmp / "var/agent/cert.pem").write_text("junk\n")
+    p = up(tmp, base, "three.log", MUSTER_VAR=str(tmp / "var"), HOME=str(tmp / "home"))
+    until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up once more")
+    assert f" run {name} -- uname" in p.log, p.log
+    assert end(p) == 0, p.log
 
 
 def test_ctrl_c_stops_it_where_interrupts_were_inherited_as_ignored(tmp):
