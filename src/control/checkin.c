@@ -298,11 +298,12 @@ void host__timer(struct control *c, struct host *h)
  *
  * Who came by a link has to come back in: it is late meanwhile, but lost if it was then. Who has an accent goes on where it stood, as it
  * does when its link ends; with an agent of ours beside it, that one's grace to come back keeps it from being lost. */
-static void wake(struct control *c, struct host *h, usec_t newest, usec_t now)
+static void wake(struct control *c, struct host *h, usec_t now)
 {
     enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
     const struct presence_rules rules = rules_of(c, h);
-    const usec_t age = newest - h->last_seen, lost_after = c->rules.lost_after + SAVED_EVERY_S * USEC_PER_SEC;
+    const usec_t heard = presence__heard(c, h->last_seen, SAVED_EVERY_S * USEC_PER_SEC),
+                 age = c->woke.at > heard ? c->woke.at - heard : 0;
     h->saved_mono = now;
     if (h->last_seen == 0) {
         h->presence = PRESENCE_NEVER;
@@ -311,7 +312,7 @@ static void wake(struct control *c, struct host *h, usec_t newest, usec_t now)
     if (h->accent) {
         h->seen_mono = age < now ? now - age : 1;
         h->presence = (uint8_t)presence_at(&rules, h->seen_mono, false, now);
-    } else if (has_left(h) || age > lost_after) {
+    } else if (has_left(h) || age > c->rules.lost_after) {
         h->seen_mono = 1;
         h->presence = PRESENCE_LOST;
     } else {
@@ -322,14 +323,19 @@ static void wake(struct control *c, struct host *h, usec_t newest, usec_t now)
         h->grace_mono = now + RESTART_GRACE_S * USEC_PER_SEC;
 }
 
+usec_t presence__heard(const struct control *c, usec_t last_seen, usec_t unsaved)
+{
+    return presence_over_restart(last_seen, unsaved, c->woke.newest, c->woke.at);
+}
+
 void presence__wake(struct control *c)
 {
-    usec_t newest = 0;
     for (size_t i = 0; i < c->hosts.n; i++)
-        if (c->hosts.v[i]->last_seen > newest)
-            newest = c->hosts.v[i]->last_seen;
+        if (c->hosts.v[i]->last_seen > c->woke.newest)
+            c->woke.newest = c->hosts.v[i]->last_seen;
+    c->woke.at = control__wall(c);
     for (size_t i = 0; i < c->hosts.n; i++) {
-        wake(c, c->hosts.v[i], newest, control__mono(c));
+        wake(c, c->hosts.v[i], control__mono(c));
         host__timer(c, c->hosts.v[i]);
     }
 }

@@ -128,7 +128,8 @@ enum {
     TASK_F_UNSENT = 4,
     TASK_F_NEWS = 8,
     TASK_F_LISTED = 16,
-    TASK_F_IN_HAND = 32
+    TASK_F_IN_HAND = 32,
+    TASK_F_SEEN = 64, /* it was offered and started on one link: we saw the start when it was */
 };
 struct task {
     uint64_t id;
@@ -249,6 +250,9 @@ struct control {
     uint64_t generation;
     usec_t beat_every; /* told to agents */
     struct presence_rules rules;
+    struct {
+        usec_t newest, at; /* wall: the newest sighting there was at this start, and when it was */
+    } woke;
 
     VEC(struct job *) jobs; /* open ones, ascending ids and task ids */
     struct job *job_keys;
@@ -431,6 +435,8 @@ void presence__back(struct control *c, struct host *h);
 int presence__load(struct control *c, struct err *err);
 /* Start-up, when hosts and their aliases are there: what every host is. */
 void presence__wake(struct control *c);
+/* From when a sighting at @last_seen counts, of which up to @unsaved may be missing in the store: fleet/presence.h, over this start. */
+usec_t presence__heard(const struct control *c, usec_t last_seen, usec_t unsaved);
 void presence__retune(struct control *c);
 void host__timer(struct control *c, struct host *h);
 

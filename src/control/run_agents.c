@@ -37,7 +37,11 @@ static void drop(struct control *c, struct run_agent *a)
 static void load_one(void *ctx, uint64_t id, uint64_t parent, const void *obj)
 {
     (void)parent;
-    file(ctx, id, obj);
+    struct run_agent *a = file(ctx, id, obj);
+    const struct host *h = host__by_id(ctx, a->row.host_id);
+    /* Its host's last sighting is saved more often, and is its own where nobody else speaks for the host. */
+    if (h && accent__is_all(h, dialect, a->row.agent_id) && h->last_seen > a->row.last_seen)
+        a->row.last_seen = h->last_seen;
 }
 
 int run__load_agents(struct control *c, struct err *err)
@@ -115,6 +119,12 @@ struct run_agent *run__route(struct control *c, const struct run *r, enum run_co
     return best;
 }
 
+/* A sign of life is saved once a minute, and that the server was away is not the agent's fault. */
+static enum run_agent_badge badge_of(const struct control *c, const struct run_agent *a)
+{
+    return run_agent_badge_at(presence__heard(c, a->row.last_seen, SAVE_SEEN_US), control__wall(c));
+}
+
 void run__serving(struct control *c, const struct run *r, bool *ret_any, bool *ret_online)
 {
     const struct run_target target = { r->row.route_owner_id, r->row.host, r->row.os_user };
@@ -128,7 +138,7 @@ void run__serving(struct control *c, const struct run *r, bool *ret_any, bool *r
         if (!run_agent_serves(&route, &target) || !has_capability(a, "rerun") || !run__agent_lives(c, a))
             continue;
         *ret_any = true;
-        *ret_online |= run_agent_badge_at(a->row.last_seen, control__wall(c)) == RUN_AGENT_ONLINE;
+        *ret_online |= badge_of(c, a) == RUN_AGENT_ONLINE;
     }
 }
 
@@ -382,7 +392,7 @@ static void view(struct control *c, const struct principal *p, const struct run_
         .id = a->id,
         .row = &a->row,
         .owner = run_person(c, a->row.owner_id),
-        .badge = lives ? run_agent_badge_at(a->row.last_seen, control__wall(c)) : RUN_AGENT_OFFLINE,
+        .badge = lives ? badge_of(c, a) : RUN_AGENT_OFFLINE,
         .is_revoked = !lives,
         .may_change = run_may_write(c, p) && (p->role == ROLE_ADMIN || run__is_owner(p, a->row.owner_id)),
         .n_running = h ? h->n_active : 0,

@@ -62,6 +62,15 @@ usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_
     return USEC_NEVER;
 }
 
+usec_t presence_over_restart(usec_t last_seen, usec_t unsaved, usec_t newest, usec_t start)
+{
+    if (last_seen == 0 || last_seen >= start)
+        return last_seen;
+    usec_t age = newest > last_seen ? newest - last_seen : 0;
+    age = age > unsaved ? age - unsaved : 0;
+    return age < start - last_seen ? start - age : last_seen;
+}
+
 enum status { STATUS_READY, STATUS_BUSY, STATUS_STALE, STATUS_DISCONNECTED };
 const struct name presence_status_names[] = {
     { STATUS_READY, "ready" },

@@ -24,6 +24,12 @@ enum presence presence_at(const struct presence_rules *r, usec_t last_seen, bool
 /* When the answer may change without new input: absolute time, USEC_NEVER if not. */
 usec_t presence_next(const struct presence_rules *r, usec_t last_seen, bool has_link, usec_t now);
 
+/* Over a restart of the server. @last_seen is what the books had when it started at @start, @unsaved how much newer it may have been and
+ * not saved, @newest the newest sighting in them, i.e. when the last server stopped as far as is known; all wall time. From when to count
+ * now: what was not saved counts against nobody, nor does the time that there was no server. Never before @last_seen; that itself if it
+ * is 0 or not before @start. */
+usec_t presence_over_restart(usec_t last_seen, usec_t unsaved, usec_t newest, usec_t start);
+
 /* The guide's status words: ready, busy, stale, disconnected. */
 const char *presence_status(enum presence p, uint32_t running_tasks);
 extern const struct name presence_status_names[];

@@ -243,6 +243,63 @@ static void the_badge_follows_the_server_s_clock(void **state)
     assert_true(v.is_agent_online && v.is_rerun_allowed);
 }
 
+static void the_badge_does_not_go_out_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1"), gone = agent_make(f, &p, "web-2");
+    struct run_view v;
+    batch_done(f, &p, "b1");
+    settle(f);
+    for (int i = 0; i < 16; i++) { /* 160 s: each is saved now and then only */
+        pass(f, 10 * USEC_PER_SEC);
+        assert_int_equal(agent_proves(f, &a), 0);
+    }
+    settle(f);
+    clock_turn(&f->clock, USEC_PER_HOUR); /* the server is down for an hour */
+    restart(f);
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online && v.is_rerun_allowed);
+    pass(f, 90 * USEC_PER_SEC); /* it did not come back */
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online);
+    pass(f, USEC_PER_SEC);
+    look(f, &p, "b1", &v);
+    assert_false(v.is_agent_online);
+    /* Who was silent before is not taken for one that the server missed. */
+    assert_int_equal(agent_proves(f, &gone), 0);
+    settle(f);
+    for (int i = 0; i < 20; i++) {
+        pass(f, 10 * USEC_PER_SEC);
+        assert_int_equal(agent_proves(f, &a), 0);
+    }
+    settle(f);
+    struct run_event e = event_of("b2", RUN_EVENT_BATCH_START);
+    e.host = STR("web-2");
+    assert_int_equal(tell_event(f, &p, &e).result, 0);
+    restart(f);
+    look(f, &p, "b1", &v);
+    assert_true(v.is_agent_online);
+    look(f, &p, "b2", &v);
+    assert_true(v.has_agents && !v.is_agent_online);
+}
+
+static void a_silent_agent_was_last_seen_then_after_a_restart_too(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    settle(f);
+    pass(f, 10 * USEC_PER_SEC);
+    assert_int_equal(agent_proves(f, &a), 0); /* too soon to be saved, and the last we hear */
+    usec_t last = clock_wall(&f->clock);
+    pass(f, 40 * USEC_PER_SEC);
+    restart(f);
+    struct run_agent_view v;
+    assert_int_equal(run_agent_get(f->c, &f->admin, str_of(a.got.agent_id), &v, &f->err), 0);
+    assert_int_equal(v.row->last_seen, last);
+}
+
 /* -- rerun */
 static void a_rerun_is_fetched_until_it_is_acknowledged(void **state)
 {
@@ -948,6 +1005,8 @@ int main(void)
         T(revoking_the_parent_revokes_its_agents_unless_asked_not_to),
         T(agents_of_a_disabled_user_are_refused),
         T(the_badge_follows_the_server_s_clock),
+        T(the_badge_does_not_go_out_over_a_restart),
+        T(a_silent_agent_was_last_seen_then_after_a_restart_too),
         T(a_rerun_is_fetched_until_it_is_acknowledged),
         T(two_clicks_are_one_command_even_ten_minutes_apart),
         T(the_second_click_is_one_with_the_first_though_the_agent_was_faster),

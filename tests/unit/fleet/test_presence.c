@@ -58,6 +58,27 @@ static void next_is_exactly_when_the_answer_changes(void **state)
                 }
 }
 
+static void over_a_restart_only_what_a_server_could_hear_counts(void **state)
+{
+    (void)state;
+    /* last_seen, unsaved, newest, start -> from when */
+    static const usec_t rows[][5] = {
+        { 0, 60, 1000, 5000, 0 },          /* never */
+        { 1000, 60, 1000, 5000, 5000 },    /* the newest of all: heard to the end */
+        { 940, 60, 1000, 5000, 5000 },     /* perhaps too */
+        { 939, 60, 1000, 5000, 4999 },     /* a second before the end */
+        { 100, 60, 1000, 5000, 4160 },     /* long silent when it ended, and still is */
+        { 939, 0, 1000, 5000, 4939 },      /* all is saved */
+        { 1000, 60, 1000, 1000, 1000 },    /* no time between */
+        { 5000, 60, 1000, 5000, 5000 },    /* heard since */
+        { 6000, 60, 1000, 5000, 6000 },
+        { 1000, 60, 900, 5000, 5000 },     /* another book than the one that @newest is of */
+        { 100, 60, 1000, 500, 100 },       /* the clock was set back: never before it was heard */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(presence_over_restart(rows[i][0], rows[i][1], rows[i][2], rows[i][3]), rows[i][4]);
+}
+
 static void the_guides_words(void **state)
 {
     (void)state;
@@ -102,6 +123,7 @@ int main(void)
         cmocka_unit_test(rules_come_from_the_heartbeat_with_a_floor),
         cmocka_unit_test(presence_by_age_one_under_exact_one_over),
         cmocka_unit_test(next_is_exactly_when_the_answer_changes),
+        cmocka_unit_test(over_a_restart_only_what_a_server_could_hear_counts),
         cmocka_unit_test(the_guides_words),
         cmocka_unit_test(the_interval_stretches_only_above_the_rate),
         cmocka_unit_test(reconnect_slots_bring_so_many_a_second),
