@@ -182,7 +182,7 @@ int offline_backup(const struct options *o, const char *file)
     } else if (access(dir.db, R_OK) < 0) {
         (void)err_set(&err, -errno, "store.open", "there is no database at %s: %m", dir.db);
         return say("", &err);
-    } else if (store_restore(dir.db, path, &err) < 0) {
+    } else if (store_restore(dir.db, path, clock_wall(&clock_real), &err) < 0) {
         return say("", &err);
     }
     if (r == 0 && stat(path, &st) == 0)
@@ -194,6 +194,7 @@ int offline_restore(const struct options *o, const char *file)
 {
     struct statedir dir;
     struct err err = { 0 };
+    int r;
 
     if (statedir_paths(options_state_dir(o), &dir, &err) < 0)
         return say("", &err);
@@ -206,11 +207,13 @@ int offline_restore(const struct options *o, const char *file)
     }
     if (statedir_open(&dir, &err) < 0)
         return say("", &err);
-    if (store_restore(file, dir.db, &err) < 0) {
-        statedir_unlock(&dir);
-        return say("", &err);
-    }
+    r = store_restore(file, dir.db, clock_wall(&clock_real), &err);
     statedir_unlock(&dir);
+    if (r < 0)
+        return say("", &err);
+    if (r == STORE_CLOCK_BEHIND)
+        (void)fprintf(stderr, "musterd: this machine's clock is behind the task numbers of the backup: set it, if it is wrong; "
+                              "tasks are numbered from a random step above them\n");
     (void)printf("restored %s into %s; start musterd with --state-dir %s\n", file, dir.path, dir.path);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/rand.h"
 #include "store/schema.h"
 #include "store/store_priv.h"
 
@@ -63,11 +64,14 @@ int store_check(const char *path, struct err *err)
 
 /* A restored fleet is set back in time, but its agents are not: they remember the tasks that were made after the
  * backup, and would refuse new ones that bear the same numbers, or take their results for those of the old. So the
- * numbers go on far above anything that can have been given out since. */
-static int skip_task_ids(const char *path, struct err *err)
+ * numbers go on above anything that can have been given out since. The backup's own count cannot say where that is:
+ * the same backup may be restored a second time. The clock can. */
+static int raise_task_ids(const char *path, usec_t now, struct err *err)
 {
     AUTO(db_close) struct db *db = NULL;
     int64_t max = 0, high = 0;
+    uint64_t used, base = now > STORE_RESTORE_EPOCH ? now - STORE_RESTORE_EPOCH : 0;
+    bool is_behind;
     int e = driver_sqlite.open(&driver_sqlite, path, DB_WRITE, &db, err);
 
     if (e < 0)
@@ -77,18 +81,24 @@ static int skip_task_ids(const char *path, struct err *err)
         e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM task", NULL, 0, &max);
     if (e >= 0)
         e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM high WHERE noun = 'task'", NULL, 0, &high);
+    used = (uint64_t)(max > high ? max : high);
+    is_behind = base <= used;
+    if (is_behind) /* days wide: two restores by such a clock hardly meet */
+        base = used + STORE_RESTORE_STEP + rand_below(UINT64_C(1) << 38);
     if (e >= 0)
         e = db_run(db,
                    "INSERT INTO high (noun, id) VALUES ('task', ?) ON CONFLICT (noun) DO UPDATE SET id = "
                    "excluded.id",
-                   VALS(V_INT((max > high ? max : high) + STORE_RESTORE_SKIP)));
+                   VALS(V_INT((int64_t)base)));
     if (e >= 0)
         e = db_commit(db);
-    return e < 0 ? store__err(err, e, "restore", path, db) : 0;
+    if (e < 0)
+        return store__err(err, e, "restore", path, db);
+    return is_behind ? STORE_CLOCK_BEHIND : STORE_RESTORED;
 }
 
 /* The copy gets its name when it is complete: half a restore must not look like a whole one. */
-static int restore_as(const char *file, const char *path, const char *part, struct err *err)
+static int restore_as(const char *file, const char *path, const char *part, usec_t now, struct err *err)
 {
     AUTO(db_copy_free) struct db_copy *c = NULL;
     uint64_t done, total;
@@ -100,17 +110,17 @@ static int restore_as(const char *file, const char *path, const char *part, stru
         ;
     if (e < 0)
         return store__err(err, e, "restore", path, NULL);
-    e = skip_task_ids(part, err);
-    if (e == 0 && renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+    e = raise_task_ids(part, now, err);
+    if (e >= 0 && renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         e = err_set(err, -errno, "store.io", "cannot make %s: %m", path);
-    if (e == 0 && fd_sync_parent(path) < 0)
+    if (e >= 0 && fd_sync_parent(path) < 0)
         e = err_set(err, -errno, "store.io", "cannot sync the directory of %s: %m", path);
     if (e < 0)
         unlink(part);
     return e;
 }
 
-int store_restore(const char *file, const char *path, struct err *err)
+int store_restore(const char *file, const char *path, usec_t now, struct err *err)
 {
     AUTO_FREE char *part = xasprintf("%s.restored~", path);
     int e = check_file(file, err);
@@ -120,5 +130,5 @@ int store_restore(const char *file, const char *path, struct err *err)
     if (access(path, F_OK) == 0)
         return err_set(err, -EEXIST, "store.exists", "%s exists already; choose a new file", path);
     unlink(part);
-    return restore_as(file, path, part, err);
+    return restore_as(file, path, part, now, err);
 }

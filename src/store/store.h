@@ -322,10 +322,15 @@ void store_retain(struct store *s, const struct retention *r, usec_t now, store_
  * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */
 void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                   store_done_fn done, void *ctx);
-/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. Tasks are then numbered from
- * STORE_RESTORE_SKIP higher: agents remember the numbers given out after the backup. 0 or -errno and @err. */
-#define STORE_RESTORE_SKIP (INT64_C(1) << 32)
-int store_restore(const char *file, const char *path, struct err *err);
+/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. Its tasks are then numbered from the
+ * microseconds between STORE_RESTORE_EPOCH and @now (wall): agents remember the numbers given out after the backup, and after an earlier
+ * restore of it. Fewer tasks are made than microseconds pass, so all numbers from before are below; they fit a double until 2311.
+ * Returns 0; STORE_CLOCK_BEHIND: done, but the backup's own numbers are past @now, so a random step of at least STORE_RESTORE_STEP above
+ * them was taken; or -errno and @err. */
+enum { STORE_RESTORED = 0, STORE_CLOCK_BEHIND };
+#define STORE_RESTORE_EPOCH (UINT64_C(1767225600) * USEC_PER_SEC) /* 2026-01-01 */
+#define STORE_RESTORE_STEP (UINT64_C(1) << 32)
+int store_restore(const char *file, const char *path, usec_t now, struct err *err);
 /* Offline: PRAGMA integrity_check and friends, for doctor. */
 int store_check(const char *path, struct err *err);
 /* Whether the database @path was lost: empty, without a schema or gone where one was made before. 0, or -EBADMSG and @err ("store.corrupt", says what

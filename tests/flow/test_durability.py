@@ -170,11 +170,15 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
     assert f.stat().st_mode & 0o077 == 0
     for i in range(3):
         s.cli("run", a.host["name"], "--", "echo", "after the backup", i, check=0)
-    s.stop()
-    os.rename(s.state, tmp / "old-state")
-    r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       text=True, timeout=120)
-    assert r.returncode == 0, r.stdout
+
+    def restore(old):
+        s.stop()
+        os.rename(s.state, tmp / old)
+        r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, timeout=120)
+        assert r.returncode == 0 and "clock" not in r.stdout, r.stdout
+
+    restore("old-state")
     r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                        text=True, timeout=120)
     assert r.returncode != 0, "a second restore over a state that is not empty must be refused"
@@ -185,6 +189,11 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
     assert s.cli("job", j["id"], "--logs").stdout.endswith("kept\n")
     # The agent remembers the tasks the server forgot: new ones must not be taken for them.
     assert s.cli("run", a.host["name"], "--", "echo", "goes on", check=0).stdout == "goes on\n"
+    # Nor may those of a second restore of the same backup be taken for those of the first.
+    restore("first-restore")
+    s.start()
+    a.wait_ready()
+    assert s.cli("run", a.host["name"], "--", "echo", "once more", check=0).stdout == "once more\n"
 
 
 def test_last_seen_survives_a_server_restart(pair):

@@ -66,7 +66,7 @@ static void a_backup_taken_under_load_is_one_moment(void **state)
     struct err err = { 0 };
     assert_int_equal(store_check(copy, &err), 0);
     fixture_close(f);
-    assert_int_equal(store_restore(copy, second, &err), 0);
+    assert_int_equal(store_restore(copy, second, clock_wall(&clock_real), &err), 0);
     assert_int_equal(stat(second, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     snprintf(f->path, sizeof(f->path), "%s", second);
@@ -89,7 +89,7 @@ static void an_existing_file_is_never_overwritten(void **state)
     AUTO(buf_done) struct buf b = BUF(100);
     assert_int_equal(fd_read_file(copy, &b), 0);
     assert_str(buf_as_str(&b), "precious");
-    assert_int_equal(store_restore(f->path, copy, &err), -EEXIST);
+    assert_int_equal(store_restore(f->path, copy, clock_wall(&clock_real), &err), -EEXIST);
 }
 
 static void a_backup_into_nowhere_fails_and_leaves_nothing(void **state)
@@ -141,26 +141,65 @@ static void closing_ends_a_backup_and_removes_the_half(void **state)
         assert_int_equal(access(copy, F_OK), -1);
 }
 
+/* The numbers that the server would give out next from a restore of @f->path's backup @from at @now. */
+static uint64_t restored(struct fixture *f, const char *from, const char *to, usec_t now, int outcome, struct store_next *ret_next)
+{
+    struct err err = { 0 };
+    assert_int_equal(store_restore(from, to, now, &err), outcome);
+    snprintf(f->path, sizeof(f->path), "%s", to);
+    fixture_open(f);
+    assert_int_equal(store_load_next(f->s, ret_next, NULL), 0);
+    fixture_close(f);
+    return ret_next->task;
+}
+
 static void after_a_restore_no_task_gets_a_number_the_agents_may_know(void **state)
 {
     struct fixture *f = *state;
-    AUTO_FREE char *copy = xasprintf("%s/copy.db", f->dir);
-    AUTO_FREE char *part = xasprintf("%s.restored~", copy);
-    struct store_next before, after;
-    struct err err = { 0 };
+    AUTO_FREE char *first = xasprintf("%s/first.db", f->dir);
+    AUTO_FREE char *second = xasprintf("%s/second.db", f->dir);
+    AUTO_FREE char *later = xasprintf("%s/later.db", f->dir);
+    AUTO_FREE char *part = xasprintf("%s.restored~", first);
+    AUTO_FREE char *backup = xstrdup(f->path);
+    const usec_t now = STORE_RESTORE_EPOCH + 300 * USEC_PER_DAY;
+    struct store_next before, next;
     assert_int_equal(store_load_next(f->s, &before, NULL), 0);
     put_events(f, 1, 1);
     fixture_commit(f);
     fixture_close(f);
     assert_int_equal(fd_replace_file(part, STR("of a restore that was cut off"), 0600, NULL), 0);
-    assert_int_equal(store_restore(f->path, copy, &err), 0);
+    assert_int_equal(restored(f, backup, first, now, STORE_RESTORED, &next), 300 * USEC_PER_DAY + 1);
     assert_int_equal(access(part, F_OK), -1);
-    snprintf(f->path, sizeof(f->path), "%s", copy);
+    assert_int_equal(next.job, before.job);
+    /* The same backup once more, a second later: above every number the first restore can have given out in that second. */
+    assert_int_equal(restored(f, backup, second, now + USEC_PER_SEC, STORE_RESTORED, &next), 300 * USEC_PER_DAY + USEC_PER_SEC + 1);
+    /* And a backup of what was restored. */
+    assert_int_equal(restored(f, first, later, now + 2 * USEC_PER_SEC, STORE_RESTORED, &next), 300 * USEC_PER_DAY + 2 * USEC_PER_SEC + 1);
+    assert_true(next.task < UINT64_C(1) << 53);
     fixture_open(f);
-    assert_int_equal(store_load_next(f->s, &after, NULL), 0);
-    assert_int_equal(after.task, before.task + (uint64_t)STORE_RESTORE_SKIP);
-    assert_int_equal(after.job, before.job);
     assert_int_equal(n_events(f), 1);
+}
+
+static void a_restore_by_a_clock_that_is_behind_still_skips_what_the_backup_gave_out(void **state)
+{
+    struct fixture *f = *state;
+    AUTO_FREE char *first = xasprintf("%s/first.db", f->dir);
+    AUTO_FREE char *backup = xstrdup(f->path);
+    const usec_t now = STORE_RESTORE_EPOCH + 300 * USEC_PER_DAY;
+    const usec_t wrong[] = { 0, 1, STORE_RESTORE_EPOCH, now };
+    struct store_next next;
+    uint64_t seen[ARRAY_SIZE(wrong)];
+    fixture_commit(f);
+    fixture_close(f);
+    const uint64_t used = restored(f, backup, first, now, STORE_RESTORED, &next) - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        AUTO_FREE char *to = xasprintf("%s/wrong%zu.db", f->dir, i);
+        seen[i] = restored(f, first, to, wrong[i], STORE_CLOCK_BEHIND, &next);
+        assert_true(seen[i] > used + STORE_RESTORE_STEP);
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(seen[i], seen[k]);
+    }
+    fixture_open(f);
 }
 
 static void a_damaged_or_foreign_file_is_not_restored(void **state)
@@ -180,16 +219,16 @@ static void a_damaged_or_foreign_file_is_not_restored(void **state)
         assert_int_equal(pwrite(fd, page, sizeof(page), at * 4096), 4096);
     assert_int_equal(store_check(f->path, &err), -EBADMSG);
     assert_string_equal(err.slug, "store.corrupt");
-    assert_int_equal(store_restore(f->path, to, &err), -EBADMSG);
+    assert_int_equal(store_restore(f->path, to, clock_wall(&clock_real), &err), -EBADMSG);
     assert_int_equal(access(to, F_OK), -1);
     assert_int_equal(fd_replace_file(text,
                                      STR("not a database, but long enough to look at: ................."),
                                      0600, NULL),
                      0);
-    assert_int_equal(store_restore(text, to, &err), -EBADMSG);
+    assert_int_equal(store_restore(text, to, clock_wall(&clock_real), &err), -EBADMSG);
     assert_int_equal(fd_replace_file(empty, STR(""), 0600, NULL), 0);
-    assert_int_equal(store_restore(empty, to, &err), -EBADMSG);
-    assert_int_equal(store_restore(none, to, &err), -ENOENT);
+    assert_int_equal(store_restore(empty, to, clock_wall(&clock_real), &err), -EBADMSG);
+    assert_int_equal(store_restore(none, to, clock_wall(&clock_real), &err), -ENOENT);
     assert_int_equal(access(to, F_OK), -1);
 }
 
@@ -202,6 +241,7 @@ int main(void)
         T(a_backup_into_nowhere_fails_and_leaves_nothing), T(only_one_backup_at_a_time),
         T(closing_ends_a_backup_and_removes_the_half),     T(a_damaged_or_foreign_file_is_not_restored),
         T(after_a_restore_no_task_gets_a_number_the_agents_may_know),
+        T(a_restore_by_a_clock_that_is_behind_still_skips_what_the_backup_gave_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

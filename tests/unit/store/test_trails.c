@@ -287,7 +287,7 @@ static void a_backup_has_them(void **state)
     store_backup(f->s, copy, NULL, fixture_done, f);
     assert_int_equal(fixture_finish(f), 0);
     fixture_close(f);
-    assert_int_equal(store_restore(copy, back, NULL), 0);
+    assert_int_equal(store_restore(copy, back, clock_wall(&clock_real), NULL), 0);
     assert_int_equal(store_check(back, NULL), 0);
     snprintf(f->path, sizeof(f->path), "%s", back);
     fixture_open(f);

@@ -105,7 +105,7 @@ static void a_first_backup_can_be_restored_and_is_upgraded_when_opened(void **st
     int n = 0;
     make_first(old);
     assert_int_equal(store_check(old, NULL), 0);
-    assert_int_equal(store_restore(old, f->path, NULL), 0);
+    assert_int_equal(store_restore(old, f->path, clock_wall(&clock_real), NULL), 0);
     fixture_open(f);
     assert_int_equal(store_load_hosts(f->s, on_host, &n, NULL), 0);
     assert_int_equal(n, 1);
