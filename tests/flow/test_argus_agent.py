@@ -395,6 +395,16 @@ def test_the_hosts_policy_decides(mocks, agents, tmp):
         assert (ack["status"] == "started") == (c in ("echo good", "echo good twice", "test -d /tmp")), c
         if ack["status"] == "failed":
             assert ack["error"] == "not allowed by host policy"
+    # What the policy closed the recorded environment does not open: bash runs what BASH_ENV says, python3 a BROWSER.
+    (tmp / "ok.sh").write_text(f"env > {tmp}/env.part; mv {tmp}/env.part {tmp}/env\n")
+    policy.write_text(f"prefix: bash {tmp}/ok.sh\nprefix: echo good\n")
+    m.rerun(f"bash {tmp}/ok.sh", env={"BASH_ENV": f"$(touch {tmp}/evil)", "BASH_FUNC_env%%": f"() {{ touch {tmp}/evil; }}", "RANK": "$(id)",
+                                      "PYTHONWARNINGS": "all:0:antigravity.x:0:0", "BROWSER": f"touch {tmp}/evil #%s",
+                                      "CUDA_VISIBLE_DEVICES": "0,1", "WANDB_PROJECT": "vision"})
+    env = [e.strip() for e in until(lambda: lines(tmp / "env"))]
+    assert "CUDA_VISIBLE_DEVICES=0,1" in env and "WANDB_PROJECT=vision" in env
+    assert not any(e.startswith(("BASH_", "PYTHONWARNINGS=", "BROWSER=", "RANK=")) for e in env), env
+    assert "are left out" in a.log and "BASH_ENV" in a.log and "antigravity" not in a.log  # names, no values
     policy.unlink()
     job = m.rerun("echo good")
     assert until(lambda: m.ack_of(job))["status"] == "failed"

@@ -81,6 +81,9 @@ usec_t argus__backoff(uint32_t n_failures);
 usec_t argus__jitter(usec_t every, uint64_t random);
 /* May the server set this variable of a rerun? @allow: what --allow-env named. */
 bool argus__env_is_allowed(struct str key, const struct conf_map *allow);
+/* The same where the host has a policy of commands, which an environment could go around: only what is known to be data, or is named in
+ * @allow. */
+bool argus__env_is_data(struct kv kv, const struct conf_map *allow);
 /* Is this variable of the agent's own kept from reruns? */
 bool argus__env_is_private(struct str key);
 struct argus_env {
@@ -88,6 +91,8 @@ struct argus_env {
     const struct kv_list *payload;
     const struct conf_map *allow;
     struct kv_list more;            /* ARGUS_*: win over both */
+    bool has_policy;                /* argus__env_is_data() decides */
+    struct buf *left_out;           /* gets the names the server may not set, as many as fit; NULL: nobody asks */
 };
 /* The whole environment of a rerun. @ret borrows from the arguments, its array is @a's. 0 or -ENOBUFS. */
 int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list *ret);

@@ -61,16 +61,66 @@ bool argus__env_is_private(struct str key)
     return str_starts(key, STR("ARGUS_AGENT_"));
 }
 
+static bool is_named(const struct conf_map *allow, struct str key)
+{
+    for (size_t i = 0; i < allow->n; i++)
+        if (str_is(key, allow->v[i].value))
+            return true;
+    return false;
+}
+
 bool argus__env_is_allowed(struct str key, const struct conf_map *allow)
 {
     if (!env_is_name(key) || str_starts(key, STR("LD_")) || argus__env_is_private(key))
         return false;
-    if (!str_is(key, "PATH"))
-        return true;
-    for (size_t i = 0; i < allow->n; i++)
-        if (strcmp(allow->v[i].value, "PATH") == 0)
+    return !str_is(key, "PATH") || is_named(allow, key);
+}
+
+/* Names that training jobs record and that are numbers, words or choices to whoever reads them. Everything else may be code to somebody:
+ * BASH_ENV to bash, PYTHONWARNINGS and BROWSER to python3, NCCL_NET_PLUGIN to NCCL, MASTER_ADDR to who unpickles what comes from there,
+ * WANDB_BASE_URL and HF_ENDPOINT to where a token is sent. So whole names only: every family
+ * has a member of that kind. */
+static const char *const data_names[] = {
+    "TZ", "LANG", "LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME", "COLUMNS", "LINES", "NO_COLOR",
+    "FORCE_COLOR",
+    "ARGUS_PROJECT", "ARGUS_JOB_ID", "ARGUS_COMMIT",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING", "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
+    "NCCL_DEBUG", "NCCL_DEBUG_SUBSYS", "NCCL_IB_DISABLE", "NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE", "NCCL_BLOCKING_WAIT",
+    "OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_SCHEDULE", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "RAYON_NUM_THREADS",
+    "RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+    "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONUTF8", "HYDRA_FULL_ERROR",
+    "PYTORCH_CUDA_ALLOC_CONF", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_DISTRIBUTED_DEBUG", "TORCH_NCCL_BLOCKING_WAIT",
+    "TF_CPP_MIN_LOG_LEVEL", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "XLA_PYTHON_CLIENT_ALLOCATOR", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE",
+    "JAX_ENABLE_X64", "TOKENIZERS_PARALLELISM", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_VERBOSITY", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY", "DIFFUSERS_VERBOSITY",
+    "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_NAME", "WANDB_RUN_ID", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE", "WANDB_TAGS", "WANDB_MODE",
+    "WANDB_RESUME", "WANDB_SILENT", "WANDB_DISABLED", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID",
+    "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_CPUS_PER_TASK",
+};
+
+static bool is_data_name(struct str key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(data_names); i++)
+        if (str_is(key, data_names[i]))
             return true;
     return false;
+}
+
+/* Nothing that a shell script which is careless with it could run: $(...), or in arithmetic a[...]. */
+static bool is_data_value(struct str value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if ((uint8_t)value.ptr[i] < ' ' || value.ptr[i] == 0x7f || strchr("$`\\;&|<>()[]'\"*?", value.ptr[i]))
+            return false;
+    return true;
+}
+
+bool argus__env_is_data(struct kv kv, const struct conf_map *allow)
+{
+    return argus__env_is_allowed(kv.key, allow) && (is_named(allow, kv.key) || (is_data_name(kv.key) && is_data_value(kv.value)));
 }
 
 static bool has_key(const struct kv_list *l, struct str key)
@@ -87,6 +137,18 @@ static void add_unless_there(struct kv_list *l, struct kv kv)
         l->v[l->n++] = kv;
 }
 
+/* The text is for people: what does not fit any more is left out of it. */
+static void note_left_out(struct buf *names, struct str key)
+{
+    if (names && names->len + key.len + 2 <= names->max && (names->len == 0 || buf_cstr(names, ", ") == 0))
+        (void)buf_str(names, key);
+}
+
+static bool may_set(const struct argus_env *e, struct kv kv)
+{
+    return !str_has_nul(kv.value) && (e->has_policy ? argus__env_is_data(kv, e->allow) : argus__env_is_allowed(kv.key, e->allow));
+}
+
 int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list *ret)
 {
     struct kv_list l = { 0 };
@@ -100,8 +162,10 @@ int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list 
     for (size_t i = 0; i < e->more.n; i++)
         add_unless_there(&l, e->more.v[i]);
     for (size_t i = e->payload->n; i-- > 0;)
-        if (argus__env_is_allowed(e->payload->v[i].key, e->allow) && !str_has_nul(e->payload->v[i].value))
+        if (may_set(e, e->payload->v[i]))
             add_unless_there(&l, e->payload->v[i]);
+        else
+            note_left_out(e->left_out, e->payload->v[i].key);
     for (size_t i = 0; i < n_own; i++) {
         struct str value = str_of(e->own[i]), key;
 

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "hold/spec.h"
 
-enum { COMMAND_BYTES = 512 << 10, OUTPUT_CAP = 64 << 10, GRACE_MAX_S = 3600, WHY_MAX = 512 };
+enum { COMMAND_BYTES = 512 << 10, OUTPUT_CAP = 64 << 10, GRACE_MAX_S = 3600, WHY_MAX = 512, LEFT_OUT_BYTES = 1024 };
 
 /* The second shell is the one that is asked for: it gets the command as it is, and the pid of the first. Its words go to a file that
  * is opened for appending, so that rotating it loses no place. */
@@ -101,8 +101,9 @@ static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *
         { STR("ARGUS_RERUN_OVERRIDES"), overrides },
         { STR("ARGUS_URL"), str_of(g->cache.url) },
     };
+    AUTO(buf_done) struct buf left_out = BUF(LEFT_OUT_BYTES);
     struct argus_env env = { .own = (const char *const *)environ, .payload = &p->env, .allow = &g->opt->allow_env,
-                             .more = { more, ARRAY_SIZE(more) } };
+                             .more = { more, ARRAY_SIZE(more) }, .has_policy = g->opt->policy != NULL, .left_out = &left_out };
     struct str argv[] = { STR("/bin/sh"), STR("-c"), str_of(run_script), str_of(log), command };
     struct command cmd = { .task_id = c->task, .argv = { argv, ARRAY_SIZE(argv) }, .cwd = p->cwd, .grace = g->opt->grace,
                            .output_cap_bytes = OUTPUT_CAP };
@@ -114,6 +115,9 @@ static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *
         save(g);
         return;
     }
+    if (g->opt->policy && left_out.len > 0)
+        log_warn("rerun.environment", "variables of a recorded environment are left out: the host has a policy, and --allow-env does not name them",
+                 LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_STR("names", buf_as_str(&left_out)));
     log_info("rerun.begins", "starting a rerun", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch));
     (void)exec_offer(g->exec, &cmd, 0); /* refusals come through on_finished() */
 }

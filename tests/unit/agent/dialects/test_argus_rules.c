@@ -81,6 +81,42 @@ static void the_server_may_not_set_what_loads_code_or_what_is_ours(void **state)
     free(path.v);
 }
 
+static void under_a_policy_the_server_may_set_only_what_is_known_to_be_data(void **state)
+{
+    static const struct conf_map none;
+    struct conf_map allow = { 0 };
+    static const char *const code[] = { "BASH_ENV", "ENV", "BASH_FUNC_echo%%", "IFS", "PS4", "SHELLOPTS", "PYTHONWARNINGS", "BROWSER", "PYTHONPATH",
+                                        "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PERL5OPT", "NODE_OPTIONS", "JAVA_TOOL_OPTIONS",
+                                        "GIT_SSH_COMMAND", "RUBYOPT", "EDITOR", "HOME", "NCCL_NET_PLUGIN", "MASTER_ADDR", "WANDB_BASE_URL",
+                                        "HF_ENDPOINT", "https_proxy", "XLA_FLAGS", "GCONV_PATH", "LOCPATH", "NLSPATH", "ARGUS_URL", "ARGUS_CA_FILE",
+                                        "A", "LANGX", "LAN", "tz", "LC_X" };
+    static const char *const data[] = { "CUDA_VISIBLE_DEVICES", "WANDB_PROJECT", "OMP_NUM_THREADS", "LANG", "LC_ALL", "TZ", "PYTHONHASHSEED",
+                                        "ARGUS_PROJECT", "RANK" };
+    static const char *const shell[] = { "$(id)", "`id`", "a[$(id)]", "x;id", "a|b", "(1)", "a\nb", "'", "\"", "\\", "*", "\x7f" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(code); i++) {
+        assert_false(argus__env_is_data((struct kv){ str_of(code[i]), STR("1") }, &none));
+        assert_true(argus__env_is_allowed(str_of(code[i]), &none));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+        assert_true(argus__env_is_data((struct kv){ str_of(data[i]), STR("0,1:4096 a-b/c_d.e=f@g+h%{}~") }, &none));
+    for (size_t i = 0; i < ARRAY_SIZE(shell); i++)
+        assert_false(argus__env_is_data((struct kv){ STR("OMP_NUM_THREADS"), str_of(shell[i]) }, &none));
+    assert_true(argus__env_is_data((struct kv){ STR("LANG"), STR_NONE }, &none));
+
+    static const char *const named[] = { "PYTHONPATH", "PATH", "LD_PRELOAD", "ARGUS_TOKEN", "TZ" };
+    allow.n = ARRAY_SIZE(named);
+    allow.v = xcalloc(allow.n, sizeof(*allow.v));
+    for (size_t i = 0; i < allow.n; i++)
+        allow.v[i].value = xstrdup(named[i]);
+    for (size_t i = 0; i < allow.n; i++) /* a name is permitted whatever it says, save what never is */
+        assert_int_equal(argus__env_is_data((struct kv){ str_of(named[i]), STR("$x") }, &allow), i != 2 && i != 3);
+    for (size_t i = 0; i < allow.n; i++)
+        free(allow.v[i].value);
+    free(allow.v);
+}
+
 static const char *value_in(const struct kv_list *l, const char *key)
 {
     static char text[64];
@@ -123,6 +159,28 @@ static void an_environment_is_ours_then_the_servers_then_the_agents(void **state
     assert_null(value_in(&got, "N"));
     assert_int_equal(got.n, 6);
     assert_int_equal(argus__env_build(tiny, &e, &got), -ENOBUFS);
+}
+
+static void an_environment_under_a_policy_names_what_is_left_out(void **state)
+{
+    static const char *const own[] = { "BASH_ENV=ours", "TZ=UTC", NULL };
+    struct kv payload[] = { { STR("BASH_ENV"), STR("$(id)") }, { STR("TZ"), STR("Europe/Vienna") }, { STR("LD_PRELOAD"), STR("/evil") },
+                            { STR("RANK"), STR("$(id)") }, { STR("a name that does not fit any more"), STR("1") } };
+    struct kv_list list = { payload, ARRAY_SIZE(payload) }, got;
+    static const struct conf_map none;
+    AUTO(buf_done) struct buf names = BUF(30);
+    struct argus_env e = { .own = own, .payload = &list, .allow = &none, .has_policy = true, .left_out = &names };
+    AUTO(arena_free) struct arena *a = arena_new(64 << 10);
+
+    (void)state;
+    assert_int_equal(argus__env_build(a, &e, &got), 0);
+    assert_string_equal(value_in(&got, "BASH_ENV"), "ours"); /* the host's own are the host's business */
+    assert_string_equal(value_in(&got, "TZ"), "Europe/Vienna");
+    assert_int_equal(got.n, 2);
+    assert_string_equal(buf_as_cstr(&names), "RANK, LD_PRELOAD, BASH_ENV");
+    e.left_out = NULL;
+    assert_int_equal(argus__env_build(a, &e, &got), 0);
+    assert_int_equal(got.n, 2);
 }
 
 static void overrides_are_quoted_so_that_the_shell_sees_words(void **state)
@@ -213,7 +271,9 @@ int main(void)
         cmocka_unit_test(jitter_stays_within_a_tenth_and_uses_all_of_it),
         cmocka_unit_test(an_id_is_safe_when_it_is_good_for_a_path),
         cmocka_unit_test(the_server_may_not_set_what_loads_code_or_what_is_ours),
+        cmocka_unit_test(under_a_policy_the_server_may_set_only_what_is_known_to_be_data),
         cmocka_unit_test(an_environment_is_ours_then_the_servers_then_the_agents),
+        cmocka_unit_test(an_environment_under_a_policy_names_what_is_left_out),
         cmocka_unit_test(overrides_are_quoted_so_that_the_shell_sees_words),
         cmocka_unit_test(an_override_key_is_of_few_characters_and_at_most_128),
         cmocka_unit_test(a_policy_permits_whole_commands_only),
