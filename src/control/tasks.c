@@ -112,6 +112,8 @@ struct task_step task__input(struct control *c, struct task *t, enum task_input 
     if (step.to == TASK_RUNNING) {
         t->started_at = control__wall(c);
         t->flags |= TASK_F_NEWS;
+        if (t->host && t->host->link && t->offered_at >= t->host->link->since)
+            t->flags |= TASK_F_SEEN;
     } else if (step.to == TASK_OFFERED) {
         t->offered_at = control__wall(c);
     } else if (step.to == TASK_QUEUED) {
@@ -147,24 +149,31 @@ static void count_command(struct control *c, const struct task *t)
     s->latency_bucket[ARRAY_SIZE(edges)]++;
 }
 
-/* @at less @by, but not before the job. */
+enum { START_LAG_US = 1000000 }; /* as late as news of a start may be on a link that is up */
+
+/* @at less @by, but not before the offer that the host took. */
 static usec_t earlier(const struct task *t, usec_t at, usec_t by)
 {
-    usec_t since = at > t->job->created_at ? at - t->job->created_at : 0;
+    usec_t floor = t->offered_at ? t->offered_at : t->job->created_at;
+    usec_t since = at > floor ? at - floor : 0;
     return at - (by < since ? by : since);
 }
 
 /* The agent's clock may be wrong, its differences are not: it says how long ago the command ended, which by ours is now unless there was
- * no link, and how long it took. What we knew of its start stays, unless that news came late too. */
+ * no link, and how long it took. What we knew of its start stays, unless that news came late too. A clock that is set while the command
+ * runs makes nonsense of a difference: it does not move a start that we saw. */
 static void set_times(struct control *c, struct task *t, const struct task_end *end)
 {
     usec_t ago = end->finished_at && end->sent_at > end->finished_at ? end->sent_at - end->finished_at : 0;
     usec_t took = end->finished_at > end->started_at ? end->finished_at - end->started_at : 0;
+    bool is_seen = t->flags & TASK_F_SEEN;
     t->finished_at = earlier(t, control__wall(c), ago);
+    if (is_seen && t->finished_at < t->started_at)
+        t->finished_at = t->started_at;
     if (!end->started_at || end->outcome == OUTCOME_REFUSED)
         return;
     usec_t start = earlier(t, t->finished_at, took);
-    if (!t->started_at || start < t->started_at)
+    if (!t->started_at || (start < t->started_at && (!is_seen || t->started_at - start <= START_LAG_US)))
         t->started_at = start;
 }
 

@@ -181,6 +181,44 @@ static void a_leap_of_the_hosts_clock_is_bounded_by_the_job_and_by_now(void **st
     sim_free(m);
 }
 
+/* Its clock is set right, as after a boot, while the command runs: an hour after its job it was offered, and soon started. */
+static void a_leap_of_the_hosts_clock_does_not_move_a_start_that_was_seen(void **state)
+{
+    static const struct {
+        usec_t started_at, finished_at, sent_at, lag;
+    } ends[] = {
+        { 5, 400 * USEC_PER_DAY, 400 * USEC_PER_DAY, 0 },
+        { 6, 6, 400 * USEC_PER_DAY, 0 },
+        { 400 * USEC_PER_DAY, 5, 6, 0 },
+        /* No leap, but news that was a little late: the end says how long it took. */
+        { 5, 5 + 2300000, 5 + 2300000, 300000 },
+    };
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        const uint64_t id = i + 1;
+        checkin_gone(f->c, link_of(m), "test");
+        (void)run_on(f, "web", "true");
+        pass(f, USEC_PER_MIN * 50);
+        assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
+        settle(f);
+        task_accepted(f->c, link_of(m), id);
+        pass(f, 30 * USEC_PER_SEC); /* it waits for its turn on the host */
+        task_started(f->c, link_of(m), id);
+        settle(f);
+        const usec_t began = the_task(f, id).started_at;
+        pass(f, 2 * USEC_PER_SEC);
+        const struct task_end e = { .task_id = id, .outcome = OUTCOME_EXITED, .started_at = ends[i].started_at,
+                                    .finished_at = ends[i].finished_at, .sent_at = ends[i].sent_at };
+        task_finished(f->c, link_of(m), &e);
+        settle(f);
+        const struct task_row t = the_task(f, id);
+        assert_in_range(began - t.started_at, ends[i].lag ? ends[i].lag - 10000 : 0, ends[i].lag);
+        assert_in_range(t.finished_at, t.started_at, clock_wall(&f->clock));
+    }
+    sim_free(m);
+}
+
 static void a_cancel_before_the_offer_left_never_sends_it(void **state)
 {
     struct fixture *f = *state;
@@ -664,6 +702,7 @@ int main(void)
         T(cancelling_ends_what_waits_and_asks_what_runs),
         T(a_command_that_ended_without_a_link_ended_then_and_not_when_we_heard),
         T(a_leap_of_the_hosts_clock_is_bounded_by_the_job_and_by_now),
+        T(a_leap_of_the_hosts_clock_does_not_move_a_start_that_was_seen),
         T(a_cancel_before_the_offer_left_never_sends_it),
         T(the_same_key_is_the_same_job_open_or_closed),
         T(the_same_key_twice_at_once_is_one_job),
