@@ -405,9 +405,13 @@ def test_the_hosts_policy_decides(mocks, agents, tmp):
     assert "CUDA_VISIBLE_DEVICES=0,1" in env and "WANDB_PROJECT=vision" in env
     assert not any(e.startswith(("BASH_", "PYTHONWARNINGS=", "BROWSER=", "RANK=")) for e in env), env
     assert "are left out" in a.log and "BASH_ENV" in a.log and "antigravity" not in a.log  # names, no values
-    policy.unlink()
-    job = m.rerun("echo good")
-    assert until(lambda: m.ack_of(job))["status"] == "failed"
+    # It is looked at for each command as at the start, and the log says what is wrong with it.
+    for text, mode, word in (("prefix: echo good\n", 0o666, "changed by others"), ("prefix: echo good\nwhat\n", 0o600, "line 2"), (None, 0, "No such file")):
+        policy.write_text(text) if text else policy.unlink()
+        if text:
+            policy.chmod(mode)
+        job = m.rerun("echo good")
+        assert until(lambda: m.ack_of(job))["status"] == "failed" and word in a.log, word
     assert not (tmp / "evil").exists() and a.proc.alive()
     for text, mode in (("what is this\n", 0o600), ("prefix: x\n", 0o666), ("regex: (\n", 0o600)):
         policy.write_text(text)

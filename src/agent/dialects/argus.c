@@ -228,20 +228,8 @@ static int run(const struct argus_options *o, struct err *err)
 static int check_policy(const struct argus_options *o, struct err *err)
 {
     AUTO(buf_done) struct buf text = BUF(ARGUS_POLICY_BYTES);
-    struct stat st;
-    int r;
 
-    if (!o->policy)
-        return 0;
-    r = fd_read_file(o->policy, &text);
-    if (r < 0)
-        return err_set(err, r, "argus.policy", "the policy %s: %m", o->policy);
-    if (stat(o->policy, &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return err_set(err, -EPERM, "argus.policy", "the policy %s can be changed by others", o->policy);
-    r = argus__policy_check(buf_as_str(&text), err);
-    if (r < 0)
-        err_prefix(err, "the policy %s", o->policy);
-    return r;
+    return o->policy ? argus__policy_read(o->policy, &text, err) : 0;
 }
 
 static int read_token_file(struct argus_options *o, struct err *err)

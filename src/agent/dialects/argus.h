@@ -100,6 +100,9 @@ int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list 
 int argus__append_overrides(struct str overrides_json, struct buf *command, struct err *err);
 /* The host's policy: lines "prefix: TEXT" and "regex: ERE", '#' comments. 0 it is well formed; or -EINVAL "argus.policy" with the line. */
 int argus__policy_check(struct str text, struct err *err);
+/* argus_work.c: the file @path, checked, appended to @text. 0; or "argus.policy" and -errno, -ENOBUFS (too large), -EPERM (not root's or
+ * ours, or others may write it), -EINVAL as above. */
+int argus__policy_read(const char *path, struct buf *text, struct err *err);
 /* True if a line permits the whole of @command. A prefix ends at a word, and what follows it must be free of the shell's operators.
  * False too for a text that is not well formed. */
 bool argus__policy_allows(struct str text, struct str command);

@@ -54,12 +54,42 @@ void argus__keep(struct argus *g)
 
 /* -- a rerun */
 
+int argus__policy_read(const char *path, struct buf *text, struct err *err)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe somebody put there must not hold us */
+    struct stat st;
+    uint8_t *to;
+    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+
+    if (r < 0)
+        return err_set(err, r, "argus.policy", "the policy %s: %m", path);
+    if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
+        return err_set(err, -EPERM, "argus.policy", "the policy %s is no file, or can be changed by others", path);
+    r = buf_reserve(text, (size_t)st.st_size, &to);
+    if (r == 0)
+        r = fd_read_all(fd, to, (size_t)st.st_size);
+    if (r < 0)
+        return err_set(err, r, "argus.policy", "the policy %s: %m", path);
+    buf_commit(text, (size_t)st.st_size);
+    r = argus__policy_check(buf_as_str(text), err);
+    if (r < 0)
+        err_prefix(err, "the policy %s", path);
+    return r;
+}
+
 /* Read for every command: a policy that was tightened counts at once, and one that cannot be read permits nothing. */
 static bool policy_allows(const struct argus *g, struct str command)
 {
     AUTO(buf_done) struct buf text = BUF(ARGUS_POLICY_BYTES);
+    struct err err = { 0 };
 
-    return !g->opt->policy || (fd_read_file(g->opt->policy, &text) == 0 && argus__policy_allows(buf_as_str(&text), command));
+    if (!g->opt->policy)
+        return true;
+    if (argus__policy_read(g->opt->policy, &text, &err) < 0) {
+        log_warn("argus.policy", "nothing is run until the policy is mended", LOG_CSTR("why", err.text));
+        return false;
+    }
+    return argus__policy_allows(buf_as_str(&text), command);
 }
 
 static bool dir_exists(struct str path)
