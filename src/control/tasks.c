@@ -149,19 +149,22 @@ static void count_command(struct control *c, const struct task *t)
     s->latency_bucket[ARRAY_SIZE(edges)]++;
 }
 
-enum { START_LAG_US = 1000000 }; /* as late as news of a start may be on a link that is up */
-
-/* @at less @by, but not before the offer that the host took. */
-static usec_t earlier(const struct task *t, usec_t at, usec_t by)
+/* Nothing of a task is before the offer that the host took. */
+static usec_t since_offer(const struct task *t, usec_t at)
 {
     usec_t floor = t->offered_at ? t->offered_at : t->job->created_at;
-    usec_t since = at > floor ? at - floor : 0;
+    return at > floor ? at - floor : 0;
+}
+
+static usec_t earlier(const struct task *t, usec_t at, usec_t by)
+{
+    usec_t since = since_offer(t, at);
     return at - (by < since ? by : since);
 }
 
 /* The agent's clock may be wrong, its differences are not: it says how long ago the command ended, which by ours is now unless there was
- * no link, and how long it took. What we knew of its start stays, unless that news came late too. A clock that is set while the command
- * runs makes nonsense of a difference: it does not move a start that we saw. */
+ * no link, and how long it took. Where we saw the start, one of the two pieces of news was late if they are not that far apart. A clock
+ * that is set while the command runs makes nonsense of a difference: what has no room since the offer moves nothing that we saw. */
 static void set_times(struct control *c, struct task *t, const struct task_end *end)
 {
     usec_t ago = end->finished_at && end->sent_at > end->finished_at ? end->sent_at - end->finished_at : 0;
@@ -172,8 +175,17 @@ static void set_times(struct control *c, struct task *t, const struct task_end *
         t->finished_at = t->started_at;
     if (!end->started_at || end->outcome == OUTCOME_REFUSED)
         return;
+    if (is_seen) {
+        if (end->finished_at < end->started_at || took > since_offer(t, t->finished_at))
+            return;
+        if (took < t->finished_at - t->started_at)
+            t->finished_at = t->started_at + took;
+        else
+            t->started_at = t->finished_at - took;
+        return;
+    }
     usec_t start = earlier(t, t->finished_at, took);
-    if (!t->started_at || (start < t->started_at && (!is_seen || t->started_at - start <= START_LAG_US)))
+    if (!t->started_at || start < t->started_at)
         t->started_at = start;
 }
 

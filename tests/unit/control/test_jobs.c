@@ -185,13 +185,15 @@ static void a_leap_of_the_hosts_clock_is_bounded_by_the_job_and_by_now(void **st
 static void a_leap_of_the_hosts_clock_does_not_move_a_start_that_was_seen(void **state)
 {
     static const struct {
-        usec_t started_at, finished_at, sent_at, lag;
+        usec_t started_at, finished_at, sent_at, lag, took;
     } ends[] = {
-        { 5, 400 * USEC_PER_DAY, 400 * USEC_PER_DAY, 0 },
-        { 6, 6, 400 * USEC_PER_DAY, 0 },
-        { 400 * USEC_PER_DAY, 5, 6, 0 },
-        /* No leap, but news that was a little late: the end says how long it took. */
-        { 5, 5 + 2300000, 5 + 2300000, 300000 },
+        { 5, 400 * USEC_PER_DAY, 400 * USEC_PER_DAY, 0, 0 },
+        { 6, 6, 400 * USEC_PER_DAY, 0, 0 },
+        { 400 * USEC_PER_DAY, 5, 6, 0, 0 },
+        /* No leap, but news that was late, as over a link that lost packets: of the start, of both, of the end. */
+        { 5, 5 + 2300000, 5 + 2300000, 300000, 2300000 },
+        { 5, 5 + 20 * USEC_PER_SEC, 5 + 20 * USEC_PER_SEC, 18 * USEC_PER_SEC, 20 * USEC_PER_SEC },
+        { 5, 5 + USEC_PER_SEC, 5 + USEC_PER_SEC, 0, USEC_PER_SEC },
     };
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
@@ -215,6 +217,8 @@ static void a_leap_of_the_hosts_clock_does_not_move_a_start_that_was_seen(void *
         const struct task_row t = the_task(f, id);
         assert_in_range(began - t.started_at, ends[i].lag ? ends[i].lag - 10000 : 0, ends[i].lag);
         assert_in_range(t.finished_at, t.started_at, clock_wall(&f->clock));
+        if (ends[i].took)
+            assert_int_equal(t.finished_at - t.started_at, ends[i].took);
     }
     sim_free(m);
 }
