@@ -104,8 +104,9 @@ long statedir_holder(const struct statedir *s)
     AUTO_FD int fd = -1;
 
     lock_path(s, path);
-    fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+    /* Asked for reading, shared: that works on a read-only file system, too, and still not beside the server's. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0)
         return 0;
     long pid = pid_in(fd);
     return pid ? pid : 1;

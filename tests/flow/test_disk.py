@@ -49,6 +49,10 @@ def test_a_full_disk_refuses_writes_and_recovers_without_losing_what_was_acknowl
         s.start()
         ids = [t["id"] for t in s.get("/api/v1/tokens")["tokens"]]
         assert keep in ids and after in ids
+        # Seen from a read-only mount the server still holds its directory: its ports are not somebody else's.
+        look = f'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@" --state-dir {s.state} --listen {s.host}:{s.base}'
+        r = subprocess.run(["unshare", "-m", "sh", "-c", look, str(small_disk), BUILD / "musterd", "doctor"], stdout=subprocess.PIPE, text=True, timeout=60)
+        assert "is read-only" in r.stdout and r.stdout.count("in use, as it should") == 3, r.stdout
         s.kill9()
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
         r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(s.state)], stdout=subprocess.PIPE, text=True, timeout=60)

@@ -85,6 +85,7 @@ static void a_second_server_is_told_who_has_it(void **state)
     (void)snprintf(pid, sizeof(pid), "pid %ld", (long)getpid());
     assert_non_null(strstr(err.text, pid));
     assert_int_equal(statedir_holder(&two), getpid());
+    assert_int_equal(statedir_holder(&two), getpid()); /* asking takes nothing */
     statedir_unlock(&one);
     assert_int_equal(statedir_holder(&two), 0);
     assert_int_equal(statedir_open(&two, NULL), 0);
