@@ -183,9 +183,13 @@ static int load_file(struct conf *c, const char *path, struct err *err)
         return err_set(err, r, "config.read", "%s: %m", path);
     r = yaml_conf(c, path, buf_as_str(&text), err);
     /* The command line has the same variable for its own file. */
-    if (r < 0 && strcmp(err->slug, "config.unknown_key") == 0 && (strcmp(err->path, "current") == 0 || strncmp(err->path, "contexts", 8) == 0))
+    if (r < 0 && strcmp(err->slug, "config.unknown_key") == 0 && (strcmp(err->path, "current") == 0 || strncmp(err->path, "contexts", 8) == 0)) {
+        char key[ERR_PATH_MAX]; /* err_set() empties the path before it formats */
+
+        memcpy(key, err->path, sizeof(key));
         return err_set(err, r, "config.unknown_key", "%s is the file of muster, the command line (it has %s); musterd's own is named with --config or "
-                       "MUSTER_CONFIG", path, err->path);
+                       "MUSTER_CONFIG", path, key);
+    }
     return r;
 }
 

@@ -151,7 +151,7 @@ static void a_file_is_read_and_its_mistakes_are_named(void **state)
     assert_int_equal(pwrite(fd, "current: x\ncontexts:\n  x: y\n", 28, 0), 28);
     LOAD(&x, "--config", path);
     assert_true(x.r < 0);
-    assert_non_null(strstr(x.err.text, "is the file of muster, the command line"));
+    assert_non_null(strstr(x.err.text, "is the file of muster, the command line (it has current);"));
     conf_done(&x.c);
     (void)close(fd);
     (void)unlink(path);
