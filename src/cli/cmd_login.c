@@ -128,7 +128,8 @@ static int login_run(struct cli *cli, const void *options, const struct args *ar
     AUTO_FREE char *path = contexts_path(o->g.config);
     AUTO_FREE char *name = o->name ? xstrdup(o->name) : NULL;
     const struct node *root;
-    if (contexts_load(&contexts, path, &cli->err) < 0)
+    /* A file that is not ours is refused now: a session made first would be one nobody can log out of. */
+    if (contexts_load(&contexts, path, &cli->err) < 0 || contexts_are_ours(&contexts, &cli->err) < 0)
         return RC_CONFIG;
     const char *url = args->n ? args->v[0] : o->g.server;
     if (!url && contexts.current && contexts_find(&contexts, contexts.current))

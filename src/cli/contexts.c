@@ -206,12 +206,19 @@ int contexts_load(struct contexts *c, const char *path, struct err *err)
     return 0;
 }
 
-int contexts_save(const struct contexts *c, struct err *err)
+int contexts_are_ours(const struct contexts *c, struct err *err)
 {
     /* MUSTER_CONFIG is musterd's variable too: its file is read past (nothing in it is ours), but never overwritten. */
-    if (c->stray)
-        return err_set(err, -EINVAL, "config.foreign", "%s is not muster's own file (%s in it is not; is it musterd's?) and is left as it is; name another with --config",
-                       c->path, c->stray);
+    if (!c->stray)
+        return 0;
+    return err_set(err, -EINVAL, "config.foreign", "%s is not muster's own file (%s in it is not; is it musterd's?) and is left as it is; name another with --config",
+                   c->path, c->stray);
+}
+
+int contexts_save(const struct contexts *c, struct err *err)
+{
+    if (contexts_are_ours(c, err) < 0)
+        return -EINVAL;
     AUTO(buf_done_secret) struct buf b = BUF(LIMIT_YAML_BYTES);
     if (contexts_write(c, &b) < 0)
         return err_set(err, -ENOBUFS, "config.write", "%s would be too large", c->path);

@@ -34,6 +34,9 @@ char *contexts_path(const char *path);
 /* Reads the file at @path; a missing one is empty. 0; -EINVAL ("config.bad", says where), -EPERM
  * ("config.permissions": it holds a token and others may read it), or -errno ("config.read"). */
 int contexts_load(struct contexts *c, const char *path, struct err *err);
+/* Whether contexts_save() would write over a file that is not only ours; asked before a server is told to make a session that could not be kept.
+ * 0; -EINVAL ("config.foreign"). */
+int contexts_are_ours(const struct contexts *c, struct err *err);
 /* Writes it atomically, mode 0600, making the directory (0700). 0; -EINVAL ("config.foreign": what was read was not only ours), or -errno
  * ("config.write"). */
 int contexts_save(const struct contexts *c, struct err *err);

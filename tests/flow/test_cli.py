@@ -296,6 +296,16 @@ def test_a_refused_login_changes_nothing(mock, cli, home):
     assert r.returncode == 5 and not (home / ".config").exists()
 
 
+def test_a_login_that_could_not_be_kept_is_not_made(mock, home):
+    mock.routes[("POST", "/api/v1/login")] = lambda h, r: h.reply(200, {"token": "em_live_s", "token_id": 1, "user": "ann", "role": "admin"})
+    theirs = home / "musterd.yaml"
+    theirs.write_text("listen: 0.0.0.0:8120\n")
+    r = subprocess.run([MUSTER, "login", mock.url, "--user", "ann"], input="pw\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                       env={**env_of(home), "MUSTER_CONFIG": str(theirs)}, timeout=20)
+    assert r.returncode == 78 and "is not muster's own file" in r.stderr and not mock.of("POST", "/api/v1/login"), r.stderr
+    assert theirs.read_text() == "listen: 0.0.0.0:8120\n"
+
+
 # -- TLS: the pin decides
 
 FLEET = "f1"

@@ -201,6 +201,8 @@ static void a_file_of_another_program_is_read_past_and_never_overwritten(void **
     (void)state;
     assert_int_equal(contexts_parse(&c, STR("listen: 0.0.0.0:8120\nlog:\n  level: warn\n"), "f", &err), 0);
     assert_int_equal(c.n, 0);
+    assert_int_equal(contexts_are_ours(&c, &err), -EINVAL);
+    err_reset(&err);
     (void)contexts_add(&c, "a");
     assert_int_equal(contexts_save(&c, &err), -EINVAL);
     assert_string_equal(err.slug, "config.foreign");
