@@ -99,9 +99,11 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
 
         if (link_take_approval(l, res, &err) < 0)
             link__failed(l, &err);
-        else if (!l->conf.hub)
+        else if (!l->conf.hub) {
             l->phase = LINK_OVER; /* that was all */
-        else if (wall_now() >= l->conf.state->cert.not_after) { /* only another clock here mends that: do not run in circles */
+            err_reset(&l->why);
+            link__note(l); /* a failure noted by an attempt before this one is over: status would still show it */
+        } else if (wall_now() >= l->conf.state->cert.not_after) { /* only another clock here mends that: do not run in circles */
             (void)err_set(&err, -ETIME, "tls.clock", "by this host's clock the certificate it was just given has ended already: set the clock");
             link__failed(l, &err);
         } else if (before && strcmp(before, l->conf.state->cert_pem) == 0) /* the one that was not accepted: do not run in circles */

@@ -133,6 +133,11 @@ def test_to_enrol_once_more_asks_the_server_and_says_when_it_could_not(pair):
     s.cli("forget", a.host["id"], check=0)
     r = enroll(s, a)
     assert r.returncode == 0 and r.stdout.startswith("enrolled: host ") and a.host["id"] not in r.stdout, (r.stdout, r.stderr)
+    # status shows the last attempt, not one that failed before it.
+    (a.state / "link.json").write_text('{"connected":false,"why":"this install token is not known here"}\n')
+    assert enroll(s, a).returncode == 0
+    p = subprocess.run([BUILD / "muster-agent", "status", "--state-dir", a.state], capture_output=True, text=True, timeout=20)
+    assert "enrolled     yes" in p.stdout and '"connected":false' in p.stdout and "why" not in p.stdout, p.stdout
     s.stop()
     r = enroll(s, a, token=False)
     assert r.returncode == 0 and "already enrolled" in r.stdout and "the server could not be asked whether it still is: " in r.stdout, r.stdout
