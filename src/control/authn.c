@@ -31,10 +31,14 @@ static bool is_reporter(struct control *c, struct str bearer, const struct peer_
     return true;
 }
 
-/* Who acts by a token: its user. A token of nobody's is named as one: its maker chose the name, which may look like somebody else's. */
+/* Who acts by a token: its user. A token of nobody's goes by its number: its name is its maker's choice, and others may have the same
+ * ("token:ID" is an install token). */
 static void token_principal(const struct api_token *t, const struct user *u, char *dst, size_t size)
 {
-    (void)snprintf(dst, size, "%s%s", u ? "" : "token:", u ? u->name : t->name);
+    if (u)
+        (void)snprintf(dst, size, "%s", u->name);
+    else
+        (void)snprintf(dst, size, "api-token:%llu", (unsigned long long)t->id);
 }
 
 static int by_token(struct control *c, struct str bearer, const struct peer_info *peer, struct principal *ret,

@@ -356,7 +356,7 @@ static void a_refused_token_is_filed_under_who_it_was_while_it_lived(void **stat
     struct fixture *f = *state;
     struct principal p;
     struct api_token_row row;
-    char text[36];
+    char text[36], name[64];
     add_user(f, "op", ROLE_OPERATOR, "correct horse");
     assert_int_equal(api_token_create(f->c, &f->admin, STR("local:root"), ROLE_VIEWER, 0, STR("op"), text, &row, &f->err), 0);
     assert_int_equal(api_token_revoke(f->c, &f->admin, row.id, &row, &f->err), 0);
@@ -366,7 +366,27 @@ static void a_refused_token_is_filed_under_who_it_was_while_it_lived(void **stat
     assert_int_equal(who(f, text, &p), -EACCES);
     assert_int_equal(tokens_refused_to(f, "local:root"), 0);
     assert_int_equal(tokens_refused_to(f, "op"), 1);
-    assert_int_equal(tokens_refused_to(f, "token:local:root"), 1);
+    snprintf(name, sizeof(name), "api-token:%llu", (unsigned long long)row.id);
+    assert_int_equal(tokens_refused_to(f, name), 1);
+}
+
+/* As other things are owned by name: neither is the other's. */
+static void tokens_of_nobody_with_one_name_are_two(void **state)
+{
+    struct fixture *f = *state;
+    struct principal one, two;
+    struct api_token_row row, made;
+    char text[36], name[64];
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("ci"), ROLE_OPERATOR, 0, STR_NONE, text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &one), 0);
+    snprintf(name, sizeof(name), "api-token:%llu", (unsigned long long)row.id);
+    assert_string_equal(one.name, name);
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("ci"), ROLE_OPERATOR, 0, STR_NONE, text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, &two), 0);
+    assert_string_not_equal(one.name, two.name);
+    assert_int_equal(api_token_create(f->c, &one, STR("below"), ROLE_VIEWER, 0, STR_NONE, text, &made, &f->err), 0);
+    assert_int_equal(api_token_revoke(f->c, &two, made.id, &row, &f->err), -EACCES);
+    assert_int_equal(api_token_revoke(f->c, &one, made.id, &row, &f->err), 0);
 }
 
 static void a_new_password_and_disabling_end_logins_and_leave_made_tokens(void **state)
@@ -625,6 +645,7 @@ int main(void)
         T(a_denial_names_the_user_only_where_it_is_they_who_lack_it),
         T(a_login_from_before_a_promotion_is_told_to_log_in_again),
         T(a_refused_token_is_filed_under_who_it_was_while_it_lived),
+        T(tokens_of_nobody_with_one_name_are_two),
         T(a_new_password_and_disabling_end_logins_and_leave_made_tokens),
         T(the_last_admin_stays),
         T(bad_names_passwords_and_doubles_are_refused),
