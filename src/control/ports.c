@@ -289,8 +289,9 @@ static bool ask_poller(struct control *c, const struct host *h, struct question 
     struct poller *p = poller_of(c, h->id);
     q->poller = p;
     DL_APPEND(p->asked, q);
+    /* One of them fetches it, the others wait on: the newest, since an agent that was restarted may have left one nobody reads any more. */
     if (p->waits)
-        wake(c, p->waits); /* one of them fetches it; the others wait on */
+        wake(c, p->waits->prev); /* the list's last */
     return true;
 }
 

@@ -263,6 +263,24 @@ static void a_long_poll_wakes_by_a_question_or_by_time(void **state)
     assert_string_equal(t.slug, "host.timeout");
 }
 
+/* A restarted agent's poll of before may still look held, and nobody reads its answer. */
+static void a_question_wakes_the_newest_poll(void **state)
+{
+    struct fixture *f = *state;
+    struct told t;
+    int old = 0, newest = 0;
+    uint64_t h = meet(f, "sigma", "s");
+    ports_wait(f->c, h, clock_mono(&f->clock) + 30 * USEC_PER_SEC, on_wake, &old);
+    ports_wait(f->c, h, clock_mono(&f->clock) + 30 * USEC_PER_SEC, on_wake, &newest);
+    ask(f, "s", 2, &t);
+    assert_int_equal(newest, 1);
+    assert_int_equal(old, 0);
+    ask(f, "s", 2, &t);
+    assert_int_equal(old, 1);
+    pass(f, 36 * USEC_PER_SEC);
+    assert_int_equal(t.n, 2);
+}
+
 static void a_forgotten_host_ends_its_questions(void **state)
 {
     struct fixture *f = *state;
@@ -488,6 +506,7 @@ int main(void)
         T(wishes_out_of_range_and_hosts_that_cannot_are_refused),
         T(who_fetches_nothing_is_offline),
         T(a_question_waits_to_be_fetched_and_answered),
+        T(a_question_wakes_the_newest_poll),
         T(a_question_nobody_answers_ends_after_35_seconds),
         T(a_long_poll_wakes_by_a_question_or_by_time),
         T(a_forgotten_host_ends_its_questions),
