@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import sqlite3
 import subprocess
 import time
@@ -171,12 +172,15 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
     for i in range(3):
         s.cli("run", a.host["name"], "--", "echo", "after the backup", i, check=0)
 
+    late = start_job(s, a.host["name"], ["sleep", "3600"])
+    until(lambda: tasks_of(s, late)[0]["state"] == "running", what="the late command to run")
+
     def restore(old):
         s.stop()
         os.rename(s.state, tmp / old)
         r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            text=True, timeout=120)
-        assert r.returncode == 0 and "clock" not in r.stdout, r.stdout
+        assert r.returncode == 0 and "clock" not in r.stdout and "stop commands" in r.stdout, r.stdout
 
     restore("old-state")
     r = subprocess.run([BUILD / "musterd", "restore", str(f), "--state-dir", str(s.state)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -185,6 +189,9 @@ def test_backup_and_restore_bring_the_same_fleet_back(pair, tmp):
     s.start()
     host = a.wait_ready()
     assert host["id"] == a.host["id"] and host["labels"] == {"role": "db"}
+    # What was begun after the backup is stopped, and not in silence.
+    told = until(lambda: re.search(r"does not know this command.* pid=(\d+)", a.log), what="a line about the late command")
+    until(lambda: not os.path.exists(f"/proc/{told.group(1)}"), what="the late command to be stopped")
     j = s.get("/api/v1/jobs")["jobs"][0]
     assert s.cli("job", j["id"], "--logs").stdout.endswith("kept\n")
     # The agent remembers the tasks the server forgot: new ones must not be taken for them.

@@ -327,6 +327,21 @@ static void on_config(struct commands *c, const Muster__V1__Config *cfg)
         c->output_cap = cfg->output_cap_bytes;
 }
 
+/* The server has no such task open: its database is an older one (restored), it is another server, or it has given the task up.
+ * A finished one may also be told long ago, with only the ack of its end lost. */
+static void share_drop(struct commands *c, uint64_t id)
+{
+    const struct share *s = share_find(c, id);
+
+    if (s && s->is_finished)
+        log_info("task.unknown", "the server does not wait for the end of this command: forgotten", LOG_U64("task", id));
+    else if (s)
+        log_warn("task.unknown", "the server does not know this command (its database was restored, or it is another one): stopping it",
+                 LOG_U64("task", id), LOG_U64("pid", s->pid));
+    exec_cancel(c->exec, id, DEFAULT_GRACE_MS * USEC_PER_MS);
+    share_forget(c, id);
+}
+
 static void on_welcome(struct commands *c, const Muster__V1__Welcome *w)
 {
     on_config(c, w->config);
@@ -334,9 +349,11 @@ static void on_welcome(struct commands *c, const Muster__V1__Welcome *w)
         const Muster__V1__TaskResume *t = w->tasks[i];
         struct share *s;
 
-        if (!t->known && !t->done)
-            exec_cancel(c->exec, t->task_id, DEFAULT_GRACE_MS * USEC_PER_MS);
-        if (!t->known || t->done) {
+        if (!t->known && !t->done) {
+            share_drop(c, t->task_id);
+            continue;
+        }
+        if (t->done) {
             share_forget(c, t->task_id);
             continue;
         }
