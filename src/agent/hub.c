@@ -206,6 +206,8 @@ void hub_free(struct hub *h)
     for (size_t i = h->n_seats; i > 0; i--)
         seat_stop(&h->seats[i - 1]);
     free(h->seats);
+    if (h->spool)
+        spool_settle(h->spool); /* else the next Hello would name facts the server had before, and be asked for them in full */
     spool_free(h->spool);
     free(h);
 }

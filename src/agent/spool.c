@@ -306,6 +306,12 @@ void spool_ack(struct spool *s, uint64_t seq)
         (void)spool_compact(s); /* a full disk: later */
 }
 
+void spool_settle(struct spool *s)
+{
+    if (s->acked_bytes > HEAD_BYTES)
+        (void)spool_compact(s); /* a full disk: the old file is as true, and says less */
+}
+
 uint64_t spool_epoch(const struct spool *s)
 {
     return s->epoch;

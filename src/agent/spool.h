@@ -39,6 +39,10 @@ int spool_next(struct spool *s, uint64_t seq, struct str *ret_msg, uint64_t *ret
 /* Forgets all messages up to and including @seq; an older @seq is a no-op, one beyond the newest counts as the newest. */
 void spool_ack(struct spool *s, uint64_t seq);
 
+/* Puts on disk what is acknowledged by now, by leaving it out: for an orderly end, so that the next run knows it too. What was not
+ * acknowledged stays, as do numbers and epoch. */
+void spool_settle(struct spool *s);
+
 /* Random, new with every new file. */
 uint64_t spool_epoch(const struct spool *s);
 /* Of the oldest message not acknowledged; 0: none. */

@@ -250,6 +250,38 @@ static void random_operations_agree_with_a_plain_list(void **state)
     spool_free(s);
 }
 
+static void settled_acknowledgements_outlive_the_process(void **state)
+{
+    struct spool *s = open_it(8192);
+    uint64_t epoch = spool_epoch(s), one = put(s, "one"), two = put(s, "two"), three;
+
+    (void)state;
+    spool_ack(s, one);
+    spool_free(s); /* as after a crash: what was acknowledged is not known, and nothing is lost */
+    s = open_it(8192);
+    is_oldest(s, "one");
+
+    spool_ack(s, one);
+    spool_settle(s);
+    spool_settle(s);
+    is_oldest(s, "two");
+    spool_free(s);
+    s = open_it(8192);
+    is_oldest(s, "two");
+    assert_true(spool_epoch(s) == epoch && spool_first_seq(s) == two && spool_last_seq(s) == two);
+
+    spool_ack(s, two);
+    spool_settle(s);
+    spool_free(s);
+    s = open_it(8192);
+    assert_true(spool_is_empty(s) && spool_epoch(s) == epoch && spool_last_seq(s) == two);
+    three = put(s, "three");
+    assert_true(three > two);
+    spool_ack(s, two); /* the server's word on the next connection */
+    is_oldest(s, "three");
+    spool_free(s);
+}
+
 static void renewing_begins_an_empty_epoch(void **state)
 {
     AUTO(spool_free) struct spool *s = open_it(4096);
@@ -289,6 +321,7 @@ int main(void)
         T(a_message_fits_exactly_or_not_at_all),
         T(acknowledged_room_is_used_again_and_numbers_go_on),
         T(random_operations_agree_with_a_plain_list),
+        T(settled_acknowledgements_outlive_the_process),
         T(renewing_begins_an_empty_epoch),
         T(failure_names_itself_and_leaves_ret_alone),
 #undef T
