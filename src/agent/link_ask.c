@@ -82,6 +82,25 @@ static void link_say_way_back(const struct link *l, enum enroll_answer answer, s
                        s->dir);
 }
 
+static void link_on_approved(struct link *l, const struct enroll_result *res, struct err *err)
+{
+    AUTO_FREE char *before = l->conf.state->cert_pem ? xstrdup(l->conf.state->cert_pem) : NULL;
+
+    if (link_take_approval(l, res, err) < 0)
+        link__failed(l, err);
+    else if (!l->conf.hub) {
+        l->phase = LINK_OVER; /* that was all */
+        err_reset(&l->why);
+        link__note(l); /* a failure noted by an attempt before this one is over: status would still show it */
+    } else if (wall_now() >= l->conf.state->cert.not_after) { /* only another clock here mends that: do not run in circles */
+        (void)err_set(err, -ETIME, "tls.clock", "by this host's clock the certificate it was just given has ended already: set the clock");
+        link__failed(l, err);
+    } else if (before && strcmp(before, l->conf.state->cert_pem) == 0) /* the one that was not accepted: do not run in circles */
+        link__wait(l, link__backoff(++l->n_failed));
+    else
+        link__wait(l, 0);
+}
+
 static void link_on_answer(void *ctx, const struct enroll_result *res)
 {
     struct link *l = ctx;
@@ -94,24 +113,9 @@ static void link_on_answer(void *ctx, const struct enroll_result *res)
     case ENROLL_PENDING:
         link_on_pending(l, res);
         break;
-    case ENROLL_APPROVED: {
-        AUTO_FREE char *before = l->conf.state->cert_pem ? xstrdup(l->conf.state->cert_pem) : NULL;
-
-        if (link_take_approval(l, res, &err) < 0)
-            link__failed(l, &err);
-        else if (!l->conf.hub) {
-            l->phase = LINK_OVER; /* that was all */
-            err_reset(&l->why);
-            link__note(l); /* a failure noted by an attempt before this one is over: status would still show it */
-        } else if (wall_now() >= l->conf.state->cert.not_after) { /* only another clock here mends that: do not run in circles */
-            (void)err_set(&err, -ETIME, "tls.clock", "by this host's clock the certificate it was just given has ended already: set the clock");
-            link__failed(l, &err);
-        } else if (before && strcmp(before, l->conf.state->cert_pem) == 0) /* the one that was not accepted: do not run in circles */
-            link__wait(l, link__backoff(++l->n_failed));
-        else
-            link__wait(l, 0);
+    case ENROLL_APPROVED:
+        link_on_approved(l, res, &err);
         break;
-    }
     case ENROLL_REJECTED:
     case ENROLL_REVOKED:
         link_say_way_back(l, res->answer, &err);

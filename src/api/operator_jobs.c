@@ -208,7 +208,7 @@ static void on_job(struct call *c)
 }
 
 struct jobs_query {
-    uint64_t before, after;
+    uint64_t before;
     uint32_t limit;
 };
 static const struct field jobs_query_fields[] = {

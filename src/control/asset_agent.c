@@ -268,9 +268,9 @@ void asset__tell_again(struct control *c, uint64_t host_id)
     accent_aliases(c, host_id, forget_told, c);
 }
 
-usec_t asset__heard_at(const struct control *c, struct str external_id)
+usec_t asset__heard_at(const struct control *c, struct str uuid)
 {
-    const struct asset_entry *e = asset__by_uuid(c, external_id);
+    const struct asset_entry *e = asset__by_uuid(c, uuid);
 
     return e ? e->state->last_heartbeat : 0;
 }

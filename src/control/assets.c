@@ -396,4 +396,6 @@ static void free_all(struct control *c)
     c->noun[NOUN_ASSETS] = NULL;
 }
 
-const struct noun noun_assets = { .name = "assets", .load = load, .free = free_all };
+const struct noun noun_assets = {
+    .name = "assets", .load = load, .free = free_all, .dialect = "sigma", .heard_at = asset__heard_at
+};

@@ -61,6 +61,7 @@ static inline struct assets *assets__of(const struct control *c)
 
 /* -- assets.c */
 struct asset_entry *asset__by_uuid(const struct control *c, struct str uuid);
+usec_t asset__heard_at(const struct control *c, struct str uuid); /* asset_agent.c, for the noun's table */
 /* Among rows that are not deleted; by a name of its own before a merged one. */
 struct asset_entry *asset__by_name(const struct control *c, struct str hostname);
 /* Files a new row under a new id and @a's uuid. */

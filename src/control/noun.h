@@ -16,6 +16,8 @@ struct noun {
     void (*host_linked)(struct control *c, uint64_t host_id, uint64_t other_id); /* what @other has is @host's now (its aliases and facts are already); @other goes next */
     /* A task of another kind than command took a step. Runs in the middle of the step: read, put rows, do not touch the task. */
     void (*task_changed)(struct control *c, const struct task *t);
+    const char *dialect; /* of the agents that are in it, with the last: when the one of that name was heard last; 0: there is none */
+    usec_t (*heard_at)(const struct control *c, struct str external_id);
 };
 /* The places in struct control's noun[], in load order. */
 enum noun_place { NOUN_SESSIONS, NOUN_CREDENTIALS, NOUN_ACCENTS, NOUN_PORTS, NOUN_ASSETS, NOUN_REPORTS, NOUN_RUNS, NOUN_N };
@@ -32,6 +34,8 @@ void noun__host_gone(struct control *c, uint64_t host_id);
 void noun__host_decided(struct control *c, uint64_t host_id);
 void noun__host_linked(struct control *c, uint64_t host_id, uint64_t other_id);
 void noun__task_changed(struct control *c, const struct task *t);
+/* The last word of the agent of that name; 0: no noun knows it. */
+usec_t noun__heard_at(const struct control *c, const char *dialect, struct str external_id);
 
 /* -- accents.c */
 bool accent__can(const struct host *h, enum capability what);
@@ -62,9 +66,6 @@ void ports__wait_due(struct control *c, struct timer *t);
 int ports__check_lease(const struct ports_wish *w, struct err *err);
 /* -- asset_agent.c: machines of @host_id are asked for their sections with their next beat, news or not. */
 void asset__tell_again(struct control *c, uint64_t host_id);
-/* The last word of the machine, of the agent (run_agents.c), of that name; 0: there is none. */
-usec_t asset__heard_at(const struct control *c, struct str external_id);
-usec_t run_agent__heard_at(const struct control *c, struct str external_id);
 /* -- inventory.c: DELTA_TAKE, DELTA_TAKE_SAME, DELTA_RESYNC; -ENOENT: no such section. */
 int inventory__take(struct control *c, struct host *h, const struct section_delta *d, bool is_blind);
 const struct section_mark *inventory__mark(const struct host *h, uint8_t section);

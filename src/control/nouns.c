@@ -76,3 +76,11 @@ void noun__task_changed(struct control *c, const struct task *t)
         if ((*n)->task_changed)
             (*n)->task_changed(c, t);
 }
+
+usec_t noun__heard_at(const struct control *c, const char *dialect, struct str external_id)
+{
+    for EACH (n)
+        if ((*n)->dialect && strcmp((*n)->dialect, dialect) == 0)
+            return (*n)->heard_at(c, external_id);
+    return 0;
+}

@@ -62,9 +62,9 @@ static struct run_agent *by_name(const struct control *c, struct str agent_id)
     return a;
 }
 
-usec_t run_agent__heard_at(const struct control *c, struct str external_id)
+usec_t run__agent_heard_at(const struct control *c, struct str agent_id)
 {
-    const struct run_agent *a = by_name(c, external_id);
+    const struct run_agent *a = by_name(c, agent_id);
     return a ? a->row.last_seen : 0;
 }
 

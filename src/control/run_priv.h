@@ -184,6 +184,7 @@ void run__unshare_all(struct control *c, const struct run *r);
 int run__load_agents(struct control *c, struct err *err);
 void run__free_agents(struct control *c);
 struct run_agent *run__agent(const struct control *c, uint64_t id);
+usec_t run__agent_heard_at(const struct control *c, struct str agent_id); /* for the noun's table */
 /* The best one for @r's command of @kind; NULL: nobody. */
 struct run_agent *run__route(struct control *c, const struct run *r, enum run_command_kind kind);
 /* Is there one that would serve @r, and is one of those online? */

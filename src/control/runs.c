@@ -512,4 +512,6 @@ const struct noun noun_runs = {
     .host_decided = run__agent_host_decided,
     .host_linked = run__agent_host_linked,
     .task_changed = run__task_changed,
+    .dialect = "argus",
+    .heard_at = run__agent_heard_at,
 };

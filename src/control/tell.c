@@ -94,7 +94,7 @@ struct voice {
 
 static bool is_lost(const struct voice *v, struct str external_id)
 {
-    usec_t at = strcmp(v->dialect, "sigma") == 0 ? asset__heard_at(v->c, external_id) : run_agent__heard_at(v->c, external_id);
+    usec_t at = noun__heard_at(v->c, v->dialect, external_id);
     return at && at < v->since;
 }
 

@@ -291,15 +291,20 @@ static void a_token_does_no_more_than_its_user(void **state)
     assert_int_equal(api_token_revoke(f->c, &f->admin, 999, &row, &f->err), -ENOENT);
 }
 
+static void come_with_viewers_token(struct fixture *f, const char *name, enum role_level role, char text[36], struct principal *ret)
+{
+    struct api_token_row row;
+    add_user(f, name, role, "correct horse");
+    assert_int_equal(api_token_create(f->c, &f->admin, STR("low"), ROLE_VIEWER, 0, str_of(name), text, &row, &f->err), 0);
+    assert_int_equal(who(f, text, ret), 0);
+}
+
 static void a_denial_names_the_user_only_where_it_is_they_who_lack_it(void **state)
 {
     struct fixture *f = *state;
     struct principal p;
-    struct api_token_row row;
     char text[36];
-    add_user(f, "op", ROLE_OPERATOR, "correct horse");
-    assert_int_equal(api_token_create(f->c, &f->admin, STR("low"), ROLE_VIEWER, 0, STR("op"), text, &row, &f->err), 0);
-    assert_int_equal(who(f, text, &p), 0);
+    come_with_viewers_token(f, "op", ROLE_OPERATOR, text, &p);
     assert_int_equal(authz(f->c, &p, VERB_INSTALL_TOKEN, STR_NONE, &f->err), -EACCES);
     assert_string_equal(f->err.who, ""); /* to give op that role would change nothing */
     assert_string_equal(f->err.needs, "operator");
@@ -318,11 +323,8 @@ static void a_login_from_before_a_promotion_is_told_to_log_in_again(void **state
 {
     struct fixture *f = *state;
     struct principal p;
-    struct api_token_row row;
     char text[36];
-    add_user(f, "vic", ROLE_VIEWER, "correct horse");
-    assert_int_equal(api_token_create(f->c, &f->admin, STR("x"), ROLE_VIEWER, 0, STR("vic"), text, &row, &f->err), 0);
-    assert_int_equal(who(f, text, &p), 0);
+    come_with_viewers_token(f, "vic", ROLE_VIEWER, text, &p);
     assert_int_equal(authz(f->c, &p, VERB_RUN, STR_NONE, &f->err), -EACCES);
     assert_false(f->err.login_helps);
     assert_int_equal(change(f, &f->admin, "vic", &(struct user_change){ .has_role = true, .role = ROLE_OPERATOR }).result, 0);

@@ -3,6 +3,16 @@
 
 #include "listening.h"
 
+/* @n that begin and do not get as far as a place. */
+static void begin_all(int *fd, size_t n, int (*begin)(void))
+{
+    for (size_t i = 0; i < n; i++) {
+        fd[i] = begin();
+        loop_poll(l);
+    }
+    TURN_UNTIL(l, listener_conns(li) == n && net_stats.handshakes_in_flight == 0);
+}
+
 static void handshakes_in_flight_are_bounded_and_the_rest_waits(void **state)
 {
     enum { N = LIMIT_HANDSHAKES + 40 };
@@ -40,11 +50,7 @@ static void half_a_hello_takes_no_place(void **state)
 
     (void)state;
     listen_now(&conf);
-    for (int i = 0; i < N; i++) {
-        fd[i] = half_hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
+    begin_all(fd, N, half_hello);
     /* Without the clock being turned: nobody is waited for. */
     honest = hello();
     TURN_UNTIL(l, net_stats.handshakes_in_flight == 1);
@@ -72,11 +78,7 @@ static void halves_that_are_completed_together_do_not_exceed_the_places(void **s
 
     (void)state;
     listen_now(&conf);
-    for (int i = 0; i < N; i++) {
-        fd[i] = most_of_a_hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, listener_conns(li) == N && net_stats.handshakes_in_flight == 0);
+    begin_all(fd, N, most_of_a_hello);
     for (int i = 0; i < N; i++)
         rest_of_a_hello(fd[i]);
     /* As many as there are places have an answer. When those leave, as many others; nobody has waited for a clock. */
@@ -223,11 +225,7 @@ static void one_that_had_our_answer_just_now_makes_no_room_for_others(void **sta
 
     (void)state;
     listen_now(&conf);
-    for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
-        fd[i] = half_hello();
-        loop_poll(l);
-    }
-    TURN_UNTIL(l, listener_conns(li) == ARRAY_SIZE(fd) && net_stats.handshakes_in_flight == 0);
+    begin_all(fd, ARRAY_SIZE(fd), half_hello);
     client_hello(&fresh);
     loop__turn_clock(l, 1500 * USEC_PER_MS);
     TURN_UNTIL(l, net_stats.handshakes_in_flight == 0);
