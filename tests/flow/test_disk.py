@@ -96,6 +96,52 @@ def test_a_corrupt_database_is_named_and_nothing_is_overwritten(fleet):
     assert r.returncode != 0 and "empty or gone" in r.stdout
 
 
+def doctor(state, *more):
+    r = subprocess.run([BUILD / "musterd", "doctor", "--state-dir", str(state), *more], stdout=subprocess.PIPE, text=True, timeout=60)
+    return r.returncode, [x for x in r.stdout.splitlines() if x.startswith("WRONG")], r.stdout
+
+
+@needs_root
+def test_the_doctor_sees_a_file_system_that_stopped_at_its_own_error(tmp):
+    disk, img = tmp / "disk", tmp / "img"
+    disk.mkdir()
+    with open(img, "wb") as f:
+        f.truncate(16 << 20)
+    if subprocess.run(["mkfs.ext4", "-q", img], stderr=subprocess.DEVNULL).returncode or \
+            subprocess.run(["mount", "-o", "loop,errors=remount-ro", img, disk], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("cannot mount an image here")
+    try:
+        dev = os.path.basename(os.path.realpath(f"/sys/dev/block/{os.major(disk.stat().st_dev)}:{os.minor(disk.stat().st_dev)}"))
+        state = disk / "s"
+        state.mkdir(mode=0o700)
+        sqlite3.connect(state / "muster.db").execute("CREATE TABLE t (x)").connection.close()
+        (state / "muster.db").chmod(0o600)
+        with open(f"/sys/fs/ext4/{dev}/trigger_fs_error", "w") as f:
+            f.write("1")
+        rc, wrong, all_of_it = doctor(state)
+        assert rc == 1 and len(wrong) == 1 and str(state) in wrong[0], all_of_it
+        assert "ead-only" in wrong[0] and "database: whole" not in all_of_it and "restore" not in all_of_it, all_of_it
+    except OSError:
+        pytest.skip("no way to make ext4 fail here")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@needs_root
+def test_the_doctor_sees_files_that_the_servers_user_cannot_use(tmp):
+    state, conf = tmp / "s", tmp / "musterd.yaml"
+    state.mkdir(mode=0o700)
+    conf.write_text("log-level: info\n")
+    conf.chmod(0o600)
+    (state / "musterd.lock").write_text("")
+    (state / "musterd.lock").chmod(0o600)
+    assert not doctor(state, "--config", conf, "--listen", "127.0.0.1:0")[1]
+    os.chown(state, 65534, 65534)
+    rc, wrong, _ = doctor(state, "--config", conf, "--listen", "127.0.0.1:0")
+    assert rc == 1 and len(wrong) == 2
+    assert "musterd.lock belongs to user 0, the directory to user 65534" in wrong[0] and f"{conf} cannot be read by user 65534" in wrong[1]
+
+
 def test_a_broken_state_directory_is_one_clear_sentence(tmp):
     f = tmp / "file"
     f.write_text("")
