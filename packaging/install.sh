@@ -2,17 +2,28 @@
 # make install: programs, units, settings where there are none, examples, manual pages. DESTDIR and PREFIX as usual; nothing is started or
 # enabled. Into the running system it also makes the server's user, and systemd reads the units anew.
 set -eu
+PREFIX=${PREFIX%/}
 bin=$DESTDIR$PREFIX/bin
 man=$DESTDIR$PREFIX/share/man
 unit=$DESTDIR$PREFIX/lib/systemd/system
 examples=$DESTDIR$PREFIX/share/doc/muster/examples
 install -d "$bin" "$man/man1" "$man/man8" "$unit" "$examples" "$DESTDIR$PREFIX/lib/sysusers.d"
 
+# systemd looks into these two; of any other prefix it has to be told.
+case $PREFIX in
+    /usr | /usr/local) is_system=1 ;;
+    *) is_system=0 ;;
+esac
+missing=
+
 # settings MODE FILE TARGET: the file as an example; and where the units of a prefix of the system's look, unless something is there:
 # settings in use are the operator's, and stay.
 settings() {
     install -m "$1" "packaging/$2" "$examples/"
-    if [ "$PREFIX" = /usr ] || [ "$PREFIX" = /usr/local ]; then
+    if [ "$is_system" = 0 ]; then
+        [ -e "$DESTDIR$3" ] || missing="$missing
+  install -D -m $1 $PREFIX/share/doc/muster/examples/${2##*/} $3"
+    else
         install -d "$(dirname "$DESTDIR$3")"
         [ -e "$DESTDIR$3" ] || [ -L "$DESTDIR$3" ] || install -m "$1" "packaging/$2" "$DESTDIR$3"
     fi
@@ -69,9 +80,17 @@ for n in sigma-agent grapheon-agent argus-agent argus-report; do
 done
 if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ]; then
     if command -v systemd-sysusers >/dev/null; then
-        systemd-sysusers muster.conf
+        systemd-sysusers "$PREFIX/lib/sysusers.d/muster.conf"
     else
         echo 'install: musterd.service runs as the user muster: make it (see sysusers.d/muster.conf)' >&2
     fi
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
+fi
+if [ "$is_system" = 0 ]; then
+    cat <<END
+install: systemd does not look into $PREFIX. For a service of it (musterd, or muster-agent, ...):
+  systemd-sysusers $PREFIX/lib/sysusers.d/muster.conf
+  systemctl link $PREFIX/lib/systemd/system/musterd.service
+END
+    [ -z "$missing" ] || printf 'and what the units read is not there yet; from the examples, as far as needed:%s\n' "$missing"
 fi

@@ -398,6 +398,18 @@ def test_make_install_links_the_foreign_names(tmp_path):
     assert "ExecStart=/usr/local/bin/muster-agent sigma" in unit and "@PREFIX@" not in unit
 
 
+def test_make_install_elsewhere_says_what_its_units_lack(tmp_path):
+    out = sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX="/opt/m/").stdout
+    units = tmp_path / "opt/m/lib/systemd/system"
+    for unit, settings in (("musterd", "musterd.yaml"), ("muster-agent", "agent.yaml")):
+        command = next(line for line in (units / f"{unit}.service").read_text().splitlines() if line.startswith("ExecStart=")).split()
+        assert command[0] == f"ExecStart=/opt/m/bin/{unit}" and (tmp_path / command[0].split("=/")[1]).is_file()
+        line = next(x for x in out.splitlines() if x.endswith(" " + command[command.index("--config") + 1])).split()
+        assert line[-2].startswith("/opt/m/") and (tmp_path / line[-2].lstrip("/")).is_file() and line[-2].endswith(settings)
+    assert "systemctl link /opt/m/lib/systemd/system/musterd.service" in out and not (tmp_path / "etc").exists()
+    assert sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX="/usr").stdout == ""
+
+
 def test_make_install_puts_argus_settings_where_its_units_look(tmp_path):
     def install(prefix):
         sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX=prefix)
