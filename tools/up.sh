@@ -14,15 +14,22 @@ set -m
 build=$1
 port=${2:-}
 state=${MUSTER_VAR:-./var}
-server_pid= agent_pid=
+server_pid= agent_pid= token_id=
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'make up: %s\n' "$*" >&2; exit 1; }
 
+# A token that was not needed (the server may know the key already) would let in whoever came by it.
+drop_token() {
+    [ -n "$token_id" ] && cli token list --json 2>/dev/null | grep -q "\"id\":$token_id,\"uses\":1,\"used\":0," &&
+        cli token revoke "$token_id" >/dev/null 2>&1
+    token_id=
+}
 stop() {
     trap '' INT TERM
     [ -n "$agent_pid" ] && kill -TERM "$agent_pid" 2>/dev/null
     [ -n "$agent_pid" ] && wait "$agent_pid" 2>/dev/null
+    drop_token
     [ -n "$server_pid" ] && kill -TERM "$server_pid" 2>/dev/null
     [ -n "$server_pid" ] && wait "$server_pid" 2>/dev/null
 }
@@ -71,7 +78,9 @@ done
 host_id() { "$build/muster-agent" --state-dir "$state/agent" status 2>/dev/null | sed -n 's/^enrolled  *yes, host \([0-9a-f-]*\).*/\1/p'; }
 agent=("$build/muster-agent" --state-dir "$state/agent" --server "127.0.0.1:$port")
 if [ -z "$(host_id)" ]; then # never enrolled, or with a certificate that cannot be read: its key asks anew
-    token=$(cli token create --uses 1 --ttl 10m --auto-approve --json | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
+    made=$(cli token create --uses 1 --ttl 10m --auto-approve --json)
+    token=$(printf '%s' "$made" | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
+    token_id=$(printf '%s' "$made" | sed -n 's/.*"id" *: *\([0-9]*\).*/\1/p')
     [ -n "$token" ] || { stop; die "no install token could be made"; }
     MUSTER_TOKEN=$token "${agent[@]}" &
 else
@@ -90,6 +99,7 @@ until is_up; do
     sleep 0.1
 done
 
+drop_token
 host=$(cli host "$id" --json | sed -n 's/^{"id":"[^"]*","instance_id":"[^"]*","name":"\([^"]*\)".*/\1/p')
 host=${host:-$id}
 say

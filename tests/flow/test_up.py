@@ -71,6 +71,9 @@ def test_up_enrols_this_machine_and_finds_it_again(tmp):
     p = up(tmp, base, "three.log", MUSTER_VAR=str(tmp / "var"), HOME=str(tmp / "home"))
     until(lambda: "Muster is up" in p.log or not p.alive(), 40, "make up once more")
     assert f" run {name} -- uname" in p.log, p.log
+    # and no token that was not needed for it lies about: it would let in whoever came by it
+    tokens = json.loads(cli(tmp, "token", "list", "--json").stdout)["tokens"]
+    assert len(tokens) == 3 and all(t["revoked"] or t["used"] == t["uses"] for t in tokens), tokens
     assert end(p) == 0, p.log
 
 
