@@ -58,6 +58,9 @@ struct http_server_ops {
     void (*request)(void *ctx, uint64_t exchange, const struct http_req *req);
     /* The client left before the exchange ended, or a started stream ended; @user from http_set_user. May be NULL. */
     void (*closed)(void *ctx, uint64_t exchange, void *user);
+    /* The client closed its sending side while a reply is due. It may wait for it (RFC 9112 section 9.6), or be gone: the end of a killed
+     * process looks the same. The reply is sent if it comes within HTTP_EOF_GRACE_MS, then the connection ends. May be NULL. */
+    void (*half_closed)(void *ctx, uint64_t exchange, void *user);
     /* Plain text the server writes for protocol errors it answers itself (400, 408, 413, 431 ...): returns the JSON body
      * for @status and slug @slug in @out. @req is the request's head where it was read, else NULL. May be NULL: then the body is
      * "slug\n". */

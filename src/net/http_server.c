@@ -62,7 +62,6 @@ static void set_due(struct hconn *hc, usec_t after)
     conn_deadline(hc->c, hc->due);
 }
 
-
 /* -- writing a reply */
 /* Status line and headers, up to the empty line. */
 static void put_head(struct hconn *hc, const struct http_res *res, const char *framing, bool keep_alive, uint8_t minor)
@@ -390,10 +389,13 @@ static void on_eof(struct conn *c)
         conn_finish(c);
         return;
     }
-    if (x->is_streaming && !x->is_ended)
+    if (x->is_streaming && !x->is_ended) {
         conn_close(c, NULL);
-    else
-        set_due(hc, HTTP_EOF_GRACE_MS * USEC_PER_MS);
+        return;
+    }
+    set_due(hc, HTTP_EOF_GRACE_MS * USEC_PER_MS);
+    if (!x->is_ended && hc->ops->half_closed)
+        hc->ops->half_closed(hc->ops->ctx, x->id, x->user);
 }
 
 static size_t on_output(struct conn *c, uint8_t *dst, size_t room)

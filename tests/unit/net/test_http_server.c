@@ -10,7 +10,7 @@
 static struct loop *l;
 static struct listener *li;
 static uint64_t parked; /* the exchange a handler keeps */
-static int n_requests, n_closed;
+static int n_requests, n_closed, n_half_closed;
 static int64_t head_answer;
 static bool is_peer_dev;
 
@@ -49,7 +49,16 @@ static void on_closed(void *ctx, uint64_t x, void *user)
     n_closed++;
 }
 
-static const struct http_server_ops ops = { .head = on_head, .request = on_request, .closed = on_closed };
+static void on_half_closed(void *ctx, uint64_t x, void *user)
+{
+    (void)ctx, (void)user;
+    assert_true(x == parked);
+    n_half_closed++;
+}
+
+static const struct http_server_ops ops = {
+    .head = on_head, .request = on_request, .closed = on_closed, .half_closed = on_half_closed
+};
 
 static int up(void **state)
 {
@@ -59,7 +68,7 @@ static int up(void **state)
     (void)state;
     l = loop_new();
     parked = 0;
-    n_requests = n_closed = 0;
+    n_requests = n_closed = n_half_closed = 0;
     return listen_http(l, &conf, &ops, &li, &err);
 }
 
@@ -262,8 +271,9 @@ static void half_a_close_still_gets_the_reply(void **state)
     (void)state;
     raw_send(fd, STR("GET /park HTTP/1.1\r\nHost: x\r\n\r\n"));
     shutdown(fd, SHUT_WR);
-    TURN_UNTIL(l, parked != 0);
+    TURN_UNTIL(l, n_half_closed == 1); /* who parked it is told */
     TURN_SOME(l);
+    assert_int_equal(n_half_closed, 1);
     assert_int_equal(http_reply(parked, &res), 0);
     b = raw_all(l, fd);
     assert_true(str_ends(buf_as_str(&b), STR("late")));
