@@ -44,6 +44,7 @@ struct api *api_new(const struct api_conf *conf)
     a->http_ops = (struct http_server_ops){ .head = call__head,
                                             .request = call__request,
                                             .closed = call__closed,
+                                            .half_closed = call__half_closed,
                                             .error_body = call__error_body,
                                             .ctx = a };
     a->refusals = throttle_new(REFUSAL_KEYS, 1, 1);

@@ -387,6 +387,16 @@ void call__request(void *ctx, uint64_t exchange, const struct http_req *req)
     c->route->handler(c);
 }
 
+void call__half_closed(void *ctx, uint64_t exchange, void *user)
+{
+    struct call *c = user;
+
+    (void)ctx;
+    (void)exchange;
+    if (c && !call_is_gone(c) && c->on_half_closed)
+        c->on_half_closed(c->on_gone_ctx);
+}
+
 /* The client left, or a stream is over. */
 void call__closed(void *ctx, uint64_t exchange, void *user)
 {

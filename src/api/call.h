@@ -48,7 +48,8 @@ struct call {
     usec_t started;             /* monotonic */
     struct call *prev, *next;   /* api->calls: the unanswered ones */
     void (*on_gone)(void *ctx); /* a stream's own end */
-    void *on_gone_ctx;
+    void (*on_half_closed)(void *ctx); /* parked, and the client will send no more: it waits, or has left */
+    void *on_gone_ctx; /* of both */
 };
 
 struct call *call_ref(struct call *c);
@@ -82,6 +83,7 @@ struct jw *call_json(struct call *c);
 int64_t call__head(void *ctx, const struct http_req *req);
 void call__request(void *ctx, uint64_t exchange, const struct http_req *req);
 void call__closed(void *ctx, uint64_t exchange, void *user);
+void call__half_closed(void *ctx, uint64_t exchange, void *user);
 void call__error_body(void *ctx, const struct http_req *req, int status, const char *slug, const char *text, struct buf *out);
 
 #endif

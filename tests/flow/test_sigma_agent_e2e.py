@@ -85,6 +85,13 @@ def test_ports_by_questions_it_fetches(server, agent):
         until(lambda: vps(server, "nat")["extra"]["system_info"]["port_scan"]["reserved"] == 8, what="the leases to be told")
         shown = server.cli("ports", "nat", check=0).stdout
         assert re.search(r"asked by\s+poll", shown) and re.search(r"available\s+19", shown) and re.search(rf"start\s+{base}", shown), shown
+        # a poll whose client has closed its half ends at once: no question is lost with it
+        at = urllib.parse.urlsplit(server.url)
+        with socket.create_connection((at.hostname, at.port)) as dead:
+            dead.sendall(f"GET /api/agent/port-requests?hostname=nat HTTP/1.1\r\nHost: x\r\nX-Api-Key: {a.key}\r\n\r\n".encode())
+            dead.shutdown(socket.SHUT_WR)
+            assert dead.makefile("rb").read().endswith(b'{"requests":[]}')
+        assert [allocate(server, v["id"], 1).status_code for _ in range(3)] == [200] * 3
         # forgotten, it is made anew by its next heartbeat and asked on, without a restart
         old = host(server, "nat")["id"]
         server.cli("forget", "nat", check=0)

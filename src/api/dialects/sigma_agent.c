@@ -177,7 +177,7 @@ static void on_poll_wake(void *ctx)
     struct err err = { 0 };
     uint64_t host_id;
 
-    c->on_gone = NULL;
+    c->on_gone = c->on_half_closed = NULL;
     free(ctx);
     if (call_is_gone(c) || !c->api->control)
         return;
@@ -202,6 +202,27 @@ static void on_poll_gone(void *ctx)
         ports_unwait(p->call->api->control, p->wait_id);
     call_unref(p->call);
     free(p);
+}
+
+/* Whoever polls has left, or waits for the answer with its half closed: it is told that there is nothing. A question handed to it might
+ * be lost with it, and would wait to be fetched again while the agent's next poll is held. */
+static void on_poll_half_closed(void *ctx)
+{
+    struct poll *p = ctx;
+    struct call *c = p->call;
+    struct jw *out = call_json(c);
+
+    if (c->api->control)
+        ports_unwait(c->api->control, p->wait_id);
+    c->on_gone = c->on_half_closed = NULL;
+    free(p);
+    jw_map(out);
+    jw_key(out, "requests");
+    jw_list(out);
+    jw_end_list(out);
+    jw_end_map(out);
+    reply_parked(c, 200);
+    call_unref(c);
 }
 
 /* A planned stop waits for nobody's silence: whoever polls is told that there is nothing and comes back later. */
@@ -242,6 +263,7 @@ static void on_port_requests(struct call *c)
     p = xnew0(struct poll);
     *p = (struct poll){ .call = call_ref(c) };
     c->on_gone = on_poll_gone;
+    c->on_half_closed = on_poll_half_closed;
     c->on_gone_ctx = p;
     p->wait_id = ports_wait(c->control, host_id, api_now(c->api) + wait, on_poll_wake, p);
 }
