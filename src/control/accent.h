@@ -145,7 +145,8 @@ enum ports_way ports_way(struct control *c, uint64_t host_id, bool may_dial);
 /* Asks the host the first way that carries the question; one that is fetched waits at most 35 s. @done with the answer (a refusal
  * is result 0 with error.slug set), or -ENOTCONN host.offline, -ETIMEDOUT host.timeout, -EACCES, -ENOENT. */
 void ports_ask(struct control *c, const struct principal *p, struct str host, const struct ports_wish *w, ports_fn done, void *ctx);
-/* Accents: visits questions waiting for @host_id; and the answer to one (of this host, else -ENOENT). */
+/* Accents: visits questions waiting for @host_id; and the answer to one (of this host, else -ENOENT). One that was visited is so again
+ * after 5 s without an answer, for which a held poll is woken. */
 void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, uint64_t request_id, const struct ports_wish *w), void *ctx);
 int ports_answered(struct control *c, uint64_t host_id, uint64_t request_id, const struct ports_answer *a);
 /* From a native link. */

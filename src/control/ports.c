@@ -18,7 +18,7 @@ enum {
     PULLERS_MAX = 8,
     ANSWER_WITHIN_S = 35,
     REACHABLE_FOR_S = 90,
-    FETCH_AGAIN_S = 10, /* fetched and not answered: the answer or the fetch got lost */
+    FETCH_AGAIN_S = 5,  /* fetched and not answered: the answer or the fetch got lost. A scan by bind() takes less */
     SWEEP_STEP = 64,    /* pollers looked at in a tick */
 };
 
@@ -41,6 +41,7 @@ struct question {
     ports_fn done;
     void *ctx;
     struct question *prev, *next; /* of poller->asked */
+    struct question *fetched_prev, *fetched_next; /* of book->fetched, while .fetched is set */
     UT_hash_handle hh;            /* by id; in order of addition, which is that of until */
 };
 struct wait {
@@ -59,6 +60,7 @@ struct puller {
 };
 struct ports_book {
     struct question *questions;
+    struct question *fetched; /* and not answered, the one that waits longest first */
     uint64_t next_id, next_wait;
     struct wait *waits;
     struct poller *pollers;
@@ -70,6 +72,22 @@ static struct ports_book *book(const struct control *c)
     return c->noun[NOUN_PORTS];
 }
 
+/* Nobody has it. */
+static void set_open(struct ports_book *b, struct question *q)
+{
+    if (!q->fetched)
+        return;
+    DL_DELETE2(b->fetched, q, fetched_prev, fetched_next);
+    q->fetched = 0;
+}
+
+static void set_fetched(struct ports_book *b, struct question *q, usec_t now)
+{
+    set_open(b, q);
+    q->fetched = now;
+    DL_APPEND2(b->fetched, q, fetched_prev, fetched_next);
+}
+
 /* -- the end of a question */
 static void end(struct control *c, struct question *q, int result, const struct err *err, const struct ports_answer *a)
 {
@@ -77,6 +95,7 @@ static void end(struct control *c, struct question *q, int result, const struct 
     const char *slug = err ? err->slug : NULL;
     char slug_text[ERR_SLUG_MAX];
     HASH_DEL(book(c)->questions, q);
+    set_open(book(c), q);
     if (q->poller)
         DL_DELETE(q->poller->asked, q);
     if (a && a->error.slug.len) {
@@ -409,7 +428,7 @@ void ports_waiting(struct control *c, uint64_t host_id, void (*fn)(void *ctx, ui
     {
         if (q->fetched && now < q->fetched + FETCH_AGAIN_S * USEC_PER_SEC)
             continue;
-        q->fetched = now;
+        set_fetched(book(c), q, now);
         fn(ctx, q->id, &q->wish);
     }
 }
@@ -454,9 +473,22 @@ void ports__link_gone(struct control *c, const struct link *l)
         end_where(c, is_of_link, l->id, -ENOTCONN, "host.offline", "the host went away");
 }
 
+/* Who fetched these may be gone, and the agent's next poll is held: that one has them now. */
+static void offer_again(struct control *c, usec_t mono)
+{
+    struct ports_book *b = book(c);
+    struct question *q;
+    while ((q = b->fetched) && q->fetched + FETCH_AGAIN_S * USEC_PER_SEC <= mono) {
+        set_open(b, q);
+        if (q->poller->waits)
+            wake(c, q->poller->waits->prev);
+    }
+}
+
 static void tick(struct control *c, usec_t mono)
 {
     struct ports_book *b = book(c);
+    offer_again(c, mono);
     while (b->questions && b->questions->until <= mono)
         fail(c, b->questions, -ETIMEDOUT, "host.timeout", "the host did not answer within 35 s");
     if (mono > REACHABLE_FOR_S * USEC_PER_SEC)
