@@ -321,6 +321,21 @@ static void finish_side(struct follow *f)
     }
 }
 
+/* Cut off from a job that has not ended: by a break, or because the server does not let us look any more. */
+static void say_cut_off(const struct follow *f, int rc)
+{
+    unsigned long long id = f->job_id;
+    if (!f->has_job || f->has_ended || !f->conf->live || !err_is(&f->cli->err) || rc == RC_NOT_FOUND)
+        return; /* not found: it is no longer kept, so it has ended */
+    if (f->cancel_sent && rc != RC_DENIED)
+        cli_note(f->cli, "job %llu is being cancelled; how it ends: muster job %llu", id, id);
+    else if (rc == RC_DENIED)
+        cli_note(f->cli, "job %llu goes on without us; whoever is let in sees it with: muster job %llu --follow, and ends it with: muster cancel %llu",
+                 id, id, id);
+    else
+        cli_note(f->cli, "job %llu goes on without us; see it with: muster job %llu --follow", id, id);
+}
+
 int follow_job(struct cli *cli, const struct follow_conf *conf)
 {
     int rc = api_connect(cli);
@@ -348,9 +363,8 @@ int follow_job(struct cli *cli, const struct follow_conf *conf)
     rc = f.rc;
     if (rc == RC_OK && f.has_job)
         rc = result_of(&f);
-    if (rc == RC_UNREACHABLE && f.has_job && !f.has_ended && err_is(&cli->err))
-        cli_note(cli, "job %llu goes on without us; see it with: muster job %llu --follow",
-                 (unsigned long long)f.job_id, (unsigned long long)f.job_id);
+    if (rc != RC_OK && rc != RC_PIPE && rc != RC_INTERRUPTED)
+        say_cut_off(&f, rc);
     done(&f);
     return rc;
 }

@@ -524,6 +524,17 @@ def test_a_broken_stream_is_resumed_without_gap_or_repeat(mock, cli):
     assert len(mock.of("POST", "/api/v1/jobs")) == 1
 
 
+@pytest.mark.parametrize("status,code,rc", [(401, "auth.disabled", 5), (403, "auth.denied", 5), (404, "job.unknown", 4)])
+def test_who_is_cut_off_from_a_job_is_told_that_it_goes_on(mock, cli, status, code, rc):
+    follow_route(mock, ("job", job(1)), ("output", output(1, "web-1", "on\n")), Break)
+    mock.routes[("GET", "/api/v1/jobs/7/output")] = lambda h, r: h.error(status, code, "no more")
+    r = cli("run", "web-1", "--", "x")
+    assert (r.returncode, r.stdout) == (rc, "on\n")
+    told = [x for x in r.stderr.splitlines() if "job 7 goes on without us" in x]
+    assert len(told) == (code != "job.unknown") and all("muster job 7 --follow" in x and "muster cancel 7" in x for x in told), r.stderr
+    assert r.stderr.splitlines()[-1].startswith(f"muster: {code}: no more")
+
+
 def test_a_post_that_broke_before_its_answer_is_sent_again_with_the_same_key(mock, cli):
     def first(h, r):
         if len(mock.of("POST", "/api/v1/jobs")) == 1:
