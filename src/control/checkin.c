@@ -200,28 +200,34 @@ static struct presence_rules rules_of(const struct control *c, const struct host
     return !h->link && accent__rules(h, &own) ? own : c->rules;
 }
 
-/* -- leave, over a restart of the server too */
-struct host_left {
+/* -- left or lost, over a restart of the server too */
+struct host_away {
     usec_t at;
 };
-static const struct field host_left_fields[] = {
-    F_TIME(struct host_left, at, "at"),
+static const struct field host_away_fields[] = {
+    F_TIME(struct host_away, at, "at"),
 };
-static const struct record host_left_record = RECORD(host_left, host_left_fields);
+static const struct record host_away_record = RECORD(host_away, host_away_fields);
 
-static void take_leave(struct control *c, struct host *h)
+static void keep(struct control *c, const struct host *h, bool *is_kept, enum object_kind kind)
 {
-    const struct host_left left = { .at = control__wall(c) };
-    h->has_left = true;
-    store_put_object(c->store, OBJECT_HOST_LEFT, h->id, 0, &host_left_record, &left);
+    const struct host_away away = { .at = control__wall(c) };
+    if (!*is_kept)
+        store_put_object(c->store, kind, h->id, 0, &host_away_record, &away);
+    *is_kept = true;
+}
+
+static void unkeep(struct control *c, const struct host *h, bool *is_kept, enum object_kind kind)
+{
+    if (*is_kept)
+        store_del_object(c->store, kind, h->id);
+    *is_kept = false;
 }
 
 void presence__back(struct control *c, struct host *h)
 {
-    if (!h->has_left)
-        return;
-    h->has_left = false;
-    store_del_object(c->store, OBJECT_HOST_LEFT, h->id);
+    unkeep(c, h, &h->has_left, OBJECT_HOST_LEFT);
+    unkeep(c, h, &h->is_lost_kept, OBJECT_HOST_LOST);
 }
 
 static void load_left(void *ctx, uint64_t id, uint64_t parent, const void *obj)
@@ -232,9 +238,18 @@ static void load_left(void *ctx, uint64_t id, uint64_t parent, const void *obj)
         h->has_left = true;
 }
 
+static void load_lost(void *ctx, uint64_t id, uint64_t parent, const void *obj)
+{
+    struct host *h = host__by_id(ctx, id);
+    (void)parent, (void)obj;
+    if (h)
+        h->is_lost_kept = true;
+}
+
 int presence__load(struct control *c, struct err *err)
 {
-    return store_load_objects(c->store, OBJECT_HOST_LEFT, &host_left_record, load_left, c, err);
+    int r = store_load_objects(c->store, OBJECT_HOST_LEFT, &host_away_record, load_left, c, err);
+    return r < 0 ? r : store_load_objects(c->store, OBJECT_HOST_LOST, &host_away_record, load_lost, c, err);
 }
 
 /* Its agent's leave counts only for a host that nobody else speaks for. */
@@ -255,6 +270,10 @@ void presence__judge(struct control *c, struct host *h)
         return;
     h->presence = (uint8_t)is;
     tell_presence(c, h, was);
+    if (is != PRESENCE_LOST)
+        unkeep(c, h, &h->is_lost_kept, OBJECT_HOST_LOST);
+    else if (!has_left(h)) /* that says as much */
+        keep(c, h, &h->is_lost_kept, OBJECT_HOST_LOST);
     if (h->accent && store_health(c->store, NULL) == 0)
         host__seen_dirty(c, h);
 }
@@ -294,7 +313,8 @@ void host__timer(struct control *c, struct host *h)
     timers_set(&c->timers, &h->timer, at);
 }
 
-/* -- at start. When the last server stopped is told by the newest sighting of all: time that there was none counts for nobody.
+/* -- at start. When the last server stopped is told by the newest sighting of all: time that there was none counts for nobody. Who was lost
+ * is lost, and no event says so again.
  *
  * Who came by a link has to come back in: it is late meanwhile, but lost if it was then. Who has an accent goes on where it stood, as it
  * does when its link ends; with an agent of ours beside it, that one's grace to come back keeps it from being lost. */
@@ -302,17 +322,19 @@ static void wake(struct control *c, struct host *h, usec_t now)
 {
     enum { RESTART_GRACE_S = 90, SAVED_EVERY_S = 60 };
     const struct presence_rules rules = rules_of(c, h);
-    const usec_t heard = presence__heard(c, h->last_seen, SAVED_EVERY_S * USEC_PER_SEC),
-                 age = c->woke.at > heard ? c->woke.at - heard : 0;
+    const usec_t heard = presence__heard(c, h->last_seen, SAVED_EVERY_S * USEC_PER_SEC);
+    usec_t age = c->woke.at > heard ? c->woke.at - heard : 0;
     h->saved_mono = now;
     if (h->last_seen == 0) {
         h->presence = PRESENCE_NEVER;
         return;
     }
+    if (h->is_lost_kept && age < rules.lost_after)
+        age = rules.lost_after;
     if (h->accent) {
         h->seen_mono = age < now ? now - age : 1;
         h->presence = (uint8_t)presence_at(&rules, h->seen_mono, false, now);
-    } else if (has_left(h) || age > c->rules.lost_after) {
+    } else if (has_left(h) || h->is_lost_kept || age > c->rules.lost_after) {
         h->seen_mono = 1;
         h->presence = PRESENCE_LOST;
     } else {
@@ -467,7 +489,7 @@ void checkin_gone(struct control *c, struct link_id link, const char *reason)
     if (l->is_leaving)
         reason = "the agent was stopped";
     if (l->is_leaving)
-        take_leave(c, h);
+        keep(c, h, &h->has_left, OBJECT_HOST_LEFT);
     link__drop(c, l);
     event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(reason)));
     presence__judge(c, h);

@@ -90,6 +90,7 @@ struct host {
     uint8_t state, presence; /* enum host_state, enum presence */
     bool has_beat, is_seen_dirty;
     bool has_left; /* its agent took leave, and nothing was heard since; see has_left() */
+    bool is_lost_kept; /* it is lost, and a restart of the server is to know */
     uint8_t n_sections;
     uint8_t poll_step; /* of a pending request: how often it asked */
     uint32_t peer_mark; /* of the address that is stored; 0: none is */

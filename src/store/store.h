@@ -222,6 +222,7 @@ enum object_kind {
     OBJECT_SESSION_ENDED = 4, /* by the session's number: logged out before its time */
     OBJECT_HOST_LEFT = 5, /* by host id: its agent took leave */
     OBJECT_HOST_PEER = 6, /* by host id: the address it last spoke from */
+    OBJECT_HOST_LOST = 7, /* by host id: it is lost, and that was told */
     OBJECT_ASSET = 10, OBJECT_ASSET_STATE = 11, OBJECT_PROVIDER = 12,
     OBJECT_REPORTER = 20, OBJECT_REPORT_POLICY = 21, OBJECT_ENROLL_KEY = 22, OBJECT_REPORTER_STATE = 23,
     OBJECT_RUN = 30, OBJECT_RUN_ITEM = 31, OBJECT_RUN_AGENT = 32, OBJECT_RUN_SHARE = 33, OBJECT_RUN_RECIPIENT = 34,

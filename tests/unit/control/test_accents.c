@@ -277,6 +277,26 @@ static void a_daily_host_is_not_lost_over_a_restart(void **state)
     assert_int_equal(view(f, b).presence, PRESENCE_LOST);
 }
 
+static void who_is_lost_stays_lost_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t a = meet(f, "a", "key");
+    assert_int_equal(seen(f, a), 0);
+    settle(f);
+    pass(f, 241 * USEC_PER_SEC);
+    assert_int_equal(view(f, a).presence, PRESENCE_LOST);
+    restart(f); /* nobody was heard since: its age alone does not say so */
+    assert_int_equal(view(f, a).presence, PRESENCE_LOST);
+    pass(f, 300 * USEC_PER_SEC);
+    assert_int_equal(view(f, a).presence, PRESENCE_LOST);
+    assert_int_equal(n_events(f, "host.lost"), 1);
+    assert_int_equal(n_events(f, "host.late"), 1);
+    assert_int_equal(seen(f, a), 0);
+    settle(f);
+    restart(f);
+    assert_int_equal(view(f, a).presence, PRESENCE_ONLINE);
+}
+
 static void last_seen_is_durable_within_a_minute(void **state)
 {
     struct fixture *f = *state;
@@ -556,6 +576,7 @@ int main(void)
         T(presence_goes_by_the_hosts_own_interval),
         T(a_short_interval_still_gives_half_a_minute),
         T(a_daily_host_is_not_lost_over_a_restart),
+        T(who_is_lost_stays_lost_over_a_restart),
         T(last_seen_is_durable_within_a_minute),
         T(a_sample_and_the_address_are_shown),
         T(blind_deltas_are_taken_as_they_come),

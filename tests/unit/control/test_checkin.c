@@ -178,6 +178,34 @@ static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
     sim_free(gone);
 }
 
+static void who_is_lost_stays_lost_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web"), *gone = sim_ready(f, "gone");
+    checkin_gone(f->c, link_of(gone), "eof");
+    for (int i = 0; i < 3; i++) { /* too short for its age alone to say so */
+        pass(f, 10 * USEC_PER_SEC);
+        checkin_beat(f->c, link_of(m), &(struct heartbeat){ 0 });
+    }
+    pass(f, 12 * USEC_PER_SEC);
+    assert_int_equal(presence_of(f, gone), PRESENCE_LOST);
+    for (int i = 0; i < 2; i++) {
+        restart(f);
+        assert_int_equal(presence_of(f, gone), PRESENCE_LOST);
+        assert_int_equal(presence_of(f, m), PRESENCE_LATE);
+        pass(f, 60 * USEC_PER_SEC);
+        assert_int_equal(presence_of(f, gone), PRESENCE_LOST);
+        assert_int_equal(n_events(f, "host.lost"), 1);
+    }
+    assert_int_equal(sim_hello_with(f, gone, NULL, 0), 0); /* it is back, and late like all others after the next restart */
+    settle(f);
+    assert_int_equal(presence_of(f, gone), PRESENCE_ONLINE);
+    restart(f);
+    assert_int_equal(presence_of(f, gone), PRESENCE_LATE);
+    sim_free(m);
+    sim_free(gone);
+}
+
 static void numbered_messages_are_taken_once_and_acknowledged_after_commit(void **state)
 {
     struct fixture *f = *state;
@@ -480,6 +508,7 @@ int main(void)
         T(an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello),
         T(a_leave_outlives_the_server_and_ends_with_the_next_hello),
         T(last_seen_survives_and_a_restart_gives_a_grace),
+        T(who_is_lost_stays_lost_over_a_restart),
         T(numbered_messages_are_taken_once_and_acknowledged_after_commit),
         T(deltas_fold_and_what_does_not_fit_is_asked_in_full_once),
         T(a_full_section_that_lies_about_itself_is_not_taken),
