@@ -66,7 +66,7 @@ static int on_line(void *ctx, struct str line)
         return 0;
     }
     /* x86, then ARM, POWER, s390 and RISC-V spellings */
-    if (str_is(key, "processor"))
+    if (str_is(key, "processor") || str_starts(key, STR("processor ")))
         rd->f.threads++;
     else if (str_is(key, "vendor_id") || str_is(key, "CPU implementer") || str_is(key, "mvendorid"))
         set_once(rd, &rd->f.vendor, value);
@@ -106,12 +106,16 @@ int cpu__run(struct collect_out *out, const char *root)
     struct reading rd = { .out = out };
     int r = src__file_lines(root, "/proc/cpuinfo", on_line, &rd);
     add_place(&rd);
+    if (rd.f.threads == 0 && (rd.f.vendor.len || rd.f.model.len || rd.f.family.len)) /* a machine that lists them otherwise */
+        rd.f.threads = cpu__count(root);
     rd.f.sockets = rd.places.n ? count_sockets(&rd) : 1;
     rd.f.cores = rd.places.n ? (uint32_t)rd.places.n : rd.f.threads;
     vec_done(&rd.places);
     if (r < 0)
         return r == -ENOENT ? collect__missing(out, "no /proc/cpuinfo") : collect__failed(out, r, "/proc/cpuinfo");
 
+    if (rd.f.threads == 0)
+        return collect__garbled(out, "/proc/cpuinfo", "names no processor");
     rd.f.max_khz = src__number(root, "/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq");
     return collect_row(out, STR("cpu"), &cpu_record, &rd.f);
 }

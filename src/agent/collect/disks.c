@@ -2,6 +2,7 @@
 #include "agent/collect/source.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/limits.h"
 
@@ -34,17 +35,35 @@ struct walk {
     const char *root, *disk;
 };
 
+/* A size nobody can read is not 0: the disk is there. One that went away while we looked is 0 to who asks. */
+static int read_size(struct walk *w, const char *disk, const char *name, uint64_t *ret_sectors)
+{
+    int r = src__number_of(ret_sectors, w->root, "/sys/block/%s%s%s/size", disk, *name ? "/" : "", name);
+    if (r == -ENOENT || r == -ENODEV)
+        *ret_sectors = 0;
+    else if (r < 0 || *ret_sectors > UINT64_MAX / SECTOR) {
+        char why[96];
+        (void)snprintf(why, sizeof(why), "the size of %.48s cannot be understood", *name ? name : disk);
+        return collect__garbled(w->out, "/sys/block", why);
+    }
+    return 0;
+}
+
 static int on_partition(void *ctx, const char *name)
 {
     struct walk *w = ctx;
+    uint64_t sectors;
     if (!str_starts(str_of(name), str_of(w->disk)) ||
         !src__number(w->root, "/sys/block/%s/%s/partition", w->disk, name))
         return 0;
+    int r = read_size(w, w->disk, name, &sectors);
+    if (r < 0)
+        return r;
     struct disk_facts f = {
         .name = str_of(name),
         .kind = STR("partition"),
         .parent = str_of(w->disk),
-        .bytes = src__number(w->root, "/sys/block/%s/%s/size", w->disk, name) * SECTOR,
+        .bytes = sectors * SECTOR,
         .is_read_only = src__number(w->root, "/sys/block/%s/%s/ro", w->disk, name) != 0,
     };
     return collect_row(w->out, f.name, &disk_record, &f);
@@ -58,7 +77,10 @@ static struct str first_of(struct str a, struct str b)
 static int on_disk(void *ctx, const char *name)
 {
     struct walk *w = ctx;
-    uint64_t sectors = src__number(w->root, "/sys/block/%s/size", name);
+    uint64_t sectors;
+    int r = read_size(w, name, "", &sectors);
+    if (r < 0)
+        return r;
     if (sectors == 0 || str_starts(str_of(name), STR("ram")))
         return 0; /* an empty drive or an unused loop device */
 
@@ -86,7 +108,7 @@ static int on_disk(void *ctx, const char *name)
         f.kind = STR("loop");
     else if (str_starts(f.name, STR("md")))
         f.kind = STR("raid");
-    int r = collect_row(w->out, f.name, &disk_record, &f);
+    r = collect_row(w->out, f.name, &disk_record, &f);
     if (r < 0)
         return r;
 
@@ -95,7 +117,7 @@ static int on_disk(void *ctx, const char *name)
     struct walk inside = { w->out, root, name };
     if (r == 0)
         r = src__dir(root, path, on_partition, &inside);
-    return r == -ENOBUFS ? r : 0;
+    return r == -ENOENT ? 0 : r;
 }
 
 int disks__run(struct collect_out *out, const char *root)

@@ -32,17 +32,23 @@ static const struct record dmi_record = RECORD(dmi_facts, dmi_fields);
 
 int dmi__run(struct collect_out *out, const char *root)
 {
+    static const char dir[] = "/sys/class/dmi/id";
     struct dmi_facts f = { 0 };
-    if (src__exists(root, "/sys/class/dmi/id")) {
+    bool has_dmi = src__exists(root, dir), has_any = false;
+    if (has_dmi) {
         for (size_t i = 0; i < sizeof(dmi_fields) / sizeof(dmi_fields[0]); i++) {
             struct str *dst = (struct str *)(void *)((char *)&f + dmi_fields[i].offset);
             *dst = str_sub(src__word(out->arena, root, "/sys/class/dmi/id/%s", dmi_fields[i].name), 0, dmi_fields[i].max);
+            has_any = has_any || dst->len > 0;
         }
     } else if (src__exists(root, "/proc/device-tree/model")) {
         f.product = src__word(out->arena, root, "/proc/device-tree/model");
         f.serial = src__word(out->arena, root, "/proc/device-tree/serial-number");
+        has_any = f.product.len > 0;
     } else {
         return collect__missing(out, "neither DMI nor a device tree");
     }
+    if (!has_any)
+        return collect__garbled(out, has_dmi ? dir : "/proc/device-tree/model", "nothing in it can be read");
     return collect_row(out, STR("dmi"), &dmi_record, &f);
 }

@@ -29,6 +29,7 @@ static const struct record fs_record = RECORD(fs_facts, fs_fields);
 struct reading {
     struct collect_out *out;
     VEC(struct fs_facts) v;
+    bool has_mount; /* wanted or not */
 };
 enum { MOUNTS_MAX = 20000 };
 
@@ -108,6 +109,7 @@ static int on_line(void *ctx, struct str line)
         .is_read_only = str_starts(options, STR("ro,")) || str_is(options, "ro") || str_starts(super, STR("ro,")) ||
                         str_is(super, "ro"),
     };
+    rd->has_mount = true;
     if (!is_wanted(&f))
         return 0;
     f.mountpoint = unescape(rd->out, mountpoint);
@@ -147,6 +149,8 @@ int filesystems__run(struct collect_out *out, const char *root)
     }
     if (r < 0)
         r = collect__failed(out, r, path);
+    else if (!rd.has_mount)
+        r = collect__garbled(out, path, "lists no mount");
     /* last first: what is mounted over something else hides it */
     for (size_t i = rd.v.n; r == 0 && i-- > 0;) {
         rd.v.v[i].bytes = size_of(root, &rd.v.v[i]);

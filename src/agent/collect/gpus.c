@@ -60,10 +60,13 @@ static int on_pci(void *ctx, const char *slot)
     struct walk *w = ctx;
     struct arena *a = w->out->arena;
     const char *root = w->root;
-    if (!str_starts(src__word(a, root, "/sys/bus/pci/devices/%s/class", slot), STR("0x03")))
+    char path[SRC_PATH_MAX];
+    struct str kind = src__word(a, root, "/sys/bus/pci/devices/%s/class", slot);
+    if (!str_starts(kind, STR("0x")) && src__path(path, "", "/sys/bus/pci/devices/%s/class", slot) == 0 && src__exists(root, path))
+        return collect__garbled(w->out, path, "is no class of a device");
+    if (!str_starts(kind, STR("0x03")))
         return 0;
 
-    char path[SRC_PATH_MAX];
     struct nvidia_info nv = { 0 };
     if (src__path(path, "", "/proc/driver/nvidia/gpus/%s/information", slot) == 0)
         (void)src__file_lines(root, path, gpus__nvidia_line, &nv);
@@ -107,7 +110,7 @@ int gpus__run(struct collect_out *out, const char *root)
     int drm = src__dir(root, "/sys/class/drm", on_card, &w);
     if (pci == -ENOENT && drm == -ENOENT)
         return collect__missing(out, "no PCI bus and no display");
-    if (pci == -ENOBUFS || drm == -ENOBUFS)
-        return -ENOBUFS;
-    return 0;
+    if (pci < 0 && pci != -ENOENT)
+        return collect__failed(out, pci, "/sys/bus/pci/devices");
+    return drm < 0 && drm != -ENOENT ? collect__failed(out, drm, "/sys/class/drm") : 0;
 }

@@ -2,6 +2,7 @@
  * secrets. */
 #include "agent/collect/source.h"
 
+#include <errno.h>
 #include <sys/utsname.h>
 
 struct kernel_facts {
@@ -25,13 +26,17 @@ int kernel__run(struct collect_out *out, const char *root)
     struct utsname un = { 0 };
     uname(&un);
     struct arena *a = out->arena;
+    uint64_t tainted = 0;
+    int r = src__number_of(&tainted, root, "/proc/sys/kernel/tainted");
+    if (r < 0 && r != -ENOENT)
+        return collect__failed(out, r, "/proc/sys/kernel/tainted");
     struct kernel_facts f = {
         .name = src__word(a, root, "/proc/sys/kernel/ostype"),
         .release = src__word(a, root, "/proc/sys/kernel/osrelease"),
         .version = src__word(a, root, "/proc/sys/kernel/version"),
         .arch = str_of(un.machine),
         .boot_id = src__word(a, root, "/proc/sys/kernel/random/boot_id"),
-        .tainted = src__number(root, "/proc/sys/kernel/tainted"),
+        .tainted = tainted,
         .is_modular = src__exists(root, "/proc/modules"),
     };
     if (!f.name.len)

@@ -37,6 +37,12 @@ static bool is_alive(const char *root, uint32_t pid)
     return n > 0 && src__exists(root, path);
 }
 
+/* A type no record has: the file holds something else. */
+static bool is_record(const struct utmp *u)
+{
+    return u->ut_type >= EMPTY && u->ut_type <= ACCOUNTING;
+}
+
 static int add_login(struct collect_out *out, const struct login_facts *f)
 {
     struct str key = arena_printf(out->arena, "%.*s %.*s", STR_FMT(f->user), STR_FMT(f->line));
@@ -45,10 +51,12 @@ static int add_login(struct collect_out *out, const struct login_facts *f)
 
 int logins__utmp(struct collect_out *out, const char *root, struct str bytes)
 {
-    int r = 0;
+    int r = bytes.len % sizeof(struct utmp) ? collect__garbled(out, "utmp", "is not made of whole records") : 0;
     for (; r == 0 && bytes.len >= sizeof(struct utmp); bytes = str_sub(bytes, sizeof(struct utmp), bytes.len)) {
         struct utmp u;
         memcpy(&u, bytes.ptr, sizeof(u));
+        if (!is_record(&u))
+            return collect__garbled(out, "utmp", "holds what is no record of a login");
         struct login_facts f = {
             .user = padded(u.ut_user, sizeof(u.ut_user)),
             .line = padded(u.ut_line, sizeof(u.ut_line)),
@@ -101,10 +109,14 @@ static int on_session(void *ctx, const char *name)
     struct walk *w = ctx;
     char path[SRC_PATH_MAX];
     struct session s = { 0 };
-    if (strchr(name, '.') || src__path(path, "", "/run/systemd/sessions/%s", name) < 0 ||
-        src__file_lines(w->root, path, on_session_line, &s) < 0)
-        return 0; /* N.ref is a pipe; a session may end while we look */
-    if (!s.user[0] || strcmp(s.kind, "user") != 0 || strcmp(s.state, "closing") == 0)
+    if (strchr(name, '.') || src__path(path, "", "/run/systemd/sessions/%s", name) < 0)
+        return 0; /* N.ref is a pipe */
+    int r = src__file_lines(w->root, path, on_session_line, &s);
+    if (r < 0) /* a session may end while we look */
+        return r == -ENOENT ? 0 : collect__failed(w->out, r, path);
+    if (!s.user[0])
+        return collect__garbled(w->out, path, "says of no user");
+    if (strcmp(s.kind, "user") != 0 || strcmp(s.state, "closing") == 0)
         return 0;
     struct login_facts f = {
         .user = str_of(s.user),
@@ -132,5 +144,7 @@ int logins__run(struct collect_out *out, const char *root)
     }
     struct walk w = { out, root };
     int r = src__dir(root, "/run/systemd/sessions", on_session, &w);
-    return r == -ENOENT ? collect__missing(out, "neither utmp nor logind") : r;
+    if (r == -ENOENT)
+        return collect__missing(out, "neither utmp nor logind");
+    return r < 0 ? collect__failed(out, r, "/run/systemd/sessions") : 0;
 }

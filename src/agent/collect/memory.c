@@ -46,12 +46,13 @@ int memory__line(void *ctx, struct str line)
         { "HugePages_Total", &m->huge_total, 1 },
         { "Hugepagesize", &m->huge_size, 1024 },
     };
-    struct str key, value, number;
+    struct str key, value, number, unit = STR_NONE;
     uint64_t v;
     if (!src__pair(line, ':', &key, &value) || !str_word(&value, &number) || str_to_u64(number, &v) < 0 || v > UINT64_MAX / 1024)
         return 0;
+    (void)str_word(&value, &unit); /* a number cut short has lost it */
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (str_is(key, keys[i].key))
+        if (str_is(key, keys[i].key) && (keys[i].unit == 1 || str_is(unit, "kB")))
             *keys[i].dst = v * keys[i].unit;
     m->has_available = m->has_available || str_is(key, "MemAvailable");
     return 0;
@@ -63,6 +64,8 @@ int memory__read(const char *root, struct meminfo *ret)
     int r = src__file_lines(root, "/proc/meminfo", memory__line, ret);
     if (r < 0)
         return r;
+    if (ret->total == 0)
+        return -EBADMSG;
     if (!ret->has_available) /* kernels before 3.14 */
         ret->available = ret->free + ret->buffers + ret->cached + ret->slab_reclaimable;
     if (ret->available > ret->total)
@@ -70,10 +73,16 @@ int memory__read(const char *root, struct meminfo *ret)
     return 0;
 }
 
+struct swaps {
+    struct collect_out *out;
+    bool has_heading;
+};
 /* Filename Type Size Used Priority, sizes in KiB */
 static int on_swap(void *ctx, struct str line)
 {
-    struct collect_out *out = ctx;
+    struct swaps *s = ctx;
+    struct collect_out *out = s->out;
+    s->has_heading = s->has_heading || str_starts(line, STR("Filename"));
     struct str name, kind, size, used, priority;
     struct swap_facts f = { 0 };
     int64_t pr = 0;
@@ -93,6 +102,8 @@ int memory__run(struct collect_out *out, const char *root)
 {
     struct meminfo m;
     int r = memory__read(root, &m);
+    if (r == -EBADMSG)
+        return collect__garbled(out, "/proc/meminfo", "does not say how much memory there is");
     if (r < 0)
         return collect__failed(out, r, "/proc/meminfo");
 
@@ -103,7 +114,11 @@ int memory__run(struct collect_out *out, const char *root)
         .huge_page_bytes = m.huge_total ? m.huge_size : 0,
     };
     r = collect_row(out, STR("memory"), &memory_record, &f);
-    if (r == 0)
-        r = src__file_lines(root, "/proc/swaps", on_swap, out);
-    return r == -ENOENT ? 0 : r;
+    if (r < 0)
+        return r;
+    struct swaps s = { .out = out };
+    r = src__file_lines(root, "/proc/swaps", on_swap, &s);
+    if (r < 0)
+        return r == -ENOENT ? 0 : collect__failed(out, r, "/proc/swaps");
+    return s.has_heading ? 0 : collect__garbled(out, "/proc/swaps", "is no list of swap areas");
 }

@@ -88,6 +88,8 @@ int os__run(struct collect_out *out, const char *root)
     int r = os__release(root, &o);
     if (r < 0 && r != -ENOENT)
         return collect__failed(out, r, "os-release");
+    if (r == 0 && !o.id[0] && !o.name[0] && !o.pretty_name[0])
+        return collect__garbled(out, "os-release", "is there and names no system");
 
     struct utsname un = { 0 };
     uname(&un);
@@ -105,6 +107,8 @@ int os__run(struct collect_out *out, const char *root)
         .arch = str_of(un.machine),
         .container = src__word(out->arena, root, "/run/systemd/container"),
     };
+    if (!f.hostname.len)
+        f.hostname = str_of(un.nodename);
     if (!f.container.len && src__exists(root, "/.dockerenv"))
         f.container = STR("docker");
     if (!f.container.len && src__exists(root, "/run/.containerenv"))

@@ -4,6 +4,10 @@
 #include "agent/collect/packages.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
 
 static const struct field package_fields[] = {
     F_STR(struct package_facts, name, "name", 128, .help = "Name."),
@@ -29,14 +33,26 @@ static void keep(char *dst, size_t size, struct str v)
     dst[n] = '\0';
 }
 
+static int bad(struct dpkg_reading *d, const char *why)
+{
+    d->why = why;
+    return -EBADMSG;
+}
+
 /* "want flag status", as in "hold ok installed". */
 static int end_paragraph(struct dpkg_reading *d)
 {
     struct str status = str_of(d->status), want, flag, state;
     int r = 0;
-    bool is_there = d->name[0] && str_word(&status, &want) && str_word(&status, &flag) && str_word(&status, &state) &&
-                    !str_is(state, "not-installed") && !str_is(state, "config-files");
-    if (is_there) {
+    if (!d->has_field)
+        return 0;
+    if (!d->name[0])
+        return bad(d, "a paragraph has no Package");
+    if (!str_word(&status, &want) || !str_word(&status, &flag) || !str_word(&status, &state))
+        return bad(d, "a paragraph has no Status");
+    if (str_is(state, "installed") && !d->version[0])
+        return bad(d, "an installed package has no Version");
+    if (!str_is(state, "not-installed") && !str_is(state, "config-files")) {
         struct package_facts f = {
             .name = str_of(d->name),
             .version = str_of(d->version),
@@ -53,15 +69,33 @@ static int end_paragraph(struct dpkg_reading *d)
         int n = snprintf(key, sizeof(key), "%s%s%s", d->name, is_same ? ":" : "", is_same ? d->arch : "");
         r = collect_row(d->out, str_bytes(key, (size_t)n), &package_record, &f);
     }
-    *d = (struct dpkg_reading){ .out = d->out };
+    *d = (struct dpkg_reading){ .out = d->out, .n_line = d->n_line };
     return r;
+}
+
+/* "Name:" in front, of visible characters. */
+static bool is_field(struct str line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == ':')
+            return i > 0;
+        if (line.ptr[i] <= ' ' || line.ptr[i] > '~')
+            return false;
+    }
+    return false;
 }
 
 int dpkg__line(void *ctx, struct str line)
 {
     struct dpkg_reading *d = ctx;
+    d->n_line++;
     if (line.len == 0)
         return end_paragraph(d);
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') /* of a field above */
+        return d->has_field ? 0 : bad(d, "a paragraph begins in its middle");
+    if (!is_field(line))
+        return bad(d, "a line is no field");
+    d->has_field = true;
     /* Most lines are continuations, file lists and dependencies: one look at the first byte sends them away. */
     struct str key, value;
     switch (line.ptr[0]) {
@@ -103,19 +137,38 @@ int dpkg__end(struct dpkg_reading *d)
     return end_paragraph(d);
 }
 
+/* A file cut short would be told as so many packages removed. */
+static bool ends_in_newline(const char *root)
+{
+    char path[SRC_PATH_MAX], last = '\n';
+    if (src__path(path, root, "%s", dpkg_status) < 0)
+        return false;
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return fd < 0 || lseek(fd, -1, SEEK_END) < 0 || read(fd, &last, 1) != 1 || last == '\n';
+}
+
 int packages__run(struct collect_out *out, const char *root)
 {
     struct dpkg_reading d = { .out = out };
     int r = src__file_lines(root, dpkg_status, dpkg__line, &d);
     if (r == 0)
         r = dpkg__end(&d);
-    bool has_dpkg = r != -ENOENT;
+    if (r == 0 && d.n_line > 0 && !ends_in_newline(root))
+        d.why = "it ends in the middle of a line";
+    if (d.why) {
+        char why[96];
+        (void)snprintf(why, sizeof(why), "line %u: %s", d.n_line, d.why);
+        return collect__garbled(out, dpkg_status, why);
+    }
     if (r < 0 && r != -ENOENT)
-        return r == -ENOBUFS ? r : collect__failed(out, r, dpkg_status);
+        return collect__failed(out, r, dpkg_status);
 
-    if (rpm__database(root))
+    if (rpm__database(root)) /* beside it dpkg may be a mere tool that has nothing installed */
         return rpm__run(out, root);
-    return has_dpkg ? 0 : collect__missing(out, "neither dpkg nor rpm");
+    if (r == -ENOENT)
+        return collect__missing(out, "neither dpkg nor rpm");
+    /* a system has packages: an empty file is what a crash leaves */
+    return d.n_line == 0 ? collect__garbled(out, dpkg_status, "is empty") : 0;
 }
 
 bool packages__is_changed(void *state)

@@ -133,5 +133,7 @@ int rpm__run(struct collect_out *out, const char *root)
     if (r < 0)
         return collect__failed(out, r, "rpm");
     /* somebody else may have reaped it (-ECHILD): its output was whole all the same */
-    return got == pid && status != 0 ? collect__failed(out, -EIO, "rpm") : 0;
+    if (got == pid && status != 0)
+        return collect__failed(out, -EIO, "rpm");
+    return out->n_rows == 0 ? collect__garbled(out, "rpm", "lists no package of its database") : 0;
 }

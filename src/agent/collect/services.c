@@ -154,6 +154,14 @@ static void read_unit(struct survey *s, const char *name)
     u->description = collect__keep(s->out, str_of(f.description));
 }
 
+/* Which of them there is differs from host to host; one that cannot be read is another thing: its units would be told as gone. */
+static int read_dir(struct survey *s, const char *path, src_entry_fn fn)
+{
+    int r = src__dir(s->root, path, fn, s);
+    bool is_none = r == -ENOENT || (r == -ENOTDIR && fn == on_link); /* a file called x.wants is nothing to systemd either */
+    return r == 0 || is_none ? 0 : collect__failed(s->out, r, path);
+}
+
 static int on_unit(void *ctx, const char *name)
 {
     struct survey *s = ctx;
@@ -161,7 +169,7 @@ static int on_unit(void *ctx, const char *name)
     if (str_ends(n, STR(".wants")) || str_ends(n, STR(".requires"))) {
         char path[SRC_PATH_MAX];
         if (s->enables && src__path(path, "", "%s/%s", s->dir, name) == 0)
-            (void)src__dir(s->root, path, on_link, s);
+            return read_dir(s, path, on_link);
     } else if (kind_of(n).len && !is_template(n)) {
         read_unit(s, name);
     }
@@ -238,14 +246,17 @@ int services__run(struct collect_out *out, const char *root)
     /* with a merged /usr the last two directories are one */
     bool is_merged = src__path(lib, root, "/lib") == 0 && readlink(lib, target, sizeof(target)) > 0;
     size_t n_dirs = sizeof(unit_dirs) / sizeof(unit_dirs[0]) - is_merged;
-    for (size_t i = 0; i < n_dirs; i++) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n_dirs; i++) {
         s.dir = unit_dirs[i];
         s.rank = (uint8_t)i;
         s.enables = str_starts(str_of(s.dir), STR("/etc/")) || str_starts(str_of(s.dir), STR("/run/"));
-        (void)src__dir(root, s.dir, on_unit, &s); /* any of them may be missing */
+        r = read_dir(&s, s.dir, on_unit);
     }
-    (void)src__dir(root, "/run/systemd/units", on_active, &s);
-    int r = s.v.n ? add_rows(&s) : 0;
+    if (r == 0)
+        r = read_dir(&s, "/run/systemd/units", on_active);
+    if (r == 0)
+        r = s.v.n ? add_rows(&s) : collect__garbled(out, "/run/systemd/system", "systemd runs here, and no unit of it is found");
     vec_done(&s.v);
     return r;
 }

@@ -31,15 +31,15 @@ int src__path(char dst[SRC_PATH_MAX], const char *root, const char *fmt, ...)
     return r;
 }
 
-/* At most @n bytes of the file, NUL-terminated, cut at the first line's end and trimmed. Pseudo files hold less. */
-static struct str read_word(const char *path, char *dst, size_t n)
+/* At most @n bytes of the file, NUL-terminated, cut at the first line's end and trimmed. Pseudo files hold less. 0 or -errno. */
+static int read_first(const char *path, char *dst, size_t n, struct str *ret)
 {
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return STR_NONE;
+        return -errno;
     ssize_t got = read(fd, dst, n - 1);
-    if (got <= 0)
-        return STR_NONE;
+    if (got < 0)
+        return -errno;
 
     struct str all = str_bytes(dst, (size_t)got), line;
     /* device-tree strings end in NUL, the rest in a newline */
@@ -47,7 +47,15 @@ static struct str read_word(const char *path, char *dst, size_t n)
     if (nul >= 0)
         all.len = (size_t)nul;
     str_cut(&all, '\n', &line);
-    return str_trim(line);
+    *ret = str_trim(line);
+    return 0;
+}
+
+static struct str read_word(const char *path, char *dst, size_t n)
+{
+    struct str word = STR_NONE;
+    (void)read_first(path, dst, n, &word);
+    return word;
 }
 
 struct str src__word(struct arena *a, const char *root, const char *fmt, ...)
@@ -75,6 +83,21 @@ uint64_t src__number(const char *root, const char *fmt, ...)
     if (r < 0 || str_to_u64(read_word(path, word, sizeof(word)), &v) < 0)
         return 0;
     return v;
+}
+
+int src__number_of(uint64_t *ret, const char *root, const char *fmt, ...)
+{
+    char path[SRC_PATH_MAX], text[64];
+    struct str word;
+    va_list ap;
+    va_start(ap, fmt);
+    int r = vpath(path, root, fmt, ap);
+    va_end(ap);
+    if (r == 0)
+        r = read_first(path, text, sizeof(text), &word);
+    if (r < 0)
+        return r;
+    return str_to_u64(word, ret) < 0 ? -EBADMSG : 0;
 }
 
 struct str src__link(struct arena *a, const char *root, const char *fmt, ...)
@@ -227,6 +250,8 @@ int src__file_lines(const char *root, const char *path, src_line_fn fn, void *ct
             continue;
         if (n < 0)
             r = -errno;
+        else if (n > 0 && memchr(chunk, '\0', (size_t)n))
+            r = -EBADMSG;
         else if (n > 0)
             r = src__lines_feed(&l, str_bytes(chunk, (size_t)n));
         if (n <= 0 || r != 0)

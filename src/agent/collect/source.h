@@ -20,8 +20,10 @@ enum { SRC_PATH_MAX = 1024, SRC_LINE_MAX = 8192 };
 int src__path(char dst[SRC_PATH_MAX], const char *root, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The first line of the file, trimmed, in @a; empty if there is none or it cannot be read. */
 struct str src__word(struct arena *a, const char *root, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* The same as a number; 0 when it is none. */
+/* The same as a number; 0 when it is none: only where that means the same as absent. */
 uint64_t src__number(const char *root, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same where 0 would be a statement: 0 and *@ret; -EBADMSG when what is there is no number, else -errno. */
+int src__number_of(uint64_t *ret, const char *root, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Target of a symbolic link, in @a; empty if it is none. */
 struct str src__link(struct arena *a, const char *root, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The part after the last '/'. */
@@ -49,7 +51,8 @@ int src__lines_feed(struct src_lines *l, struct str chunk); /* as @fn */
 /* The last line without a newline, and release. As @fn. */
 int src__lines_end(struct src_lines *l);
 void src__lines_done(struct src_lines *l);
-/* A whole file through it. 0 or -errno (of opening or reading, or @fn's). */
+/* A whole file through it. 0 or -errno (of opening or reading, or @fn's); -EBADMSG when it holds a zero byte, as blocks do that a crash
+ * left unwritten: then it is no text. */
 int src__file_lines(const char *root, const char *path, src_line_fn fn, void *ctx);
 
 /* "key<sep> value" cut and both trimmed; false without @sep. */
@@ -80,8 +83,11 @@ void src__address(struct str bytes, char dst[46]);
 /* -- outcomes */
 /* Marks the section missing on this host and returns 0. */
 int collect__missing(struct collect_out *out, const char *why);
-/* Writes the message of a failure and returns @r (-errno). */
+/* Writes the message of a failure, unless a deeper place has, and returns @r (-errno). */
 int collect__failed(struct collect_out *out, int r, const char *what);
+/* The same of a source that was read and is not what it should be: "@what: @why". -EBADMSG. A collector that understood nothing says
+ * this: rows it does not have would be told as removed. */
+int collect__garbled(struct collect_out *out, const char *what, const char *why);
 /* A copy of a slice that outlives it, in the section's arena. */
 struct str collect__keep(struct collect_out *out, struct str s);
 
@@ -116,7 +122,7 @@ struct os_release {
 };
 int os__line(void *os_release, struct str line);
 int os__release(const char *root, struct os_release *ret);
-/* meminfo, in bytes. */
+/* meminfo, in bytes. memory__read(): 0 or -errno; -EBADMSG when it does not say how much there is. */
 struct meminfo {
     uint64_t total, free, available, buffers, cached, slab_reclaimable, swap_total, huge_total, huge_size;
     bool has_available;

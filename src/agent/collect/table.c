@@ -88,8 +88,15 @@ int collect__missing(struct collect_out *out, const char *why)
 
 int collect__failed(struct collect_out *out, int r, const char *what)
 {
-    snprintf(out->message, sizeof(out->message), "%s: %s", what, strerror(-r));
+    if (!out->message[0])
+        snprintf(out->message, sizeof(out->message), "%s: %s", what, r == -EBADMSG ? "cannot be understood" : strerror(-r));
     return r;
+}
+
+int collect__garbled(struct collect_out *out, const char *what, const char *why)
+{
+    snprintf(out->message, sizeof(out->message), "%s: %s", what, why);
+    return -EBADMSG;
 }
 
 struct str collect__keep(struct collect_out *out, struct str s)

@@ -91,14 +91,24 @@ int users__group_line(void *ctx, struct str line)
     return collect_row(out, arena_printf(out->arena, "group %.*s", STR_FMT(name)), &group_record, &f);
 }
 
+/* One of the two. A file without a single name is what a crash leaves; no system has it so. */
+static int read_names(struct collect_out *out, const char *root, const char *path, src_line_fn fn)
+{
+    size_t n_before = out->n_rows;
+    int r = src__file_lines(root, path, fn, out);
+    if (r < 0)
+        return r == -ENOENT ? r : collect__failed(out, r, path);
+    return out->n_rows == n_before && !out->is_cut ? collect__garbled(out, path, "names nobody") : 0;
+}
+
 int users__run(struct collect_out *out, const char *root)
 {
-    int r = src__file_lines(root, passwd_file, users__passwd_line, out);
+    int r = read_names(out, root, passwd_file, users__passwd_line);
     if (r == -ENOENT)
         return collect__missing(out, "no /etc/passwd");
     if (r == 0)
-        r = src__file_lines(root, group_file, users__group_line, out);
-    return r == 0 || r == -ENOENT || r == -ENOBUFS ? (r == -ENOENT ? 0 : r) : collect__failed(out, r, "passwd, group");
+        r = read_names(out, root, group_file, users__group_line);
+    return r == -ENOENT ? 0 : r;
 }
 
 bool users__is_changed(void *state)

@@ -50,14 +50,16 @@ static void fields_without_a_nul_end_at_their_size(void **state)
     assert_non_null(tree_row(t, key));
 }
 
-static void a_file_cut_at_any_byte_gives_its_whole_records(void **state)
+static void a_file_cut_inside_a_record_is_a_failure(void **state)
 {
     struct tree *t = *state;
     const struct utmp all[] = { record(USER_PROCESS, 100, "a", "1", ""), record(USER_PROCESS, 100, "b", "2", "") };
     tree_dir(t, "/proc/100");
     for (size_t n = 0; n <= sizeof(all); n++) {
         tree_bytes(t, "/run/utmp", all, n);
-        assert_int_equal(tree_run(t, SECTION_LOGINS), n / sizeof(all[0]));
+        bool is_whole = n % sizeof(all[0]) == 0;
+        assert_int_equal(tree_run(t, SECTION_LOGINS), is_whole ? n / sizeof(all[0]) : 0);
+        assert_int_equal(t->status, is_whole ? SECTION_OK : SECTION_FAILED);
     }
 }
 
@@ -81,7 +83,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(live_user_records_are_rows_and_others_are_not, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(fields_without_a_nul_end_at_their_size, tree_setup, tree_teardown),
-        cmocka_unit_test_setup_teardown(a_file_cut_at_any_byte_gives_its_whole_records, tree_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_file_cut_inside_a_record_is_a_failure, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(without_utmp_logind_answers_and_without_both_it_is_missing, tree_setup, tree_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
