@@ -16,7 +16,7 @@ struct seat {
     const struct role *role;
     struct role_env env;
     void *self;
-    bool is_running;
+    bool is_running; /* it has hooks to call; env.off: only to say that it is off */
     enum role_status status;
     char message[HEALTH_MAX];
     struct timer *tick;
@@ -104,6 +104,8 @@ static void env_set_health(void *host, const void *self, enum role_status status
     struct seat *s = host;
 
     (void)self;
+    if (s->env.off)
+        return;
     s->status = status;
     (void)snprintf(s->message, sizeof(s->message), "%s", message);
 }
@@ -120,7 +122,7 @@ static void seat_on_tick(void *ctx)
 
 static bool may_run(const struct hub *h, const struct role *r)
 {
-    return r->answers || policy_allows_role(h->conf.policy, r->name);
+    return r->when_off == ROLE_STAYS || policy_allows_role(h->conf.policy, r->name);
 }
 
 int hub_check_policy(const struct policy *p, struct err *err)
@@ -136,15 +138,37 @@ int hub_check_policy(const struct policy *p, struct err *err)
     return 0;
 }
 
+static int seat_open(struct seat *s, struct err *err)
+{
+    int r;
+
+    s->tick = timer_new(s->hub->conf.loop, seat_on_tick, s);
+    r = s->role->start(&s->env, &s->self, err);
+    s->is_running = r == 0;
+    if (r == 0)
+        return 0;
+    timer_free(s->tick);
+    s->tick = NULL;
+    return r;
+}
+
+/* It does nothing, and says so to whoever asks. */
+static void seat_open_off(struct seat *s, enum role_status off, const char *why)
+{
+    struct err err = { 0 };
+
+    env_set_health(s, NULL, off, why);
+    s->env.off = off;
+    s->env.off_why = s->message;
+    if (s->role->when_off != ROLE_GONE && seat_open(s, &err) < 0)
+        log_error("role.start", "a role cannot even say that it is off", LOG_CSTR("role", s->role->name), LOG_ERR(&err));
+}
+
 static void seat_start(struct seat *s)
 {
     struct hub *h = s->hub;
     struct err err = { 0 };
 
-    if (!may_run(h, s->role)) {
-        env_set_health(s, NULL, ROLE_DISABLED, "switched off by the policy of this host");
-        return;
-    }
     s->env = (struct role_env){
         .abi = ROLE_ABI,
         .loop = h->conf.loop,
@@ -163,16 +187,15 @@ static void seat_start(struct seat *s)
         .server_offset = env_server_offset,
         .set_health = env_set_health,
     };
-    s->tick = timer_new(h->conf.loop, seat_on_tick, s);
-    env_set_health(s, NULL, ROLE_OK, "");
-    if (s->role->start(&s->env, &s->self, &err) < 0) {
-        log_error("role.start", "a role could not start", LOG_CSTR("role", s->role->name), LOG_ERR(&err));
-        env_set_health(s, NULL, ROLE_FAILED, err.text);
-        timer_free(s->tick);
-        s->tick = NULL;
+    if (!may_run(h, s->role)) {
+        seat_open_off(s, ROLE_DISABLED, POLICY_OFF);
         return;
     }
-    s->is_running = true;
+    env_set_health(s, NULL, ROLE_OK, "");
+    if (seat_open(s, &err) < 0) {
+        log_error("role.start", "a role could not start", LOG_CSTR("role", s->role->name), LOG_ERR(&err));
+        seat_open_off(s, ROLE_FAILED, err.text);
+    }
 }
 
 static void seat_stop(struct seat *s)
@@ -244,7 +267,7 @@ void hub_fill_hello(struct hub *h, Muster__V1__Hello *hello, struct arena *arena
     if (!hello->roles)
         return;
     for (size_t i = 0; i < h->n_seats; i++)
-        if (h->seats[i].is_running && h->seats[i].status != ROLE_DISABLED)
+        if (!h->seats[i].env.off && h->seats[i].status != ROLE_DISABLED)
             hello->roles[hello->n_roles++] = (char *)(uintptr_t)h->seats[i].role->name;
 }
 
@@ -273,12 +296,10 @@ void hub_policy_changed(struct hub *h)
         struct seat *s = &h->seats[i];
         bool may = may_run(h, s->role);
 
-        if (s->is_running && !may) {
-            seat_stop(s);
-            env_set_health(s, NULL, ROLE_DISABLED, "switched off by the policy of this host");
-        } else if (!s->is_running && may) {
-            seat_start(s);
-        }
+        if (may ? !s->env.off : s->env.off == ROLE_DISABLED)
+            continue; /* as before; what failed is tried again */
+        seat_stop(s);
+        seat_start(s);
     }
     hub_tell(h, &(struct role_msg){ .kind = ROLE_MSG_POLICY });
 }

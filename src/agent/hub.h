@@ -26,11 +26,12 @@ struct hub_conf {
 int hub_new(const struct hub_conf *conf, struct hub **ret, struct err *err);
 void hub_free(struct hub *h);
 DEFINE_AUTO(struct hub *, hub_free)
-/* Starts the allowed roles. One that fails is told in the heartbeat and does not keep the others. */
+/* Starts the roles. One that the policy does not allow, or that fails, is told in the heartbeat and does not keep the others; what is
+ * asked of it is answered (enum role_when_off). */
 void hub_start(struct hub *h, const struct hub_ops *ops);
 struct spool *hub_spool(struct hub *h);
 void hub_tell(struct hub *h, const struct role_msg *m);
-/* Names of the roles that run, into @hello; health of all, into @beat. Strings live as long as the hub or @arena. */
+/* Names of the roles that are on, into @hello; health of all, into @beat. Strings live as long as the hub or @arena. */
 void hub_fill_hello(struct hub *h, Muster__V1__Hello *hello, struct arena *arena);
 void hub_fill_beat(struct hub *h, Muster__V1__Heartbeat *beat, struct arena *arena);
 /* conf.policy has new content: roles start and stop accordingly. */

@@ -483,12 +483,18 @@ static int cmd_status(const struct options *o)
     return s->cert_pem && pid ? 0 : 1;
 }
 
-static int cmd_facts(void)
+/* What the agent would report, and so under the same policy. */
+static int cmd_facts(struct agent *a)
 {
     AUTO(buf_done) struct buf out = BUF(64 << 20);
     struct err err = { 0 };
-    int r = collect_facts_json("", &out);
+    int r = read_policy(a, &a->policy, &err);
 
+    if (r < 0)
+        return fail(EXIT_CONFIG, &err);
+    if (!policy_allows_role(&a->policy, role_port_scan.name))
+        collect_ports_off(SECTION_DISABLED, POLICY_OFF);
+    r = collect_facts_json("", policy_allows_role(&a->policy, role_inventory.name) ? NULL : POLICY_OFF, &out);
     if (r < 0) {
         (void)err_set(&err, r, "facts", "facts: %m");
         return fail(1, &err);
@@ -534,7 +540,7 @@ static int dispatch(struct agent *a, const char *sub)
     if (strcmp(sub, "status") == 0)
         return cmd_status(&a->opt);
     if (strcmp(sub, "facts") == 0)
-        return cmd_facts();
+        return cmd_facts(a);
     (void)fprintf(stderr, "muster-agent: unknown command \"%s\": enroll, status, facts, or nothing for the daemon\n", sub);
     return EXIT_USAGE;
 }

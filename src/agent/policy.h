@@ -12,6 +12,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 
+/* What is said of a role that it does not allow. */
+#define POLICY_OFF "switched off by the policy of this host"
+
 struct policy {
     bool run;
     char **users, **roles; /* NULL-terminated; NULL: all */

@@ -3,8 +3,8 @@
  *   const struct role role_metrics = { .abi = ROLE_ABI, .size = sizeof(struct role), .name = "metrics", ... };
  *
  * Built-ins are listed in roles/table.c. A role sees the link only through its role_env: it may ask whether it is up, send, or put
- * into the spool; everything it hears comes through message(). Roles that are not allowed by the local policy are never started.
- * Loop thread. */
+ * into the spool; everything it hears comes through message(). A role that the local policy does not allow, or that cannot start,
+ * does nothing; what the server may wait for it says all the same (enum role_when_off). Loop thread. */
 #ifndef MUSTER_AGENT_ROLES_H
 #define MUSTER_AGENT_ROLES_H
 
@@ -29,6 +29,14 @@ enum role_status {
     ROLE_DISABLED = SECTION_DISABLED,
     ROLE_FAILED = SECTION_FAILED,
     ROLE_MISSING = SECTION_MISSING
+};
+
+/* What becomes of a role that is off: not allowed by the policy, or failed to start. Whoever is asked something must not be silent. */
+enum role_when_off {
+    ROLE_GONE,  /* it does not run: the server asks nothing of it */
+    ROLE_SAYS,  /* it is started with env->off: collects and does nothing, but answers whatever is asked of it with just that, and tells
+                 * so for its sections */
+    ROLE_STAYS, /* the policy it heeds by itself, for what it has begun goes on; when it cannot start, as ROLE_SAYS */
 };
 
 enum role_msg_kind {
@@ -82,6 +90,8 @@ struct role_env {
     const struct policy *policy;
     const struct role_settings *settings;
     struct role_shared *shared;
+    enum role_status off;         /* DISABLED or FAILED: see ROLE_SAYS; 0: it is on. Changes only by a stop and another start */
+    const char *off_why;          /* a sentence */
     void *host;                   /* first argument of the calls below */
     /* Between Welcome and the break. */
     bool (*is_up)(void *host);
@@ -95,6 +105,7 @@ struct role_env {
     void (*tick_in)(void *host, const void *self, usec_t after);
     /* Server time minus ours, modulo 2^64. */
     usec_t (*server_offset)(void *host);
+    /* Without effect while it is off. */
     void (*set_health)(void *host, const void *self, enum role_status status, const char *message);
 };
 
@@ -103,8 +114,8 @@ struct role {
     size_t size;
     const char *name;
     uint32_t contexts, needs;
-    bool answers; /* runs whatever the policy says: the server waits for an answer, and what it may not do it refuses */
-    /* 0 and *@ret_self, or -errno and @err: the role counts as failed. */
+    enum role_when_off when_off;
+    /* 0 and *@ret_self, or -errno and @err: the role counts as failed. With env->off: 0. */
     int (*start)(const struct role_env *env, void **ret_self, struct err *err);
     void (*message)(void *self, const struct role_msg *m);
     void (*tick)(void *self);

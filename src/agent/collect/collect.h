@@ -60,8 +60,8 @@ extern const struct collector collectors[];
 int collect_section(enum section s, const char *root, struct buf *body, enum section_status *ret_status,
                     char ret_message[COLLECT_MESSAGE_MAX]);
 /* The rows as one JSON object for `muster-agent facts`: {"os":{"status":"ok","rows":{key:{...}}}}. Sections on request only are
- * left out. 0 or -ENOBUFS. */
-int collect_facts_json(const char *root, struct buf *out);
+ * left out. @off not NULL: nothing is collected; each section is disabled, and this is why. 0 or -ENOBUFS. */
+int collect_facts_json(const char *root, const char *off, struct buf *out);
 
 /* What the section "ports" says from now on (copied); NULL: there is no scan. @method is static text, @used a JSON object. */
 struct collect_ports {
@@ -70,6 +70,8 @@ struct collect_ports {
     struct str used;
 };
 void collect_ports_tell(const struct collect_ports *p);
+/* There is no scan, and this is why (copied); until the next call of either. */
+void collect_ports_off(enum section_status status, const char *why);
 
 /* Who the host says it is; agent_version and labels are the caller's to fill. Strings live in @a. What cannot be read is left
  * empty: 0, or -ENOBUFS when @a is full. */

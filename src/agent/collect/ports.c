@@ -27,6 +27,8 @@ static struct {
     char used[COLLECT_PORTS_USED_MAX];
     uint64_t generation; /* of the telling */
     bool is_told;
+    enum section_status off; /* while nothing is told; 0: nobody said why */
+    char why[COLLECT_MESSAGE_MAX];
 } last;
 
 static bool is_same(const struct collect_ports *p)
@@ -37,15 +39,24 @@ static bool is_same(const struct collect_ports *p)
 
 void collect_ports_tell(const struct collect_ports *p)
 {
-    if (p ? is_same(p) : !last.is_told)
+    if (p ? is_same(p) : !last.is_told && !last.off)
         return;
     last.generation++;
     last.is_told = p != NULL;
+    last.off = 0;
     if (!p)
         return;
     last.p = *p;
     if (str_copy(p->used, last.used, sizeof(last.used)) < 0)
         (void)str_copy(STR("{}"), last.used, sizeof(last.used));
+}
+
+void collect_ports_off(enum section_status status, const char *why)
+{
+    last.generation++;
+    last.is_told = false;
+    last.off = status;
+    (void)snprintf(last.why, sizeof(last.why), "%s", why);
 }
 
 bool ports__is_changed(void *state)
@@ -65,6 +76,11 @@ int ports__run(struct collect_out *out, const char *root)
                              .reserved = p->reserved, .method = str_of(p->method), .used.text = str_of(last.used) };
 
     (void)root;
+    if (!last.is_told && last.off) {
+        out->status = last.off;
+        (void)snprintf(out->message, sizeof(out->message), "%s", last.why);
+        return 0;
+    }
     if (!last.is_told)
         return collect__missing(out, "no port scan is configured on this host, or it has not finished yet");
     return collect_row(out, arena_printf(out->arena, "tcp %u-%u", p->start, p->end), &ports_record, &f);

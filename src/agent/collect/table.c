@@ -183,15 +183,18 @@ int collect_section(enum section s, const char *root, struct buf *body, enum sec
     return r;
 }
 
-int collect_facts_json(const char *root, struct buf *buf)
+int collect_facts_json(const char *root, const char *off, struct buf *buf)
 {
     struct jw w = JW(buf);
     jw_map(&w);
     for (enum section s = 0; s < SECTION_N; s++) {
         if (collectors[s].every == 0)
             continue;
-        struct collect_out out;
-        run(s, root, &out);
+        struct collect_out out = { .status = SECTION_DISABLED };
+        if (off)
+            (void)snprintf(out.message, sizeof(out.message), "%s", off);
+        else
+            run(s, root, &out);
         jw_key(&w, name_of(section_names, (int)s));
         jw_map(&w);
         jw_key(&w, "status");

@@ -414,6 +414,23 @@ static void on_hello(struct commands *c, Muster__V1__Hello *hello, struct arena 
     hello->commands_allowed = may_run(c->env->policy);
 }
 
+/* -- off: it could not start (what the policy forbids is refused by exec) */
+
+static void refuse_all(struct commands *c, const struct role_msg *m)
+{
+    Muster__V1__TaskFinished f = MUSTER__V1__TASK_FINISHED__INIT;
+    char text[256];
+
+    if (m->kind != ROLE_MSG_SERVER || m->server->body_case != MUSTER__V1__SERVER_MESSAGE__BODY_OFFER)
+        return;
+    (void)snprintf(text, sizeof(text), "commands cannot be run on this host: %s", c->env->off_why);
+    f.task_id = m->server->offer->task_id;
+    f.outcome = MUSTER__V1__TASK_OUTCOME__TASK_OUTCOME_REFUSED;
+    f.sent_at_us = clock_wall(&clock_real);
+    f.message = text;
+    (void)say(c, MUSTER__V1__AGENT_MESSAGE__BODY_TASK_FINISHED, &f);
+}
+
 /* -- the four hooks */
 
 /* Tasks from before this start: exec tells their start and end by itself; here they only get a share. */
@@ -447,6 +464,10 @@ static int command_start(const struct role_env *env, void **ret_self, struct err
     int r;
 
     c->env = env;
+    if (env->off) {
+        *ret_self = c;
+        return 0;
+    }
     c->output_cap = 64 << 20;
     r = exec_open(env->loop, &conf, &ops, &c->exec, err);
     if (r < 0) {
@@ -487,6 +508,10 @@ static void command_message(void *self, const struct role_msg *m)
 {
     struct commands *c = self;
 
+    if (c->env->off) {
+        refuse_all(c, m);
+        return;
+    }
     switch (m->kind) {
     case ROLE_MSG_HELLO:
         on_hello(c, m->hello, m->arena);
@@ -548,6 +573,6 @@ static void command_stop(void *self)
 
 const struct role role_command = {
     .abi = ROLE_ABI, .size = sizeof(struct role),
-    .name = "command", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_EXEC, .answers = true,
+    .name = "command", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_EXEC, .when_off = ROLE_STAYS,
     .start = command_start, .message = command_message, .tick = command_tick, .stop = command_stop,
 };

@@ -5,7 +5,11 @@
  * spool and file, a restored backup) the base digest is wrong, the server answers Resync, and the section goes in full.
  *
  * Offline, differences go to the spool until it is full; then the body on disk simply stays behind, and the next difference that
- * fits spans all that happened since. One section a turn: the loop is never held longer than one collector takes. */
+ * fits spans all that happened since. One section a turn: the loop is never held longer than one collector takes.
+ *
+ * When the role is off (env->off: the policy of this host, a start that failed) nothing is collected. Each section is told to be so, once
+ * and by the same way: rows the server has stay there, as they do when a section fails, and the file keeps what they are, so that what
+ * is told when the role is on again is a difference. Asked for in full it sends no row: it would tell another server of this host. */
 #include <assert.h>
 #include <errno.h>
 #include <malloc.h>
@@ -234,6 +238,11 @@ static int sample_take(struct inventory *v, enum section s, struct sample *m)
     int r;
 
     *m = (struct sample){ .body = BUF(LIMIT_SECTION_BYTES + LIMIT_SECTION_ROWS * 8) };
+    if (v->env->off) { /* no row, which has the digest of zeros */
+        m->status = (enum section_status)v->env->off;
+        (void)snprintf(m->message, sizeof(m->message), "%s", v->env->off_why);
+        return 0;
+    }
     r = collect_section(s, v->env->root, &m->body, &m->status, m->message);
     if (r < 0) {
         m->status = SECTION_FAILED;
@@ -307,19 +316,19 @@ static void update(struct inventory *v, enum section s)
     struct part *p = &v->parts[s];
     struct fact_digest base_digest = p->digest;
     Muster__V1__SectionDelta d;
-    bool is_full = p->is_due_full || !p->has_base;
+    bool is_full = p->is_due_full || !p->has_base, is_blank;
     uint32_t status;
 
     (void)sample_take(v, s, &m);
-    if (!is_full && m.status == p->status &&
-        (m.status == SECTION_FAILED || fact_digest_eq(&m.digest, &p->digest))) {
+    is_blank = m.status == SECTION_FAILED || v->env->off; /* no rows, but not because there are none */
+    if (!is_full && m.status == p->status && (is_blank || fact_digest_eq(&m.digest, &p->digest))) {
         p->is_behind = false;
         return;
     }
     if (!is_full && facts_read(v->env->state_dir, s, &base, &status, &base_digest) < 0)
         is_full = true;
-    if (!is_full && m.status == SECTION_FAILED) {
-        /* What was known stays known: only the failure is news. */
+    if (!is_full && is_blank) {
+        /* What was known stays known: only the status is news. */
         buf_done(&m.body);
         m.body = base;
         base = BUF(0);
@@ -347,7 +356,8 @@ static void plan(struct inventory *v)
     for (int s = 0; s < SECTION_N; s++)
         if (collectors[s].every && v->parts[s].due < next)
             next = v->parts[s].due;
-    v->env->tick_in(v->env->host, v, next > now ? next - now : 0);
+    if (next != USEC_NEVER)
+        v->env->tick_in(v->env->host, v, next > now ? next - now : 0);
 }
 
 static void begin(struct inventory *v)
@@ -393,9 +403,11 @@ static void inventory_tick(void *self)
         /* On a grid, so that one wake-up serves many sections. */
         p->due = v->test_every ? now + v->test_every : (now / USEC_PER_MIN + c->every / USEC_PER_MIN) * USEC_PER_MIN;
         /* The question is always asked: it remembers what it saw. */
-        if ((c->is_changed && !c->is_changed(&v->seen) && !must))
+        if (!v->env->off && c->is_changed && !c->is_changed(&v->seen) && !must)
             continue;
         update(v, (enum section)s);
+        if (v->env->off && !p->is_behind)
+            p->due = USEC_NEVER; /* said; if it is asked for anew it is due again */
         plan(v);
         return;
     }
@@ -421,6 +433,16 @@ static void on_resync(struct inventory *v, const Muster__V1__Resync *r)
         }
     }
     v->env->tick_in(v->env->host, v, 0);
+}
+
+/* Another role may be on or off now, and its section with it: those that can say cheaply whether they changed are asked. */
+static void on_policy(struct inventory *v)
+{
+    for (int s = 0; s < SECTION_N; s++)
+        if (collectors[s].is_changed && v->parts[s].due != USEC_NEVER)
+            v->parts[s].due = 0;
+    if (v->has_begun)
+        v->env->tick_in(v->env->host, v, 0);
 }
 
 static void on_request(struct inventory *v, const Muster__V1__InventoryRequest *q)
@@ -470,7 +492,7 @@ static int inventory_start(const struct role_env *env, void **ret_self, struct e
     AUTO_FREE char *dir = xasprintf("%s/facts", env->state_dir);
     struct inventory *v;
 
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST && !env->off)
         return err_set(err, -errno, "inventory.directory", "%s: %m", dir);
     v = xnew0(struct inventory);
     v->env = env;
@@ -484,7 +506,7 @@ static int inventory_start(const struct role_env *env, void **ret_self, struct e
             facts_load(v, (enum section)s);
     env->kept(env->host, recall, v);
     recall_check(v);
-    env->tick_in(env->host, v, START_AFTER);
+    env->tick_in(env->host, v, env->is_up(env->host) ? 0 : START_AFTER); /* switched on or off by a policy read anew: at once */
     env->shared->look_again = look_again;
     env->shared->inventory = v;
     *ret_self = v;
@@ -519,10 +541,12 @@ static void inventory_message(void *self, const struct role_msg *m)
         else if (m->server->body_case == MUSTER__V1__SERVER_MESSAGE__BODY_INVENTORY_REQUEST)
             on_request(v, m->server->inventory_request);
         break;
+    case ROLE_MSG_POLICY:
+        on_policy(v);
+        break;
     case ROLE_MSG_DOWN:
     case ROLE_MSG_DRAINED:
     case ROLE_MSG_BEAT:
-    case ROLE_MSG_POLICY:
         break;
     }
 }
@@ -539,6 +563,6 @@ static void inventory_stop(void *self)
 
 const struct role role_inventory = {
     .abi = ROLE_ABI, .size = sizeof(struct role),
-    .name = "inventory", .contexts = ROLE_SYSTEM,
+    .name = "inventory", .contexts = ROLE_SYSTEM, .when_off = ROLE_SAYS,
     .start = inventory_start, .message = inventory_message, .tick = inventory_tick, .stop = inventory_stop,
 };

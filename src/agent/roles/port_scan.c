@@ -1,5 +1,5 @@
 /* agent/roles/port_scan.c - scans a range of ports (agent/ports.h), tells the last scan as the section "ports", answers the server's
- * questions for free ones. Without --port-scan it runs all the same, to say that it does not scan. */
+ * questions for free ones. Without --port-scan, or when it is off, it runs all the same, to say that it does not scan. */
 #include <errno.h>
 
 #include "agent/collect/collect.h"
@@ -10,7 +10,9 @@
 
 struct port_scan_role {
     const struct role_env *env;
-    struct ports *ports; /* NULL: not configured */
+    struct ports *ports;         /* NULL: it does not scan ... */
+    struct err_text why_not;     /* ... and this is the answer */
+    char why_text[192];
 };
 
 /* A question of the server, while the pool thread looks. */
@@ -109,9 +111,7 @@ static void on_request(struct port_scan_role *p, const Muster__V1__PortsRequest 
     struct question *q;
 
     if (!p->ports) {
-        struct ports_answer no = { .error = { STR("ports.disabled"), STR("the port scan is off on this host (--port-scan START-END)") } };
-
-        send_answer(p->env, rq->request_id, &no);
+        send_answer(p->env, rq->request_id, &(struct ports_answer){ .error = p->why_not });
         return;
     }
     q = xnew0(struct question);
@@ -120,6 +120,16 @@ static void on_request(struct port_scan_role *p, const Muster__V1__PortsRequest 
 }
 
 /* -- the hooks */
+
+/* The policy does not allow it, or it could not start: nobody gets ports here, and the section says why. */
+static void stand_off(struct port_scan_role *p)
+{
+    bool is_policy = p->env->off == ROLE_DISABLED;
+
+    (void)snprintf(p->why_text, sizeof(p->why_text), "the role port_scan %s%s", is_policy ? "is " : "could not start: ", p->env->off_why);
+    p->why_not = (struct err_text){ is_policy ? STR("ports.disabled") : STR("ports.failed"), str_of(p->why_text) };
+    collect_ports_off((enum section_status)p->env->off, p->env->off_why);
+}
 
 static int port_scan_start(const struct role_env *env, void **ret_self, struct err *err)
 {
@@ -133,7 +143,10 @@ static int port_scan_start(const struct role_env *env, void **ret_self, struct e
 
     conf.lease_file = leases;
     p->env = env;
-    if (s->scan_first)
+    p->why_not = (struct err_text){ STR("ports.disabled"), STR("the port scan is off on this host (--port-scan START-END)") };
+    if (env->off)
+        stand_off(p);
+    else if (s->scan_first)
         r = ports_new(&conf, &p->ports, err);
     else
         env->set_health(env->host, p, ROLE_DISABLED, "off: --port-scan is not set");
@@ -164,6 +177,6 @@ static void port_scan_stop(void *self)
 
 const struct role role_port_scan = {
     .abi = ROLE_ABI, .size = sizeof(struct role),
-    .name = "port_scan", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_NET,
+    .name = "port_scan", .contexts = ROLE_SYSTEM, .needs = ROLE_NEED_NET, .when_off = ROLE_SAYS,
     .start = port_scan_start, .message = port_scan_message, .stop = port_scan_stop,
 };

@@ -24,6 +24,28 @@ static void without_a_scan_the_section_is_missing(void **state)
     assert_true(t->message[0] != '\0');
 }
 
+static void a_scan_that_is_off_says_why_until_there_is_one(void **state)
+{
+    struct tree *t = *state;
+    struct collect_state st = { .root = "" };
+    struct collect_ports p = scan(18);
+    collect_ports_tell(NULL);
+    (void)ports__is_changed(&st);
+    collect_ports_off(SECTION_DISABLED, "switched off");
+    assert_true(ports__is_changed(&st));
+    assert_int_equal(tree_run(t, SECTION_PORTS), 0);
+    assert_int_equal(t->status, SECTION_DISABLED);
+    assert_string_equal(t->message, "switched off");
+    collect_ports_tell(&p);
+    assert_true(ports__is_changed(&st));
+    assert_int_equal(tree_run(t, SECTION_PORTS), 1);
+    assert_int_equal(t->status, SECTION_OK);
+    collect_ports_off(SECTION_FAILED, "broken");
+    collect_ports_tell(NULL);
+    assert_int_equal(tree_run(t, SECTION_PORTS), 0);
+    assert_int_equal(t->status, SECTION_MISSING);
+}
+
 static void a_scan_is_one_row_without_time(void **state)
 {
     struct tree *t = *state;
@@ -81,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_a_scan_the_section_is_missing, tree_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_scan_that_is_off_says_why_until_there_is_one, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(a_scan_is_one_row_without_time, tree_setup, tree_teardown),
         cmocka_unit_test(only_news_is_a_change),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_left_out_whole, tree_setup, tree_teardown),

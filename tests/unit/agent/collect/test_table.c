@@ -75,7 +75,7 @@ static void bytes_that_are_no_utf8_become_valid_text(void **state)
     AUTO(buf_done) struct buf b = BUF(1 << 20);
     AUTO(arena_free) struct arena *a = arena_new(4 << 20);
     struct node *root;
-    assert_int_equal(collect_facts_json(t->root, &b), 0);
+    assert_int_equal(collect_facts_json(t->root, NULL, &b), 0);
     assert_int_equal(json_parse(a, buf_as_str(&b), 1 << 20, &root, NULL), 0);
 }
 
@@ -85,7 +85,7 @@ static void facts_json_has_every_section_but_those_on_request(void **state)
     AUTO(buf_done) struct buf b = BUF(1 << 20);
     AUTO(arena_free) struct arena *a = arena_new(4 << 20);
     struct node *root;
-    assert_int_equal(collect_facts_json(t->root, &b), 0);
+    assert_int_equal(collect_facts_json(t->root, NULL, &b), 0);
     assert_int_equal(json_parse(a, buf_as_str(&b), 1 << 20, &root, NULL), 0);
     for (enum section s = 0; s < SECTION_N; s++) {
         const struct node *n = node_get(root, name_of(section_names, (int)s));
@@ -94,6 +94,26 @@ static void facts_json_has_every_section_but_those_on_request(void **state)
             assert_non_null(node_get(n, "status"));
             assert_non_null(node_get(n, "rows"));
         }
+    }
+}
+
+static void facts_json_of_a_role_that_is_off_is_a_status_a_section(void **state)
+{
+    struct tree *t = *state;
+    tree_file(t, "/etc/passwd", "m:x:1:1:M:/:/\n");
+    AUTO(buf_done) struct buf b = BUF(1 << 20);
+    AUTO(arena_free) struct arena *a = arena_new(4 << 20);
+    struct node *root;
+    assert_int_equal(collect_facts_json(t->root, "switched off", &b), 0);
+    assert_int_equal(json_parse(a, buf_as_str(&b), 1 << 20, &root, NULL), 0);
+    for (enum section s = 0; s < SECTION_N; s++) {
+        const struct node *n = node_get(root, name_of(section_names, (int)s));
+        assert_int_equal(n == NULL, s == SECTION_CONNECTIONS);
+        if (!n)
+            continue;
+        assert_true(str_is(node_get(n, "status")->s, "disabled"));
+        assert_true(str_is(node_get(n, "message")->s, "switched off"));
+        assert_null(node_get(n, "rows")->child);
     }
 }
 
@@ -107,6 +127,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_section_at_its_cap_is_whole_and_one_row_more_is_said, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_utf8_become_valid_text, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(facts_json_has_every_section_but_those_on_request, tree_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(facts_json_of_a_role_that_is_off_is_a_status_a_section, tree_setup, tree_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
