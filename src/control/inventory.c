@@ -214,6 +214,24 @@ static struct fact_digest recorded_for(const struct section_mark *m, const struc
     return none;
 }
 
+/* Asked for all, it can say nothing of its rows: that is no news of them. The next difference does not fit what is recorded, and then the
+ * whole is asked for. */
+static bool is_mute(const struct section_delta *d, const struct section_mark *m)
+{
+    return m && d->full && d->n_rows == 0 && d->status == SECTION_FAILED;
+}
+
+/* Only the status is recorded. */
+static int take_status(struct control *c, struct host *h, const struct fact_head *head, struct section_mark *m)
+{
+    bool is_same = m->status == (uint8_t)head->status;
+    store_put_facts_blind(c->store, head, STR_NONE);
+    m->status = (uint8_t)head->status;
+    if (!is_same)
+        changed(c, h, m->section);
+    return DELTA_TAKE;
+}
+
 /* A sender without digests is believed; what the section is then only the store knows, when it folds it. */
 static struct fact_digest digest_after(const struct section_delta *d, bool is_blind)
 {
@@ -236,7 +254,7 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
     int section = name_value(section_names, d->name), r;
     if (section < 0)
         return -ENOENT;
-    const struct section_mark *m = mark_of(h, (uint8_t)section);
+    struct section_mark *m = mark_of(h, (uint8_t)section);
     const struct fact_digest recorded = recorded_for(m, d), digest = digest_after(d, is_blind);
     enum delta_verdict verdict = is_blind ? DELTA_TAKE : delta_judge(d, m != NULL, &recorded);
     c->stats.inventory_deltas++;
@@ -252,6 +270,8 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
         .taken_at = d->taken_at,
         .received_at = control__wall(c),
     };
+    if (!is_blind && is_mute(d, m))
+        return take_status(c, h, &head, m);
     r = d->full ? take_full(c, &head, d) : take_delta(c, &head, d, is_blind);
     if (r < 0)
         return DELTA_RESYNC;

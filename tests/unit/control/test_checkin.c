@@ -318,6 +318,36 @@ static void deltas_fold_and_what_does_not_fit_is_asked_in_full_once(void **state
     sim_free(m);
 }
 
+static void a_section_that_fails_keeps_its_rows_even_asked_in_full(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    char line[64];
+    struct fact_row rows[] = { { STR("bash"), STR("{}") }, { STR("curl"), STR("{}") } };
+    struct section_delta good = full(rows, 2), failed = full(NULL, 0), one = full(rows, 1);
+    failed.status = SECTION_FAILED;
+    failed.message = STR("/var/lib/dpkg/status: is empty");
+    checkin_inventory(f->c, link_of(m), &good, 1);
+    checkin_inventory(f->c, link_of(m), &failed, 1);
+    assert_int_equal(n_rows(f, m), 2);
+    checkin_inventory(f->c, link_of(m), &failed, 1);
+    settle(f);
+    assert_int_equal(n_events(f, "inventory.changed"), 1);
+    assert_int_equal(n_sent_like(f, "resync"), 0);
+
+    /* Its agent believes us to have nothing: what it tells then does not fit, and all is asked for. */
+    struct section_delta d = one;
+    d.full = false;
+    d.base = failed.digest;
+    checkin_inventory(f->c, link_of(m), &d, 1);
+    settle(f);
+    snprintf(line, sizeof(line), "%llu resync packages", (unsigned long long)m->link);
+    assert_sent(f, line);
+    checkin_inventory(f->c, link_of(m), &one, 1);
+    assert_int_equal(n_rows(f, m), 1);
+    sim_free(m);
+}
+
 static void a_full_section_that_lies_about_itself_is_not_taken(void **state)
 {
     struct fixture *f = *state;
@@ -511,6 +541,7 @@ int main(void)
         T(who_is_lost_stays_lost_over_a_restart),
         T(numbered_messages_are_taken_once_and_acknowledged_after_commit),
         T(deltas_fold_and_what_does_not_fit_is_asked_in_full_once),
+        T(a_section_that_fails_keeps_its_rows_even_asked_in_full),
         T(a_full_section_that_lies_about_itself_is_not_taken),
         T(a_live_question_is_answered_or_ends),
         T(a_link_over_its_rate_is_not_read_until_it_is_under),
