@@ -88,34 +88,65 @@ static void put_words(struct buf *b, const struct name *names)
         buf_printf(b, "%s%s", v == names ? "" : " ", v->text);
 }
 
-/* What may follow an option, or a verb, where there is a list of it: case lines of "VERB OPTION". */
+static bool is_file(const struct conf_row *row)
+{
+    return row->arg && strcmp(row->arg, "FILE") == 0;
+}
+
+/* The words of a case line for an option, at @verb (a pattern). */
+static void put_option_case(struct buf *b, const char *verb, const struct conf_row *row)
+{
+    buf_printf(b, "  %s' --%s'", verb, row->name);
+    if (row->letter)
+        buf_printf(b, "|%s' -%c'", verb, row->letter);
+    buf_cstr(b, ") echo '");
+}
+
+/* What may follow an option that takes a value: the list of it, "/" for files, "=" for what nobody can know. */
 static void put_values(struct buf *b, const char *verb, const struct conf_row *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (rows[i].type != CONF_ENUM || (rows[i].flags & CONF_HIDDEN))
+        if (rows[i].type == CONF_BOOL || (rows[i].flags & CONF_HIDDEN))
             continue;
-        buf_printf(b, "  %s' --%s'", verb, rows[i].name);
-        if (rows[i].letter)
-            buf_printf(b, "|%s' -%c'", verb, rows[i].letter);
-        buf_cstr(b, ") echo '");
-        put_words(b, rows[i].names);
+        put_option_case(b, verb, &rows[i]);
+        if (rows[i].type == CONF_ENUM)
+            put_words(b, rows[i].names);
+        else
+            buf_char(b, is_file(&rows[i]) ? '/' : '=');
         buf_cstr(b, "' ;;\n");
     }
 }
 
 static void put_all_values(struct buf *b)
 {
-    buf_cstr(b, "_muster_values() {\n  # verb, the word before the one being completed\n  case \"$1 $2\" in\n");
+    buf_cstr(b, "_muster_values() {\n  # verb, the word before the one being completed\n  case \"$1 $2\" in\n"
+                "  *' --context') muster context list -o name 2>/dev/null ;;\n");
     put_values(b, "*", global_rows, n_global_rows);
     for (size_t i = 0; cmd_table[i]; i++) {
         AUTO_FREE char *verb = xasprintf("'%s'", cmd_table[i]->name);
         put_values(b, verb, cmd_table[i]->rows, cmd_table[i]->n_rows);
     }
     buf_cstr(b, "  'completion completion') echo 'bash zsh fish' ;;\n"
+                "  'backup backup') echo / ;;\n"
                 "  'context use use'|'context remove remove') muster context list -o name 2>/dev/null ;;\n"
                 "  'help help') echo '");
     first_words(b, " ");
     buf_cstr(b, "' ;;\n  esac\n}\n");
+}
+
+/* "--server|--token|-o": what a word follows that is no verb. */
+static void put_value_flags(struct buf *b, const char *between)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < n_global_rows; i++) {
+        const struct conf_row *row = &global_rows[i];
+        if (row->type == CONF_BOOL || (row->flags & CONF_HIDDEN))
+            continue;
+        buf_printf(b, "%s--%s", is_first ? "" : between, row->name);
+        if (row->letter)
+            buf_printf(b, "%s-%c", between, row->letter);
+        is_first = false;
+    }
 }
 
 /* Both shells run this: it finds the verb among the words and sets flags, subs, hosts. */
@@ -128,7 +159,9 @@ static void put_common(struct buf *b)
                 "  for w in \"$@\"; do\n"
                 "    if [ $skip = 1 ]; then skip=0; continue; fi\n"
                 "    case \"$w\" in\n"
-                "    --server|--token|--context|--pin|--ca|--config|--output|-o) skip=1 ;;\n"
+                "    ");
+    put_value_flags(b, "|");
+    buf_cstr(b, ") skip=1 ;;\n"
                 "    -*) ;;\n"
                 "    *) if [ -z \"$verb\" ]; then verb=$w; elif [ -z \"$sub\" ]; then sub=$w; fi ;;\n"
                 "    esac\n"
@@ -162,6 +195,8 @@ static void bash(struct buf *b)
                 "  fi\n"
                 "  case \"$cur\" in -*) list=$flags ;; esac\n"
                 "  i=$(_muster_values \"$verb\" \"${COMP_WORDS[COMP_CWORD-1]}\")\n"
+                "  [ \"$i\" = / ] && { compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return; }\n"
+                "  [ \"$i\" = = ] && return\n"
                 "  [ -n \"$i\" ] && list=$i\n"
                 "  COMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n"
                 "}\n"
@@ -184,10 +219,13 @@ static void zsh(struct buf *b)
                 "  fi\n"
                 "  case \"$cur\" in -*) list=$flags ;; esac\n"
                 "  values=$(_muster_values \"$verb\" \"${words[CURRENT-1]}\")\n"
+                "  [[ $values = / ]] && { _files; return; }\n"
+                "  [[ $values = '=' ]] && return\n"
                 "  [[ -n $values ]] && list=$values\n"
                 "  compadd -- ${=list}\n"
                 "}\n"
-                "compdef _muster muster\n");
+                "# found in fpath, the first Tab runs this file as the function itself; sourced, it is made known\n"
+                "if [[ $funcstack[1] = _muster ]]; then _muster \"$@\"; else compdef _muster muster; fi\n");
 }
 
 static void fish_quote(struct buf *b, const char *s)
@@ -212,44 +250,87 @@ static void fish_flags(struct buf *b, const char *when, const struct conf_row *r
             buf_cstr(b, " -xa '");
             put_words(b, rows[i].names);
             buf_char(b, '\'');
+        } else if (strcmp(rows[i].name, "context") == 0) {
+            buf_cstr(b, " -xa '(muster context list -o name 2>/dev/null)'");
+        } else if (rows[i].type != CONF_BOOL) {
+            buf_cstr(b, is_file(&rows[i]) ? " -rF" : " -x");
         }
-        buf_cstr(b, rows[i].type == CONF_BOOL || rows[i].type == CONF_ENUM ? " -d '" : " -x -d '");
+        buf_cstr(b, " -d '");
         fish_quote(b, rows[i].help);
         buf_cstr(b, "'\n");
     }
 }
 
+/* fish's own __fish_seen_subcommand_from asks for a word anywhere: a host named "token", or the URL after --server, would be a verb. */
+static void fish_helpers(struct buf *b)
+{
+    buf_cstr(b, "# muster completion for fish: muster completion fish | source\n"
+                "complete -c muster -f\n"
+                "function __muster_at # the words before the one being completed, without options; -- ends them\n"
+                "    set -l skip 0\n"
+                "    set -l words\n"
+                "    set -l all (commandline -opc)\n"
+                "    for w in $all[2..]\n"
+                "        if test $skip = 1\n"
+                "            set skip 0\n"
+                "            continue\n"
+                "        end\n"
+                "        switch $w\n"
+                "            case --\n"
+                "                set words --\n"
+                "                break\n"
+                "            case ");
+    put_value_flags(b, " ");
+    buf_cstr(b, "\n"
+                "                set skip 1\n"
+                "            case '-*'\n"
+                "            case '*'\n"
+                "                set -a words $w\n"
+                "        end\n"
+                "    end\n"
+                "    string join ' ' -- $words\n"
+                "end\n"
+                "function __muster_is # these words, and no more\n"
+                "    test (__muster_at | string collect -a) = \"$argv\"\n"
+                "end\n"
+                "function __muster_in # these words first\n"
+                "    string match -q -- \"$argv *\" (__muster_at | string collect -a)' '\n"
+                "end\n");
+}
+
+static void fish_verb(struct buf *b, const struct cmd *c)
+{
+    struct str head, rest;
+    bool is_two = is_two_words(c, &head, &rest);
+    AUTO_FREE char *when = xasprintf("-n '__muster_in %s'", c->name);
+    buf_printf(b, "complete -c muster -n __muster_is -a %.*s -d '", STR_FMT(head));
+    fish_quote(b, is_two ? "" : c->summary);
+    buf_cstr(b, "'\n");
+    if (is_two) {
+        buf_printf(b, "complete -c muster -n '__muster_is %.*s' -a %.*s -d '", STR_FMT(head), STR_FMT(rest));
+        fish_quote(b, c->summary);
+        buf_cstr(b, "'\n");
+    }
+    if (c->takes_host)
+        buf_printf(b, "complete -c muster %s -a '(muster hosts -o name 2>/dev/null)'\n", when);
+    fish_flags(b, when, c->rows, c->n_rows);
+}
+
 static void fish(struct buf *b)
 {
-    buf_cstr(b, "# muster completion for fish: muster completion fish | source\ncomplete -c muster -f\n");
+    fish_helpers(b);
     fish_flags(b, "", global_rows, n_global_rows);
-    buf_cstr(b, "complete -c muster -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
-                "complete -c muster -n '__fish_seen_subcommand_from help' -a '");
+    buf_cstr(b, "complete -c muster -n '__muster_is --' -F\n"
+                "complete -c muster -n '__muster_is backup' -F\n"
+                "complete -c muster -n '__muster_is completion' -a 'bash zsh fish'\n"
+                "complete -c muster -n '__muster_is context use; or __muster_is context remove' "
+                "-a '(muster context list -o name 2>/dev/null)'\n"
+                "complete -c muster -n '__muster_is help' -a '");
     first_words(b, " ");
     buf_cstr(b, "'\n");
-    for (size_t i = 0; cmd_table[i]; i++) {
-        const struct cmd *c = cmd_table[i];
-        struct str head, rest;
-        bool is_two = is_two_words(c, &head, &rest);
-        if (c->is_hidden)
-            continue;
-        AUTO_FREE char *when =
-            is_two ? xasprintf("-n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %.*s'",
-                               STR_FMT(head), STR_FMT(rest))
-                   : xasprintf("-n '__fish_seen_subcommand_from %.*s'", STR_FMT(head));
-        buf_printf(b, "complete -c muster -n __fish_use_subcommand -a %.*s -d '", STR_FMT(head));
-        fish_quote(b, is_two ? "" : c->summary);
-        buf_cstr(b, "'\n");
-        if (is_two) {
-            buf_printf(b, "complete -c muster -n '__fish_seen_subcommand_from %.*s' -a %.*s -d '",
-                       STR_FMT(head), STR_FMT(rest));
-            fish_quote(b, c->summary);
-            buf_cstr(b, "'\n");
-        }
-        if (c->takes_host)
-            buf_printf(b, "complete -c muster %s -a '(muster hosts -o name 2>/dev/null)'\n", when);
-        fish_flags(b, when, c->rows, c->n_rows);
-    }
+    for (size_t i = 0; cmd_table[i]; i++)
+        if (!cmd_table[i]->is_hidden)
+            fish_verb(b, cmd_table[i]);
 }
 
 static int completion_run(struct cli *cli, const void *options, const struct args *args)
@@ -272,8 +353,8 @@ const struct cmd cmd_completion = {
     .group = "Help",
     .usage = "bash|zsh|fish",
     .summary = "print a completion script for a shell",
-    .details = "For bash: source <(muster completion bash). Host names are asked from the server when Tab is "
-               "pressed.",
+    .details = "For bash and zsh (after compinit): source <(muster completion bash). For fish: muster completion fish | source. Host "
+               "names are asked from the server when Tab is pressed.",
     .min_args = 1,
     .max_args = 1,
     .run = completion_run,

@@ -875,6 +875,54 @@ def test_bash_completes_verbs_flags_and_host_names(mock, home):
     assert complete(home, mock, "muster hosts --status ") == ["any", "ready", "busy", "stale", "disconnected"]
     assert complete(home, mock, "muster -o w") == ["wide"] and complete(home, mock, "muster user add ann -r a") == ["admin"]
     assert complete(home, mock, "muster completion ") == ["bash", "zsh", "fish"] and complete(home, mock, "muster help to") == ["token"]
+    assert complete(home, mock, f"muster --ca {home}/x") == [] and complete(home, mock, "muster run --timeout w") == []
+    (home / "xy.pem").write_text("")
+    assert complete(home, mock, f"muster --ca {home}/x") == complete(home, mock, f"muster backup {home}/x") == [f"{home}/xy.pem"]
+
+
+def in_shell(home, mock):
+    """An environment where muster is in the path, and a file is there to complete."""
+    (home / "bin").mkdir()
+    (home / "bin/muster").symlink_to(MUSTER)
+    (home / "xy.pem").write_text("")
+    return env_of(home, MUSTER_SERVER=mock.url, PATH=f"{home}/bin:{os.environ['PATH']}")
+
+
+@pytest.mark.skipif(not pathlib.Path("/usr/bin/zsh").exists(), reason="zsh is not installed")
+def test_zsh_completes_from_its_first_tab_on(mock, home, cli):
+    """Found in fpath, as installed: the shell's first Tab loads the file and wants the words at once."""
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("db-1", 2)]}
+    env = in_shell(home, mock)
+    (home / "_muster").write_text(cli("completion", "zsh").stdout)
+    script = """fpath=($HOME $fpath); autoload -U _muster
+        compadd() { shift; local x; for x; do [[ $x = $words[CURRENT]* ]] && print -r -- $x; done; true }
+        _files() { print FILES }; compdef() { print COMPDEF }
+        words=("${(@s: :)1}"); CURRENT=$#words; _muster"""
+
+    def comp(line):
+        return subprocess.run(["zsh", "-f", "-c", script, "zsh", line], stdout=subprocess.PIPE, text=True, env=env, timeout=30).stdout.split()
+    assert comp("muster ho") == comp("muster --server x ho") == ["hosts", "host"]
+    assert comp("muster token ") == ["create", "list", "revoke"] and comp("muster host w") == ["web-1"]
+    assert comp("muster hosts --status re") == ["ready"] and comp("muster run web-1 --max-p") == ["--max-parallel"]
+    assert comp("muster --ca x") == comp("muster backup x") == comp("muster run web-1 -- l") == ["FILES"] and comp("muster run --timeout w") == []
+    r = subprocess.run(["zsh", "-f", "-c", "compdef() { print $* }; source <(muster completion zsh)"], stdout=subprocess.PIPE, text=True, env=env, timeout=30)
+    assert r.stdout == "_muster muster\n"
+
+
+@pytest.mark.skipif(not pathlib.Path("/usr/bin/fish").exists(), reason="fish is not installed")
+def test_fish_completes_verbs_options_and_host_names(mock, home):
+    mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("token", 2)]}
+    env = in_shell(home, mock)
+
+    def comp(line):
+        r = subprocess.run(["fish", "-N", "-c", "muster completion fish | source; complete -C $argv[1]", line], stdout=subprocess.PIPE, text=True, env=env,
+                           timeout=30)
+        return [x.split("\t")[0] for x in r.stdout.splitlines()]
+    assert comp("muster ho") == ["host", "hosts"] and comp("muster --server x ho") == ["host", "hosts"]
+    assert comp("muster token ") == ["create", "list", "revoke"] and comp("muster host token ") == comp("muster host ") == ["token", "web-1"]
+    assert comp("muster hosts --status re") == ["ready"] and comp("muster run web-1 --max-p") == ["--max-parallel"]
+    assert comp("muster jobs --max-p") == [] and comp("muster context use ") == []
+    assert comp(f"muster --ca {home}/x") == comp(f"muster run web-1 -- cat {home}/x") == [f"{home}/xy.pem"]
 
 
 # -- a real server, where it is built
