@@ -33,7 +33,7 @@ static void reply_host(struct call *c, struct str name_or_uuid)
         reply_error_parked(c, &err);
         return;
     }
-    view_agent(c->control, &h, call_json(c));
+    view_agent_whole(c->control, &h, call_json(c));
     reply_parked(c, 200);
 }
 
@@ -176,38 +176,64 @@ static const struct field host_patch_fields[] = {
 };
 static const struct record host_patch_record = RECORD_SEEN(host_patch, host_patch_fields);
 
-static int bad_label(struct err *err, struct str key)
+/* What is wrong with a change: every bad field, and the first one's error as it is. */
+struct faults {
+    struct record_errors errs;
+    struct err first;
+};
+static void note_fault(struct faults *f, const struct err *err)
 {
-    char path[ERR_PATH_MAX];
-    int r = err_set(err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted", STR_FMT(str_sub(key, 0, 64)));
-
-    (void)str_copy(key, path, sizeof(path)); /* one too long for a name is left out */
-    err_path(err, path);
-    err_path(err, "labels");
-    return r;
+    if (f->errs.n_total == 0)
+        f->first = *err;
+    record_errors_add(&f->errs, err);
 }
 
-/* {"k":"v","gone":null} -> pairs, NULL value for null. */
-static int labels_of(struct arena *a, struct str text, struct kv_list *ret, struct err *err)
+static void reply_faults(struct call *c, const struct faults *f)
+{
+    struct err err = f->first;
+
+    if (f->errs.n_total > 1)
+        (void)err_set(&err, f->first.code, f->first.slug, "%s (and %zu more)", f->first.text, f->errs.n_total - 1);
+    reply_errors(c, &err, &f->errs);
+}
+
+static void check_label(struct faults *f, const struct node *n)
+{
+    char path[ERR_PATH_MAX];
+    struct err err = { 0 };
+
+    if (n->type == NODE_NULL || (n->type == NODE_STR && label_check(n->key, n->s.ptr ? n->s : STR(""), &err) == 0))
+        return;
+    if (n->type != NODE_STR) {
+        (void)err_set(&err, -EINVAL, "label.bad", "labels.%.*s: a string or null is wanted", STR_FMT(str_sub(n->key, 0, 64)));
+        (void)str_copy(n->key, path, sizeof(path)); /* one too long for a name is left out */
+        err_path(&err, path);
+    }
+    err_path(&err, "labels");
+    note_fault(f, &err);
+}
+
+/* {"k":"v","gone":null} -> pairs, NULL value for null. What is bad lands in @f. 0; negative: @err, the request cannot go on. */
+static int labels_of(struct arena *a, struct str text, struct kv_list *ret, struct faults *f, struct err *err)
 {
     struct node *map = NULL;
+    struct err bad = { 0 };
     int r = json_parse(a, text, text.len, &map, err);
 
     if (r < 0)
         return r;
     if (map->type != NODE_MAP) {
-        r = err_set(err, -EINVAL, "field.type", "labels: an object of strings is wanted");
-        err_path(err, "labels");
-        return r;
+        (void)err_set(&bad, -EINVAL, "field.type", "labels: an object of strings is wanted");
+        err_path(&bad, "labels");
+        note_fault(f, &bad);
+        return 0;
     }
     ret->v = arena_array(a, map->n + 1, sizeof(*ret->v));
     if (!ret->v)
         return err_set(err, -ENOBUFS, "request.too_large", "too many labels");
     for (const struct node *n = map->child; n; n = n->next) {
-        if (n->type != NODE_NULL && n->type != NODE_STR)
-            return bad_label(err, n->key);
-        ret->v[ret->n++] =
-            (struct kv){ n->key, n->type == NODE_STR ? (n->s.ptr ? n->s : STR("")) : STR_NONE };
+        check_label(f, n);
+        ret->v[ret->n++] = (struct kv){ n->key, n->type == NODE_STR ? (n->s.ptr ? n->s : STR("")) : STR_NONE };
     }
     return 0;
 }
@@ -216,27 +242,26 @@ static void on_host_patch(struct call *c)
 {
     const struct host_patch *p = c->body;
     struct kv_list labels = { 0 };
+    struct faults bad = { 0 };
     struct host_view h;
     char uuid[UUID_TEXT_MAX];
     struct err err = { 0 };
 
-    if (p->labels.text.len && labels_of(c->arena, p->labels.text, &labels, &err) < 0) {
-        reply_error(c, &err);
-        return;
-    }
     if (!find_host(c, &h))
         return;
     memcpy(uuid, h.uuid, sizeof(uuid));
 
-    /* Labels first: they are checked whole before any is set, and a taken name must not leave half a change
-     * behind. */
-    if (p->name.len && labels.n) {
-        for (size_t i = 0; i < labels.n; i++)
-            if (labels.v[i].value.ptr && label_check(labels.v[i].key, labels.v[i].value, &err) < 0) {
-                err_path(&err, "labels");
-                reply_error(c, &err);
-                return;
-            }
+    /* All is looked at before any is set: every bad field is named, and a change is whole or none. */
+    if (p->name.len && host_check_name(c->control, str_of(uuid), p->name, &err) == -EINVAL)
+        note_fault(&bad, &err);
+    err_reset(&err);
+    if (p->labels.text.len && labels_of(c->arena, p->labels.text, &labels, &bad, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
+    if (bad.errs.n_total > 0) {
+        reply_faults(c, &bad);
+        return;
     }
     if ((p->name.len && host_rename(c->control, &c->who, str_of(uuid), p->name, &err) < 0) ||
         (labels.n && host_label(c->control, &c->who, str_of(uuid), &labels, &err) < 0)) {

@@ -528,6 +528,19 @@ int record_decode(const struct record *rec, struct arena *a, const struct node *
     return get_record(&w, NULL, rec, n, obj) ? 0 : -EINVAL;
 }
 
+void record_errors_add(struct record_errors *errs, const struct err *err)
+{
+    errs->n_total++;
+    if (errs->n == ARRAY_SIZE(errs->v))
+        return;
+    struct str text = str_sub(str_of(err->text), 0, sizeof(errs->v[0].text) - 1);
+    text.len = utf8_whole_prefix(text);
+    (void)str_copy(str_of(err->path), errs->v[errs->n].path, sizeof(errs->v[0].path));
+    (void)str_copy(str_of(err->slug), errs->v[errs->n].slug, sizeof(errs->v[0].slug));
+    (void)str_copy(text, errs->v[errs->n].text, sizeof(errs->v[0].text));
+    errs->n++;
+}
+
 int record_decode_json(const struct record *rec, struct arena *a, struct str text, size_t max_bytes,
                        void *obj, struct record_errors *errs, struct err *err)
 {

@@ -28,6 +28,9 @@ int record_decode(const struct record *rec, struct arena *a, const struct node *
 int record_decode_json(const struct record *rec, struct arena *a, struct str text, size_t max_bytes, void *obj,
                        struct record_errors *errs, struct err *err);
 
+/* One more error of the document, found by a rule that no table has: path, slug and sentence of @err. */
+void record_errors_add(struct record_errors *errs, const struct err *err);
+
 /* Writes @obj as a JSON object value. */
 void record_write(const struct record *rec, const void *obj, struct jw *w);
 /* Only the members, for adding more to an open map. */

@@ -289,6 +289,7 @@ static void host_free(struct control *c, struct host *h)
     free(h->labels);
     free(h->name);
     intern__put(c, h->decided_by);
+    intern__put(c, h->roles);
     free(h->decided_why);
     free(h->clone_note);
     free(h->peer);
@@ -379,6 +380,7 @@ void host__view(struct control *c, struct host *h, struct host_view *ret)
         .pending_expires_at = h->state == HOST_PENDING ? accent__asked_at(h) + c->conf.pending_ttl : 0,
         .has_beat = h->has_beat,
         .beat = h->beat,
+        .roles = str_of(h->roles),
         .active_tasks = h->n_active,
         .link = { h->link ? h->link->id : 0 },
     };
@@ -489,6 +491,12 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
     if (!h)
         *ret_r = audit__refused(c, p, v, name, -ENOENT, err);
     return h;
+}
+
+int host_check_name(struct control *c, struct str uuid, struct str name, struct err *err)
+{
+    const struct host *h = host__find(c, uuid, err);
+    return h ? host__check_name(c, h, name, err) : -ENOENT;
 }
 
 int host_rename(struct control *c, const struct principal *p, struct str host, struct str name,

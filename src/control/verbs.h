@@ -3,6 +3,7 @@
 #define MUSTER_CONTROL_VERBS_H
 
 #include "control/control.h"
+#include "fleet/role_health.h"
 #include "fleet/select.h"
 
 /* A host as known now. Lent: valid until control is entered again. */
@@ -21,6 +22,7 @@ struct host_view {
     usec_t created_at, decided_at, last_seen, connected_at, last_beat, cert_not_after, pending_expires_at;
     bool has_beat;
     struct heartbeat beat;
+    struct str roles;                   /* fleet/role_health.h: as its own agent last said; empty: it did not */
     uint32_t active_tasks;
     struct link_id link;                /* 0: none */
 };
@@ -112,6 +114,8 @@ bool host_view_of(struct control *c, struct host_id id, struct host_view *ret); 
 /* Visits in name order; @fn returns false to stop. @state 0: all. @sel NULL: all. */
 void host_list(struct control *c, enum host_state state, const struct selector *sel, bool (*fn)(void *ctx, const struct host_view *h),
                void *ctx);
+/* Could host @uuid have @name? 0, or host_rename()'s refusal: -EINVAL for what is no name, -EEXIST for another's. */
+int host_check_name(struct control *c, struct str uuid, struct str name, struct err *err);
 int host_rename(struct control *c, const struct principal *p, struct str host, struct str name, struct err *err);
 /* A value {NULL,0} removes the key. */
 int host_label(struct control *c, const struct principal *p, struct str host, const struct kv_list *labels, struct err *err);
@@ -148,6 +152,8 @@ struct hello {
 /* A link says hello: it replaces an older one of the same host; welcome, resync, offers follow through link_ops once committed. */
 int checkin_hello(struct control *c, const struct principal *host, struct link_id link, const struct hello *h, struct err *err);
 void checkin_beat(struct control *c, struct link_id link, const struct heartbeat *b);
+/* How the roles of its agent are, with each heartbeat. What does not fit into ROLE_HEALTH_BYTES is left out. */
+void checkin_roles(struct control *c, struct link_id link, const struct role_health *v, size_t n);
 /* Any byte from the link: it is alive. Cheap. */
 void checkin_alive(struct control *c, struct link_id link);
 /* A numbered message: true if it is new (the caller then hands its content in, in the same turn), false for a repeat. Acks go out by
