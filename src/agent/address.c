@@ -11,6 +11,13 @@ int address_parse(struct str s, uint16_t def, char **ret_host, uint16_t *ret_por
     ptrdiff_t at;
     uint64_t n = def;
 
+    if (str_starts(s, STR("unix:")))
+        return err_set(err, -EINVAL, "config.bad_value",
+                       "server: %.*s is a socket for muster, on the server's own host; the agent needs HOST[:PORT], as --server, as server: in "
+                       "its file, or in MUSTER_SERVER",
+                       STR_FMT(s));
+    if (str_find(s, STR("://")) >= 0)
+        return err_set(err, -EINVAL, "config.bad_value", "server: %.*s is a URL; the agent needs HOST[:PORT] (default port %u)", STR_FMT(s), def);
     if (s.len > 0 && s.ptr[0] == '[') {
         at = str_find_char(s, ']');
         if (at < 0)

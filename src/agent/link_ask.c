@@ -56,6 +56,8 @@ static void link_on_pending(struct link *l, const struct enroll_result *res)
         log_warn("state.write", "the CA could not be kept", LOG_ERR(&err));
     if (!l->is_told_pending) {
         state_fingerprint(l->conf.state, fingerprint);
+        err_reset(&l->why);
+        link__note(l); /* why an earlier try, or an earlier run, was turned away is over: status would still show it */
         log_info("enroll.pending", "waiting for an operator to approve this host (muster pending; muster approve)",
                  LOG_CSTR("server", l->server), LOG_CSTR("fingerprint", fingerprint));
     }

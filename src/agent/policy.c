@@ -117,8 +117,7 @@ int policy_read(const char *path, bool must_exist, struct policy *ret, struct er
 {
     AUTO(policy_done) struct policy p = { .run = true };
     AUTO(buf_done) struct buf text = BUF(LIMIT_YAML_BYTES);
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe somebody put there must not hold us */
     int r;
 
     if (fd < 0 && errno == ENOENT && !must_exist) {
@@ -126,11 +125,11 @@ int policy_read(const char *path, bool must_exist, struct policy *ret, struct er
         p = (struct policy){ 0 };
         return 0;
     }
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return err_set(err, -errno, "policy.read", "%s: %m", path);
-    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return err_set(err, -EPERM, "policy.writable", "%s must belong to root (or to who runs this) and be writable by its owner only",
-                       path);
+    r = fd_check_owned(fd, path, "policy.writable", err);
+    if (r < 0)
+        return r;
     r = fd_read_file(path, &text);
     if (r < 0)
         return err_set(err, r, "policy.read", "%s: %m", path);

@@ -129,6 +129,21 @@ static int state_read_identity(struct state *s, struct err *err)
     return 0;
 }
 
+/* What cannot be mended by asking the server again. */
+static int state_check_pems(const struct state *s, struct err *err)
+{
+    uint8_t spki[SHA256_LEN];
+    struct pki_cert ca;
+
+    if (s->key_pem && pki_key_spki(s->key_pem, spki) < 0)
+        return err_set(err, -EBADMSG, "state.key_bad",
+                       "%s/key.pem is no private key: put it back from a backup, or move %s away and enrol anew", s->dir, s->dir);
+    if (s->ca_pem && pki_cert_read(str_of(s->ca_pem), &ca, NULL) < 0)
+        return err_set(err, -EBADMSG, "state.ca_bad",
+                       "%s/ca.pem is no certificate: put what \"muster ca\" prints on the server there", s->dir);
+    return 0;
+}
+
 static int state_load(struct state *s, struct err *err)
 {
     int r = state_check_secret(s, "key.pem", err);
@@ -139,6 +154,8 @@ static int state_load(struct state *s, struct err *err)
         r = state_read(s, "ca.pem", &s->ca_pem, err);
     if (r == 0)
         r = state_read(s, "cert.pem", &s->cert_pem, err);
+    if (r == 0)
+        r = state_check_pems(s, err);
     if (r == 0)
         r = state_read_identity(s, err);
     if (r < 0)

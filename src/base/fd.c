@@ -111,6 +111,20 @@ int fd_read_file(const char *path, struct buf *b)
     return fd_read_file_at(AT_FDCWD, path, b);
 }
 
+int fd_check_owned(int fd, const char *path, const char *slug, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(err, -errno, slug, "%s: %m", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EPERM, slug, "%s is no regular file", path);
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        return err_set(err, -EPERM, slug, "%s belongs to uid %u, who can change it: chown root %s", path, st.st_uid, path);
+    if (st.st_mode & 022)
+        return err_set(err, -EPERM, slug, "%s can be changed by others (mode %03o): chmod go-w %s", path, st.st_mode & 0777, path);
+    return 0;
+}
+
 int fd_sync_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');

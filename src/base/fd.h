@@ -30,6 +30,9 @@ int fd_read_file_at(int dirfd, const char *path, struct buf *b);
 /* Writes @path.tmp~, fsyncs, renames, fsyncs the directory: after 0 the file is @s whatever happens.
  * Mode @mode exactly. 0 or -errno and the old file stands. */
 int fd_replace_file(const char *path, struct str s, mode_t mode, struct err *err);
+/* That nobody but root and who runs this can have written or can change what @fd is of: a regular file. 0, or -EPERM and @slug with a
+ * sentence that says which it is and how to mend it; -errno. @path is for the sentence. */
+int fd_check_owned(int fd, const char *path, const char *slug, struct err *err);
 /* fsync of the directory that holds @path. */
 int fd_sync_parent(const char *path);
 /* mkdir -p with @mode for what it makes. 0 or -errno. */

@@ -164,7 +164,7 @@ int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list 
     for (size_t i = e->payload->n; i-- > 0;)
         if (may_set(e, e->payload->v[i]))
             add_unless_there(&l, e->payload->v[i]);
-        else
+        else if (!has_key(&l, e->payload->v[i].key)) /* else it is set, to what the agent says it is */
             note_left_out(e->left_out, e->payload->v[i].key);
     for (size_t i = 0; i < n_own; i++) {
         struct str value = str_of(e->own[i]), key;

@@ -63,8 +63,11 @@ int argus__policy_read(const char *path, struct buf *text, struct err *err)
 
     if (r < 0)
         return err_set(err, r, "argus.policy", "the policy %s: %m", path);
-    if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        return err_set(err, -EPERM, "argus.policy", "the policy %s is no file, or can be changed by others", path);
+    r = fd_check_owned(fd, path, "argus.policy", err);
+    if (r < 0) {
+        err_prefix(err, "the policy");
+        return r;
+    }
     r = buf_reserve(text, (size_t)st.st_size, &to);
     if (r == 0)
         r = fd_read_all(fd, to, (size_t)st.st_size);

@@ -105,6 +105,30 @@ static void a_key_is_made_once_and_only_ours_to_read(void **state)
     state_free(s);
 }
 
+static void a_key_or_ca_of_junk_is_named_with_the_way_out(void **state)
+{
+    static const char *const names[] = { "key.pem", "ca.pem" }, *const junk[] = { "junk", "" },
+        *const slugs[] = { "state.key_bad", "state.ca_bad" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        for (size_t j = 0; j < ARRAY_SIZE(junk); j++) {
+            struct state *s = open_it();
+            struct err err = { 0 };
+
+            assert_int_equal(state_make_key(s, NULL), 0);
+            state_free(s);
+            s = NULL;
+            assert_int_equal(fd_replace_file(at(names[i]), str_of(junk[j]), 0600, NULL), 0);
+            assert_int_equal(state_open(dir, &s, &err), -EBADMSG);
+            assert_null(s);
+            assert_string_equal(err.slug, slugs[i]);
+            assert_non_null(strstr(err.text, at(names[i])));
+            assert_int_equal(state_peek(dir, &s, &err), -EBADMSG);
+            assert_int_equal(unlink(at(names[i])), 0);
+        }
+}
+
 static void a_key_others_can_read_is_refused(void **state)
 {
     struct state *s = open_it();
@@ -332,6 +356,22 @@ static void addresses_are_names_or_numbers_with_or_without_port(void **state)
     }
 }
 
+static void what_is_no_address_of_an_agents_server_says_what_is(void **state)
+{
+    static const char *const bad[] = { "unix:/run/muster/api.sock", "https://a.example:8122" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct err err = { 0 };
+        char *host = NULL;
+        uint16_t port;
+
+        assert_int_equal(address_parse(str_of(bad[i]), 8120, &host, &port, &err), -EINVAL);
+        assert_non_null(strstr(err.text, bad[i]));
+        assert_non_null(strstr(err.text, "HOST[:PORT]"));
+    }
+}
+
 static void waiting_doubles_from_one_second_to_sixty_with_a_fifth_of_chance(void **state)
 {
     static const unsigned seconds[] = { 1, 2, 4, 8, 16, 32, 60, 60, 60 };
@@ -379,6 +419,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
         T(a_directory_is_made_and_shut_to_others),
         T(a_key_is_made_once_and_only_ours_to_read),
+        T(a_key_or_ca_of_junk_is_named_with_the_way_out),
         T(a_key_others_can_read_is_refused),
         T(a_foreign_owner_is_refused),
         T(two_agents_do_not_share_a_directory),
@@ -392,6 +433,7 @@ int main(void)
         T(a_policy_others_can_write_is_refused),
         T(an_install_token_is_a_code_and_a_pin),
         T(addresses_are_names_or_numbers_with_or_without_port),
+        T(what_is_no_address_of_an_agents_server_says_what_is),
         T(waiting_doubles_from_one_second_to_sixty_with_a_fifth_of_chance),
         T(flags_stand_before_or_behind_the_word_and_secrets_are_overwritten),
 #undef T

@@ -131,6 +131,33 @@ static void trees_are_made_and_removed_without_following_links(void **state)
     assert_int_equal(fd_sync_parent(in_dir("outside")), 0);
 }
 
+static void what_others_could_change_is_refused_with_which_and_how_to_mend_it(void **state)
+{
+    const char *path = in_dir("rules");
+    AUTO_FREE char *name = xstrdup(path);
+    struct err err = { 0 };
+
+    (void)state;
+    assert_int_equal(fd_replace_file(name, STR("x"), 0644, NULL), 0);
+    AUTO_FD int fd = open(name, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fd_check_owned(fd, name, "rules.bad", &err), 0);
+    assert_int_equal(chmod(name, 0664), 0);
+    assert_int_equal(fd_check_owned(fd, name, "rules.bad", &err), -EPERM);
+    assert_string_equal(err.slug, "rules.bad");
+    assert_non_null(strstr(err.text, "mode 664"));
+    assert_non_null(strstr(err.text, "chmod go-w /"));
+    assert_int_equal(chmod(name, 0644), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(name, 4321, (gid_t)-1), 0);
+        assert_int_equal(fd_check_owned(fd, name, "rules.bad", &err), -EPERM);
+        assert_non_null(strstr(err.text, "uid 4321"));
+        assert_non_null(strstr(err.text, "chown root /"));
+    }
+    AUTO_FD int top = open("/", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fd_check_owned(top, "/", "rules.bad", &err), -EPERM);
+    assert_non_null(strstr(err.text, "no regular file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_planted_link_is_not_followed),
         cmocka_unit_test(reading_stops_at_the_maximum),
         cmocka_unit_test(pipes_carry_all_or_tell),
+        cmocka_unit_test(what_others_could_change_is_refused_with_which_and_how_to_mend_it),
         cmocka_unit_test(trees_are_made_and_removed_without_following_links),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -181,6 +181,18 @@ static void an_environment_under_a_policy_names_what_is_left_out(void **state)
     e.left_out = NULL;
     assert_int_equal(argus__env_build(a, &e, &got), 0);
     assert_int_equal(got.n, 2);
+
+    /* What the agent sets itself is there, whatever was recorded of it. */
+    struct kv more[] = { { STR("ARGUS_URL"), STR("https://here") } },
+              recorded[] = { { STR("ARGUS_URL"), STR("https://there") }, { STR("BASH_ENV"), STR("x") } };
+    struct kv_list its = { recorded, ARRAY_SIZE(recorded) };
+    buf_reset(&names);
+    e.left_out = &names;
+    e.payload = &its;
+    e.more = (struct kv_list){ more, ARRAY_SIZE(more) };
+    assert_int_equal(argus__env_build(a, &e, &got), 0);
+    assert_string_equal(value_in(&got, "ARGUS_URL"), "https://here");
+    assert_string_equal(buf_as_cstr(&names), "BASH_ENV");
 }
 
 static void overrides_are_quoted_so_that_the_shell_sees_words(void **state)
