@@ -329,11 +329,11 @@ enum { REASON_MAX = 128 };
 struct link_gone {
     struct api *api;
     struct link_id id;
-    char reason[REASON_MAX];
+    char code[ERR_SLUG_MAX], reason[REASON_MAX];
 };
 
 /* For the event, in the agent's terms: of an empty @why the call was finished, by us (an agent that takes leave has a word of its own). */
-static void say_reason(const struct err *why, char reason[REASON_MAX])
+static void say_reason(const struct err *why, char code[ERR_SLUG_MAX], char reason[REASON_MAX])
 {
     static const struct {
         const char *slug, *text;
@@ -346,9 +346,11 @@ static void say_reason(const struct err *why, char reason[REASON_MAX])
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         if (strcmp(why->slug, texts[i].slug) == 0) {
+            (void)snprintf(code, ERR_SLUG_MAX, "%s", why->slug[0] ? why->slug : "link.ended");
             (void)snprintf(reason, REASON_MAX, "%s", texts[i].text);
             return;
         }
+    (void)snprintf(code, ERR_SLUG_MAX, "%s", why->slug);
     (void)snprintf(reason, REASON_MAX, "%.*s", STR_FMT(str_sub(str_of(why->text), 0, REASON_MAX - 1)));
 }
 
@@ -357,26 +359,26 @@ static void on_gone_soon(void *ctx)
     struct link_gone *g = ctx;
 
     if (g->api->control)
-        checkin_gone(g->api->control, g->id, g->reason);
+        checkin_gone(g->api->control, g->id, g->code, g->reason);
     free(g);
 }
 
 static void link_closed(struct native_link *l, const struct err *why)
 {
-    char reason[REASON_MAX];
+    char code[ERR_SLUG_MAX], reason[REASON_MAX];
     struct api *a = l->api;
     bool was_known = !l->hello; /* said hello: control knows it */
 
     count(a->n.grpc_link, GRPC_OK);
     (void)slots_del(a->native->links, l->id.v);
     if (was_known && a->control && a->native->in_op == 0) {
-        say_reason(why, reason);
-        checkin_gone(a->control, l->id, reason);
+        say_reason(why, code, reason);
+        checkin_gone(a->control, l->id, code, reason);
     } else if (was_known && a->control) {
         struct link_gone *g = xnew0(struct link_gone);
 
         *g = (struct link_gone){ .api = a, .id = l->id };
-        say_reason(why, g->reason);
+        say_reason(why, g->code, g->reason);
         loop_soon(a->conf.loop, on_gone_soon, g);
     }
     free(l->hello);

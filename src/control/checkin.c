@@ -479,19 +479,20 @@ void checkin_leave(struct control *c, struct link_id link)
         l->is_leaving = true;
 }
 
-void checkin_gone(struct control *c, struct link_id link, const char *reason)
+void checkin_gone(struct control *c, struct link_id link, const char *code, const char *reason)
 {
     struct details d = { 0 };
     struct link *l = link__find(c, link);
     if (!l)
         return;
     struct host *h = l->host;
-    if (l->is_leaving)
+    if (l->is_leaving) {
+        code = "agent.stopped";
         reason = "the agent was stopped";
-    if (l->is_leaving)
         keep(c, h, &h->has_left, OBJECT_HOST_LEFT);
+    }
     link__drop(c, l);
-    event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(reason)));
+    event__host(c, "agent.disconnected", h, details_str(details_str(&d, "code", str_of(code)), "reason", str_of(reason)));
     presence__judge(c, h);
     host__timer(c, h);
     presence__retune(c);

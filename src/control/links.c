@@ -102,7 +102,7 @@ void link__cut(struct control *c, struct link *l, const char *slug, const char *
     uint64_t id = l->id;
     link__drop(c, l); /* first: whoever hears the goodbye may report the end at once */
     say_goodbye(c, id, slug, text, 0, forever);
-    event__host(c, "agent.disconnected", h, details_str(&d, "reason", str_of(slug)));
+    event__host(c, "agent.disconnected", h, details_str(details_str(&d, "code", str_of(slug)), "reason", str_of(text)));
     presence__retune(c);
 }
 

@@ -166,8 +166,8 @@ void checkin_agent_event(struct control *c, struct link_id link, struct str slug
 void checkin_renew(struct control *c, struct link_id link, struct str csr_pem);
 /* The agent takes leave: when the link is gone its host is lost at once, without the time a broken link has to come back. */
 void checkin_leave(struct control *c, struct link_id link);
-/* The link is gone (closed by either side). */
-void checkin_gone(struct control *c, struct link_id link, const char *reason);
+/* The link is gone (closed by either side): @code is the slug of why, @reason its sentence. */
+void checkin_gone(struct control *c, struct link_id link, const char *code, const char *reason);
 
 /* -- jobs.c, command.c, output.c */
 struct job_wish {

@@ -16,7 +16,7 @@ static void hello_is_answered_when_it_is_durable(void **state)
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
     struct host_view v;
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     settle(f);
     forget_sent(f);
     assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
@@ -43,7 +43,7 @@ static void a_newer_link_replaces_the_older_by_generation(void **state)
     assert_sent(f, line);
     assert_true(f->welcome.generation > generation);
     /* What the old one still says or its end means nothing. */
-    checkin_gone(f->c, (struct link_id){ old }, "closed");
+    checkin_gone(f->c, (struct link_id){ old }, "net.closed", "closed");
     struct host_view v;
     host_of(f, m, &v);
     assert_int_equal(v.link.v, m->link);
@@ -79,7 +79,7 @@ static void a_host_goes_online_late_lost_and_back_with_an_event_each(void **stat
     assert_int_equal(presence_of(f, m), PRESENCE_LATE);
     checkin_alive(f->c, link_of(m));
     assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
-    checkin_gone(f->c, link_of(m), "eof");
+    checkin_gone(f->c, link_of(m), "net.closed", "eof");
     pass(f, 39 * USEC_PER_SEC);
     assert_int_equal(presence_of(f, m), PRESENCE_LATE);
     pass(f, 2 * USEC_PER_SEC);
@@ -104,7 +104,7 @@ static void an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello
     checkin_leave(f->c, link_of(m));
     checkin_alive(f->c, link_of(m)); /* still on its way */
     assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
-    checkin_gone(f->c, link_of(m), "eof");
+    checkin_gone(f->c, link_of(m), "net.closed", "eof");
     settle(f);
     assert_int_equal(presence_of(f, m), PRESENCE_LOST);
     host_of(f, m, &v);
@@ -115,7 +115,7 @@ static void an_agent_that_takes_leave_is_lost_at_once_and_back_at_its_next_hello
     assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
     settle(f);
     assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
-    checkin_gone(f->c, link_of(m), "eof"); /* and this one was cut off */
+    checkin_gone(f->c, link_of(m), "net.closed", "eof"); /* and this one was cut off */
     assert_int_equal(presence_of(f, m), PRESENCE_ONLINE);
     checkin_leave(f->c, (struct link_id){ 99 }); /* nobody */
     sim_free(m);
@@ -127,7 +127,7 @@ static void a_leave_outlives_the_server_and_ends_with_the_next_hello(void **stat
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
     checkin_leave(f->c, link_of(m));
-    checkin_gone(f->c, link_of(m), "eof");
+    checkin_gone(f->c, link_of(m), "net.closed", "eof");
     settle(f);
     pass(f, 5 * USEC_PER_SEC);
     for (int i = 0; i < 2; i++) {
@@ -153,7 +153,7 @@ static void last_seen_survives_and_a_restart_gives_a_grace(void **state)
     char peer[64];
     host_of(f, m, &v);
     snprintf(peer, sizeof(peer), "%.*s", STR_FMT(v.peer));
-    checkin_gone(f->c, link_of(gone), "eof");
+    checkin_gone(f->c, link_of(gone), "net.closed", "eof");
     usec_t gone_at = clock_wall(&f->clock);
     for (int i = 0; i < 100; i++) {
         pass(f, 10 * USEC_PER_SEC);
@@ -182,7 +182,7 @@ static void who_is_lost_stays_lost_over_a_restart(void **state)
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web"), *gone = sim_ready(f, "gone");
-    checkin_gone(f->c, link_of(gone), "eof");
+    checkin_gone(f->c, link_of(gone), "net.closed", "eof");
     for (int i = 0; i < 3; i++) { /* too short for its age alone to say so */
         pass(f, 10 * USEC_PER_SEC);
         checkin_beat(f->c, link_of(m), &(struct heartbeat){ 0 });
@@ -399,7 +399,7 @@ static void a_live_question_is_answered_or_ends(void **state)
     assert_int_equal(a.n, 2);
     assert_string_equal(a.slug, "request.timeout");
     inventory_ask(f->c, &f->viewer, STR("web"), STR("connections"), on_answer, &a);
-    checkin_gone(f->c, link_of(m), "eof");
+    checkin_gone(f->c, link_of(m), "net.closed", "eof");
     assert_string_equal(a.slug, "host.offline");
     inventory_ask(f->c, &f->viewer, STR("web"), STR("connections"), on_answer, &a);
     assert_int_equal(a.n, 4);

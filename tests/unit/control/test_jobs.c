@@ -61,7 +61,7 @@ static void an_offline_host_gets_it_when_it_returns(void **state)
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     run_on(f, "web", "true");
     assert_int_equal(f->n_offers, 0);
     pass(f, 10 * USEC_PER_MIN);
@@ -76,7 +76,7 @@ static void what_never_left_expires_at_the_deadline_also_over_a_restart(void **s
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web");
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     struct job_news n = run_on(f, "web", "true");
     pass(f, USEC_PER_HOUR - 2 * USEC_PER_SEC);
     assert_int_equal(the_task(f, 1).state, TASK_QUEUED);
@@ -96,7 +96,7 @@ static void cancelling_ends_what_waits_and_asks_what_runs(void **state)
 {
     struct fixture *f = *state;
     struct sim *a = sim_ready(f, "a"), *b = sim_ready(f, "b");
-    checkin_gone(f->c, link_of(b), "test");
+    checkin_gone(f->c, link_of(b), "net.closed", "test");
     struct job_news n = run_on(f, NULL, "true"), cancelled = { 0 };
     task_accepted(f->c, link_of(a), 1);
     task_started(f->c, link_of(a), 1);
@@ -139,7 +139,7 @@ static void a_command_that_ended_without_a_link_ended_then_and_not_when_we_heard
         if (is_start_known[i])
             task_started(f->c, link_of(m), id);
         settle(f);
-        checkin_gone(f->c, link_of(m), "test");
+        checkin_gone(f->c, link_of(m), "net.closed", "test");
         pass(f, AWAY);
         const struct task_in_hand hand = { id, true, 0, 0 };
         assert_int_equal(sim_hello_with(f, m, &hand, 1), 0);
@@ -199,7 +199,7 @@ static void a_leap_of_the_hosts_clock_does_not_move_a_start_that_was_seen(void *
     struct sim *m = sim_ready(f, "web");
     for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
         const uint64_t id = i + 1;
-        checkin_gone(f->c, link_of(m), "test");
+        checkin_gone(f->c, link_of(m), "net.closed", "test");
         (void)run_on(f, "web", "true");
         pass(f, USEC_PER_MIN * 50);
         assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
@@ -533,7 +533,7 @@ static void revoking_a_host_ends_its_tasks(void **state)
 {
     struct fixture *f = *state;
     struct sim *m = sim_ready(f, "web"), *other = sim_ready(f, "off");
-    checkin_gone(f->c, link_of(other), "test");
+    checkin_gone(f->c, link_of(other), "net.closed", "test");
     struct job_news n = run_on(f, NULL, "true");
     assert_int_equal(enroll_revoke(f->c, &f->admin, STR("web"), STR_NONE, &f->err), 0);
     assert_int_equal(host_forget(f->c, &f->admin, STR("off"), &f->err), 0);
@@ -555,7 +555,7 @@ static void a_running_task_of_a_host_that_never_returns_is_given_up_in_the_end(v
     struct job_news n = run_on(f, "web", "true");
     task_started(f->c, link_of(m), 1);
     settle(f);
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     pass(f, 20 * USEC_PER_HOUR);
     assert_int_equal(the_task(f, 1).state, TASK_RUNNING);
     pass(f, 6 * USEC_PER_HOUR);
@@ -570,7 +570,7 @@ static void input_goes_to_who_runs_and_is_kept_for_who_comes(void **state)
     struct sim *a = sim_ready(f, "a"), *b = sim_ready(f, "b");
     struct str argv[] = { STR("cat") };
     char line[96];
-    checkin_gone(f->c, link_of(b), "test");
+    checkin_gone(f->c, link_of(b), "net.closed", "test");
     const struct job_wish w = { .all = true, .argv = { argv, 1 }, .stdin_open = true };
     struct job_news n = create_job(f, &w);
     assert_int_equal(job_input(f->c, &f->admin, n.id, 0, STR("abc"), false, &f->err), 0);

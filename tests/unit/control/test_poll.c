@@ -290,7 +290,7 @@ static void a_linked_native_host_gets_commands_by_link_and_reruns_by_fetching(vo
     assert_int_equal(s.t[0].job_id, a.id);
     /* a break of the link says nothing about what is fetched */
     assert_int_equal(poll_started(f->c, v.id.v, s.t[0].task_id, &f->err), 0);
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     clock_turn(&f->clock, USEC_PER_SEC);
     assert_int_equal(sim_hello_with(f, m, NULL, 0), 0);
     settle(f);

@@ -130,7 +130,7 @@ static void a_link_that_breaks_or_is_silent_ends_the_question(void **state)
     struct told t, u;
     ask(f, "web-1", 2, &t);
     ask(f, "web-2", 2, &u);
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     assert_int_equal(t.result, -ENOTCONN);
     assert_string_equal(t.slug, "host.offline");
     assert_int_equal(u.n, 0);
@@ -424,7 +424,7 @@ static void the_best_way_that_can_carry_it_is_taken(void **state)
     ask(f, "web-1", 2, &t);
     assert_int_equal(ids_asked(f), 2);
     assert_int_equal(t.n, 0);
-    checkin_gone(f->c, link_of(m), "test");
+    checkin_gone(f->c, link_of(m), "net.closed", "test");
     assert_string_equal(t.slug, "host.offline");
     assert_int_equal(ports_way(f->c, h, false), PORTS_NO_WAY);
     sim_free(m);

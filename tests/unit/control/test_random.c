@@ -84,7 +84,7 @@ static void disconnect(struct world *w, struct agent *g)
         return;
     g->is_connected = g->is_welcomed = false;
     if (roll(w, 2)) /* or the server does not notice yet, and the next hello replaces it */
-        checkin_gone(w->f->c, link_of(g->sim), "test");
+        checkin_gone(w->f->c, link_of(g->sim), "net.closed", "test");
 }
 
 static void connect(struct world *w, struct agent *g)

@@ -291,7 +291,7 @@ static void an_agent_that_takes_leave_leaves_the_host_to_its_other_one(void **st
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
     assert_int_equal(accent_seen(f->c, h.id.v, "192.0.2.7", NULL, USEC_PER_MIN, &f->err), 0);
     checkin_leave(f->c, (struct link_id){ m->link });
-    checkin_gone(f->c, (struct link_id){ m->link }, "eof");
+    checkin_gone(f->c, (struct link_id){ m->link }, "net.closed", "eof");
     settle(f);
     assert_int_equal(host_find(f->c, STR("web-1"), &h, &f->err), 0);
     assert_int_equal(h.presence, PRESENCE_ONLINE);
