@@ -171,6 +171,13 @@ const struct control_identity *control_identity(const struct control *c)
     return &c->identity;
 }
 
+/* How far a host's certificate is dated back. Only we check it, by our own clock: a little slack is for clocks that are set back. But the
+ * agent renews at two thirds from the beginning, and that must stay far from the day of issue for a short life too. */
+static usec_t slack_of(usec_t ttl)
+{
+    return ttl / 60 < 5 * USEC_PER_MIN ? ttl / 60 : 5 * USEC_PER_MIN;
+}
+
 /* A certificate for the key in @csr_pem (checked by the caller to be @h's), recorded in @h and the store. */
 int cert__issue(struct control *c, struct host *h, struct str csr_pem, char **ret_pem, struct err *err)
 {
@@ -182,8 +189,7 @@ int cert__issue(struct control *c, struct host *h, struct str csr_pem, char **re
         .ca_key_pem = c->ca_key_pem,
         .common_name = h->uuid,
         .uri = uri,
-        /* Only we check it, by our own clock: a little slack is for clocks that are set back. */
-        .not_before = control__wall(c) - 5 * USEC_PER_MIN,
+        .not_before = control__wall(c) - slack_of(c->conf.cert_ttl),
         .not_after = control__wall(c) + c->conf.cert_ttl,
     };
     char *pem = pki_issue_csr(&is, csr_pem, err);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "control/core.h"
+#include "fleet/credential.h"
 
 /* The CODE of a new token. */
 static const char *make_token(struct fixture *f, uint64_t uses, usec_t ttl, bool auto_approve)
@@ -399,6 +400,31 @@ static void a_request_nobody_decides_expires_exactly_then(void **state)
     sim_free(m);
 }
 
+/* From issue, not from the day that the slack for wrong clocks dates it back to. */
+static void renewal_is_due_at_two_thirds_of_a_life_of_any_length(void **state)
+{
+    struct fixture *f = *state;
+    static const usec_t lives[] = { USEC_PER_MIN, 150 * USEC_PER_SEC, USEC_PER_HOUR, 30 * USEC_PER_DAY };
+    struct pki_cert cert;
+
+    for (size_t i = 0; i < ARRAY_SIZE(lives); i++) {
+        struct sim *m;
+        usec_t issued;
+
+        f->conf.cert_ttl = lives[i];
+        restart(f);
+        m = sim_ready(f, "web");
+        issued = clock_wall(&f->clock);
+        checkin_renew(f->c, link_of(m), str_of(m->csr));
+        settle(f);
+        assert_int_equal(pki_cert_read(str_of(f->cert), &cert, NULL), 0);
+        usec_t due = certificate_renew_at(cert.not_before, cert.not_after);
+        assert_true(due <= issued + lives[i] * 2 / 3);
+        assert_true(due >= issued + lives[i] * 3 / 5);
+        sim_free(m);
+    }
+}
+
 static void a_renewal_over_the_link_is_for_the_same_key_only(void **state)
 {
     struct fixture *f = *state;
@@ -506,6 +532,7 @@ int main(void)
         T(revoking_cuts_the_link_after_the_commit_and_refuses_afterwards),
         T(a_viewer_approves_nobody_and_is_written_down),
         T(a_request_nobody_decides_expires_exactly_then),
+        T(renewal_is_due_at_two_thirds_of_a_life_of_any_length),
         T(a_renewal_over_the_link_is_for_the_same_key_only),
         T(the_fleet_keeps_its_identity_over_restarts),
         T(the_host_hears_why_it_was_turned_away_over_restarts),
