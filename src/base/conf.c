@@ -60,7 +60,10 @@ static int parse_bool(struct str s, bool *ret)
 static int bad_value(struct err *err, const struct conf_row *row, const char *source, const char *slug,
                      const char *want)
 {
-    err_set(err, -EINVAL, slug, "%s: %s must be %s", source, row->name, want);
+    if (strncmp(source, "--", 2) == 0) /* the flag bears the name */
+        err_set(err, -EINVAL, slug, "%s must be %s", source, want);
+    else
+        err_set(err, -EINVAL, slug, "%s: %s must be %s", source, row->name, want);
     err_path(err, row->name);
     return -EINVAL;
 }

@@ -162,10 +162,13 @@ static void add_field(const struct node *error, struct err *err)
     char path[ERR_PATH_MAX], why[128];
     safe_copy(node_text(f, "path"), path, sizeof(path));
     safe_copy(node_text(f, "message"), why, sizeof(why));
-    bool is_said =
-        str_find(str_of(err->text), str_of(path)) >= 0 || str_find(str_of(err->text), str_of(why)) >= 0;
-    if (!path[0] || is_said)
+    if (!path[0] || str_find(str_of(err->text), str_of(path)) >= 0)
         return;
+    if (str_find(str_of(err->text), str_of(why)) >= 0) {
+        if (str_starts(str_of(err->slug), STR("field."))) /* "at most 49 days" of what? The others name it in their own words. */
+            err_prefix(err, "%s", path);
+        return;
+    }
     size_t at = strlen(err->text);
     snprintf(err->text + at, sizeof(err->text) - at, " (%s: %s)", path, why);
 }

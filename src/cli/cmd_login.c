@@ -174,7 +174,7 @@ static int logout_run(struct cli *cli, const void *options, const struct args *a
     const char *name = g->context ? g->context : contexts.current;
     struct context *x = name ? contexts_find(&contexts, name) : NULL;
     if (!x || !x->token)
-        return cli_fail(cli, RC_NOT_FOUND, "context.unknown", "you are not logged in%s%s", name ? " to " : "",
+        return cli_fail(cli, RC_NOT_FOUND, name ? "context.unknown" : "context.none", "you are not logged in%s%s", name ? " to " : "",
                         name ? name : "");
     AUTO_FREE char *said = xstrdup(name);
     struct target_wish w = { .context = said };

@@ -12,15 +12,19 @@
 #include "cli/waiting.h"
 #include "net/tls_ctx.h"
 
-/* Nobody named a server, and the socket is not there or not for us: the usual first stumble. */
+/* The socket is not there or not for us, most often because nobody named a server: the usual first stumble. */
 static const char *local_hint(const struct cli *cli, int rc)
 {
     bool is_connecting = str_starts(str_of(cli->err.slug), STR("net."));
-    if (!cli->target.is_default || !is_connecting || (rc != RC_UNREACHABLE && rc != RC_DENIED))
+    if (!cli->target.unix_path || !is_connecting || (rc != RC_UNREACHABLE && rc != RC_DENIED))
         return NULL;
     if (cli->err.code == -EACCES)
         return "The local socket is for root and the server's user: use sudo, or muster login URL --pin "
                "sha256:HEX";
+    if (!cli->target.is_default && (cli->err.code == -ENOENT || cli->err.code == -ECONNREFUSED))
+        return "Is musterd running? Its socket is musterd.sock in its --state-dir";
+    if (!cli->target.is_default)
+        return NULL;
     return "Is musterd running here? Start it, or name another with --server URL or muster login URL --pin "
            "sha256:HEX";
 }
@@ -144,6 +148,8 @@ static int check_words(struct cli *cli, const struct cmd *cmd, const struct args
     if (args->n < cmd->min_args)
         return cli_usage(cli, "%s needs %s", cmd->name,
                          cmd->min_args == 1 ? "an argument" : "more arguments");
+    if (args->n > 0 && !args->v[0][0]) /* a script's variable that is not set: no host, job or user has that name */
+        return cli_usage(cli, "the first argument of %s is empty", cmd->name);
     if (cmd->max_args >= 0 && args->n > cmd->max_args)
         return cli_usage(cli, "%s takes %s: %s is too much", cmd->name,
                          cmd->max_args == 0 ? "no argument" : "fewer arguments", args->v[cmd->max_args]);

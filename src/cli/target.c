@@ -28,7 +28,7 @@ void target_done(struct target *t)
 static int bad_server(struct err *err, const char *text, const char *why)
 {
     AUTO(buf_done) struct buf b = BUF(256);
-    text_printable(&b, str_of(text));
+    text_printable(&b, str_of(*text ? text : "an empty word"));
     return err_set(err, -EINVAL, "server.bad", "%s is no server address: %s", buf_as_cstr(&b), why);
 }
 

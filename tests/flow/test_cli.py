@@ -169,6 +169,35 @@ def test_a_server_that_is_not_there_is_exit_6(cli, home):
     assert "cannot connect to 127.0.0.1 port 1: Connection refused. Is musterd running there?" in r.stderr
     r = cli("hosts", server=f"unix:{home}/none.sock")
     assert r.returncode == 6 and f"cannot connect to the socket {home}/none.sock: No such file" in r.stderr and "port" not in r.stderr
+    assert "Is musterd running?" in r.stderr and "8122" not in r.stderr
+
+
+def test_what_is_wrong_comes_with_what_to_do(mock, cli, home):
+    """One sentence each: what, and the next step."""
+    (home / "short").write_text("")
+    mock.routes[("POST", "/api/v1/users")] = lambda h, r: h.error(409, "user.exists", "there is a user ann already", fields=[
+        {"path": "name", "message": "there is a user ann already"}])
+    mock.routes[("POST", "/api/v1/jobs")] = lambda h, r: h.error(400, "field.range", "at most 49 days", fields=[
+        {"path": "timeout", "message": "at most 49 days"}])
+    mock.routes[("POST", "/api/v1/jobs/7/cancel")] = lambda h, r: h.error(409, "job.finished", "job 7 has finished")
+    mock.routes[("GET", "/api/v1/agents")] = lambda h, r: h.error(401, "auth.expired", "this API token has expired")
+    for words, rc, text in (
+            (["user", "add", "ann", "--password-file", home / "short"], 2, "the password is empty. Type it at the terminal, pipe it, or name a file"),
+            (["user", "add", "ann"], 2, "the password is empty. Type it"),
+            (["host", ""], 2, "the first argument of host is empty. Usage: muster host HOST"),
+            (["run", "web-1", "--timeout", "999999h", "--", "true"], 2, "field.range: timeout: at most 49 days"),
+            (["run", "web-1", "--timeout", "soon", "--", "true"], 2, "muster: --timeout must be a duration, such as"),
+            (["cancel", "7"], 7, "job 7 has finished. How it ended: muster job ID"),
+            (["hosts"], 5, "muster login gets another token; for a script: muster api-token create NAME"),
+            (["logout"], 4, "context.none: you are not logged in. Log in with: muster login URL"),
+            (["hosts", "--server", ""], 78, "an empty word is no server address"),
+            (["hosts", "--server", "https://x", "--pin", "no"], 78, "64 hexadecimal digits. muster status shows it on the server"),
+            (["hosts", "--server", "https://x", "--ca", home / "short"], 78, "--ca takes certificates in PEM")):
+        r = cli(*words)
+        assert r.returncode == rc and text in r.stderr and r.stderr.count("\n") == 1, (words, r)
+    (home / "pw").write_text("long enough\n")
+    r = cli("user", "add", "ann", "--password-file", home / "pw")
+    assert r.returncode == 7 and "exists: there is a user ann already. Change that one with: muster user passwd" in r.stderr
 
 
 def test_a_port_that_is_not_ours_is_told(mock, cli):
