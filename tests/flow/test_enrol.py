@@ -76,6 +76,15 @@ def test_used_up_expired_and_revoked_tokens_are_named(fleet):
     b = fleet.agent(s, "second", token=t)
     b.proc.wait(20)
     assert "used" in b.log
+
+    def why():
+        r = subprocess.run([BUILD / "muster-agent", "--state-dir", b.state, "status"], stdout=subprocess.PIPE, text=True, timeout=30)
+        return "used up" in r.stdout
+    assert why()
+    b.start(token=s.token(auto_approve=False))
+    until(lambda: pending(s), what="a good token to do")
+    until(lambda: not why(), what="the status to forget the bad one")
+    b.stop()
     t2 = s.token(ttl="1s")
     end = time.monotonic() + 1.2
     until(lambda: time.monotonic() > end, what="the token to expire")

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 
@@ -95,6 +96,30 @@ def test_a_removed_package_leaves_a_delta_with_a_removal_in_history(fleet):
     s.cli("run", a.host["name"], "--", "true", check=0)
     asked = s.get(f"/api/v1/events?event_type=inventory.resync&agent_id={a.host['id']}")["events"]
     assert not [e for e in asked if "packages" in str(e)], asked
+
+    # What makes no sense is told as failed, and what was known stays: also when it is asked for in full.
+    def is_failed(why):
+        x = sections(s, a)["packages"]
+        return x["status"] == "failed" and why in x["message"]
+
+    def removed():
+        ch = s.get(f"/api/v1/agents/{a.host['id']}/history?section=packages")["changes"]
+        return [c["key"] for c in ch if c["after"] is None]
+    (d / "status").write_bytes(os.urandom(3000) + bytes(3000))
+    until(lambda: is_failed("/var/lib/dpkg/status"), 30, "packages to fail")
+    assert names(s, a) == {"alpha", "gamma"} and removed() == ["beta"]
+    a.stop()
+    (d / "status").write_bytes(b"")
+    shutil.rmtree(a.state / "facts")  # it knows nothing any more: all is sent in full
+    a.start()
+    a.wait_ready()
+    until(lambda: is_failed("is empty"), 30, "packages to fail otherwise")
+    assert names(s, a) == {"alpha", "gamma"} and removed() == ["beta"]
+    assert "failed" in s.cli("inventory", a.host["name"], check=0).stdout
+    assert "alpha" in s.cli("inventory", a.host["name"], "packages", check=0).stdout
+    write(["alpha", "gamma", "delta"])
+    until(lambda: names(s, a) == {"alpha", "gamma", "delta"}, 30, "packages to be told again")
+    assert sections(s, a)["packages"]["status"] == "ok" and removed() == ["beta"]
 
 
 def test_facts_prints_what_it_would_report(tmp):
