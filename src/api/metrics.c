@@ -127,7 +127,7 @@ static bool on_agent(void *ctx, const struct host_view *h)
     const struct agents_walk *w = ctx;
     double v;
 
-    if (!h->has_beat || !h->link.v)
+    if (!h->has_beat || h->beat.metrics == OFFER_NO || !h->link.v)
         return true;
     v = w->value(&h->beat);
     (void)buf_printf(w->out, "%s{agent_id=\"%s\",name=\"", w->name, h->uuid);

@@ -13,7 +13,7 @@
 #define LOG_TARGET "native"
 #include "base/log.h"
 
-enum { CLAIM_MAX = 256, SECTION_NAME_MAX = 32, MESSAGE_TEXT_MAX = 1024, TASKS_IN_HAND_MAX = 4096 };
+enum { CLAIM_MAX = 256, SECTION_NAME_MAX = 32, MESSAGE_TEXT_MAX = 1024, TASKS_IN_HAND_MAX = 4096, ROLES_MAX = 64 };
 
 static void break_off(struct native_link *l, const char *why)
 {
@@ -182,6 +182,7 @@ static void on_inventory_answer(struct native_link *l, const Muster__V1__Invento
 /* -- hello, heartbeat */
 
 #define PORT_SCAN "port_scan"
+#define METRICS "metrics"
 
 /* An agent that names no role at all says nothing of any. */
 static enum offer offers(char *const *roles, size_t n, const char *name)
@@ -193,10 +194,9 @@ static enum offer offers(char *const *roles, size_t n, const char *name)
 }
 
 /* Is this role's health that of one who works, or tries to? */
-static enum offer offer_of(const char *status)
+static enum offer offer_of(int status)
 {
-    int is = name_value(section_status_names, str_of(status));
-    return is == SECTION_DISABLED || is == SECTION_MISSING ? OFFER_NO : OFFER_YES;
+    return status == SECTION_DISABLED || status == SECTION_MISSING ? OFFER_NO : OFFER_YES;
 }
 
 static void on_hello(struct native_link *l, const Muster__V1__Hello *m)
@@ -270,16 +270,24 @@ static void on_heartbeat(struct native_link *l, const Muster__V1__Heartbeat *m)
         .queued_tasks = m->queued_tasks,
     };
 
-    for (size_t i = 0; i < m->n_roles && i < 64; i++) {
-        const Muster__V1__RoleHealth *r = m->roles[i];
+    struct role_health roles[ROLES_MAX];
+    size_t n = 0;
 
-        if (!r->status || !r->name)
+    for (size_t i = 0; i < m->n_roles && i < ROLES_MAX; i++) {
+        const Muster__V1__RoleHealth *r = m->roles[i];
+        int status = r->status ? name_value(section_status_names, str_of(r->status)) : -1;
+
+        if (!r->name || status < 0)
             continue;
-        b.roles_failed = (uint8_t)(b.roles_failed + (strcmp(r->status, "failed") == 0));
+        roles[n++] = (struct role_health){ str_of(r->name), (enum section_status)status, str_of(r->message) };
+        b.roles_failed = (uint8_t)(b.roles_failed + (status == SECTION_FAILED));
         if (strcmp(r->name, PORT_SCAN) == 0)
-            b.ports = (uint8_t)offer_of(r->status);
+            b.ports = (uint8_t)offer_of(status);
+        else if (strcmp(r->name, METRICS) == 0)
+            b.metrics = status == SECTION_OK ? OFFER_YES : OFFER_NO;
     }
     checkin_beat(l->api->control, l->id, &b);
+    checkin_roles(l->api->control, l->id, roles, n);
 }
 
 /* -- tasks */

@@ -12,6 +12,7 @@
 struct ports_read {
     struct call *c; /* held */
     bool has_scan;
+    char why[160]; /* the section is not ok; "": it is, or was never told */
 };
 
 static const char *const way_words[] = { [PORTS_NO_WAY] = NULL, [PORTS_LINK] = "link", [PORTS_POLL] = "poll", [PORTS_DIAL] = "dial" };
@@ -22,18 +23,23 @@ static void on_scan(void *ctx, const struct fact_head *h, struct str body)
     struct fact_row row;
     size_t pos = 0;
 
-    (void)h;
+    if (h->status != SECTION_OK)
+        (void)str_copy(str_sub(h->message, 0, sizeof(r->why) - 1), r->why, sizeof(r->why));
     if (call_is_gone(r->c) || r->has_scan || body_next(body, &pos, &row) <= 0)
         return;
     jw_raw(call_json(r->c), row.json);
     r->has_scan = true;
 }
 
-static void end_scan(struct call *c, bool has_scan)
+static void end_scan(struct call *c, bool has_scan, const char *why)
 {
+    struct jw *w = call_json(c);
+
     if (!has_scan)
-        jw_null(call_json(c));
-    jw_end_map(call_json(c));
+        jw_null(w);
+    jw_key(w, "message");
+    why[0] ? jw_cstr(w, why) : jw_null(w);
+    jw_end_map(w);
     reply_parked(c, 200);
 }
 
@@ -45,7 +51,7 @@ static void on_scan_done(void *ctx, int result)
         if (result < 0)
             reply_unread(r->c, result);
         else
-            end_scan(r->c, r->has_scan);
+            end_scan(r->c, r->has_scan, r->why);
     }
     call_unref(r->c);
     free(r);
@@ -98,7 +104,7 @@ static void on_ports_get(struct call *c)
     way_words[way] ? jw_cstr(w, way_words[way]) : jw_null(w);
     jw_key(w, "scan");
     if (is_asset && put_reported(c, &v)) {
-        end_scan(c, true);
+        end_scan(c, true, "");
         return;
     }
     r = xnew0(struct ports_read);
@@ -159,6 +165,7 @@ struct ports_view {
     struct str host_id, name, way;
     bool reachable;
     struct json_text scan;
+    struct str message;
 };
 static const struct field ports_view_fields[] = {
     F_STR(struct ports_view, host_id, "host_id", UUID_TEXT_LEN),
@@ -166,6 +173,7 @@ static const struct field ports_view_fields[] = {
     F_BOOL(struct ports_view, reachable, "reachable", .help = "A question would be answered at once, as far as is known."),
     F_STR(struct ports_view, way, "way", 8, .flags = FIELD_NULLABLE, .help = "link, poll or dial: how a question travels."),
     F_JSON(struct ports_view, scan, "scan", 64 << 10, .help = "What the host last told of its ports."),
+    F_STR(struct ports_view, message, "message", 160, .flags = FIELD_NULLABLE, .help = "Why there is no scan (any more)."),
 };
 static const struct record ports_view_record = RECORD(ports_view, ports_view_fields);
 

@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "control/accent.h"
 
+enum { ROLES_SHOWN = 32 };
+
 struct metrics_out {
     double cpu_percent;
     uint64_t memory_used_bytes, memory_total_bytes, disk_used_bytes, disk_total_bytes, uptime_seconds;
@@ -37,6 +39,17 @@ static const struct field system_fields[] = {
 };
 static const struct record system_record = RECORD(system_out, system_fields);
 
+struct role_out {
+    struct str name, message;
+    int status;
+};
+static const struct field role_fields[] = {
+    F_STR(struct role_out, name, "name", 32, .flags = FIELD_ID),
+    F_ENUM(struct role_out, status, "status", section_status_names),
+    F_STR(struct role_out, message, "message", 160, .flags = FIELD_OMIT, .help = "Why it is not ok."),
+};
+static const struct record role_record = RECORD(role_out, role_fields);
+
 struct agent_out {
     struct str id, instance_id, name, hostname, ip_address, status, dialect, fingerprint, agent_version,
         clone_suspected, current_task, approved_by, decided_by, reason;
@@ -47,6 +60,7 @@ struct agent_out {
     struct kv_list labels, claimed_labels;
     struct str_list addresses, aliases;
     struct json_text sessions;
+    LIST(struct role_out) roles;
     uint32_t active_commands;
 };
 static const struct field agent_fields[] = {
@@ -66,7 +80,9 @@ static const struct field agent_fields[] = {
     F_TIME_MS(struct agent_out, last_heartbeat, "last_heartbeat", .help = "Milliseconds."),
     F_TIME(struct agent_out, last_seen, "last_seen"),
     F_SUB(struct agent_out, metrics, "metrics", &metrics_record, .flags = FIELD_NULLABLE,
-          .help = "Newest sample, or null."),
+          .help = "Newest sample, or null: none came, or its agent measures nothing."),
+    F_LIST(struct agent_out, roles, "roles", ROLES_SHOWN, &role_record, .flags = FIELD_OMIT,
+           .help = "How the roles of its agent are; only where one host is asked for, and left out when nothing was said."),
     F_SUB(struct agent_out, system_info, "system_info", &system_record, .flags = FIELD_NULLABLE),
     F_MAP(struct agent_out, labels, "labels", LIMIT_LABELS, LIMIT_LABEL_VALUE,
           .help = "Operators' labels: selectors match these."),
@@ -101,7 +117,7 @@ static void fill_metrics(const struct host_view *h, char load[96], struct metric
 {
     const struct heartbeat *b = &h->beat;
 
-    if (!h->has_beat)
+    if (!h->has_beat || h->beat.metrics == OFFER_NO)
         return;
     (void)snprintf(load, 96, "[%.2f,%.2f,%.2f]", b->load1, b->load5, b->load15);
     *m = (struct metrics_out){
@@ -134,7 +150,7 @@ static void add_alias(void *ctx, const struct alias *a)
     o->n++;
 }
 
-void view_agent(struct control *c, const struct host_view *h, struct jw *w)
+static void write_agent(struct control *c, const struct host_view *h, const struct role_out *roles, size_t n_roles, struct jw *w)
 {
     bool approved = h->state == HOST_APPROVED;
     char load[96] = "";
@@ -172,6 +188,7 @@ void view_agent(struct control *c, const struct host_view *h, struct jw *w)
         .decided_by = h->decided_by,
         .decided_at = h->decided_at,
         .reason = h->decided_why,
+        .roles = { (struct role_out *)(uintptr_t)roles, n_roles },
     };
 
     if (h->labels)
@@ -181,6 +198,23 @@ void view_agent(struct control *c, const struct host_view *h, struct jw *w)
     o.aliases = (struct str_list){ aliases.v, aliases.n };
     fill_metrics(h, load, &o.metrics);
     record_write(&agent_record, &o, w);
+}
+
+void view_agent(struct control *c, const struct host_view *h, struct jw *w)
+{
+    write_agent(c, h, NULL, 0, w);
+}
+
+void view_agent_whole(struct control *c, const struct host_view *h, struct jw *w)
+{
+    struct role_out roles[ROLES_SHOWN];
+    struct role_health r;
+    struct str rest = h->roles;
+    size_t n = 0;
+
+    while (n < ROLES_SHOWN && role_health_next(&rest, &r) == 1)
+        roles[n++] = (struct role_out){ .name = r.name, .message = r.message, .status = (int)r.status };
+    write_agent(c, h, roles, n, w);
 }
 
 struct agent_list_out {

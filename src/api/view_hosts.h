@@ -11,6 +11,8 @@ extern const struct record agent_record, agent_list_record, enrollment_list_reco
 
 /* Each writes one object value. */
 void view_agent(struct control *c, const struct host_view *h, struct jw *w);
+/* With its roles, which a list of many hosts leaves out. */
+void view_agent_whole(struct control *c, const struct host_view *h, struct jw *w);
 void view_enrollment(const struct host_view *h, struct jw *w);
 void view_install_token(const struct token_view *t, struct jw *w);
 /* Host @id's uuid, lent by @c until the host changes; empty when it was forgotten. */

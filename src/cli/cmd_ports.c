@@ -73,8 +73,11 @@ static int look(struct cli *cli, const char *target)
             (void)node_write(n, &value);
         buf_printf(&out, "%-12.*s %s\n", STR_FMT(n->key), buf_as_cstr(&value));
     }
+    struct str why = node_text(root, "message");
     if (!scan || scan->type != NODE_MAP)
-        cli_note(cli, "the host has told of no port scan");
+        cli_note(cli, "the host has told of no port scan%s%.*s", why.len ? ": " : "", STR_FMT(why));
+    else if (why.len)
+        cli_note(cli, "it is not told any more: %.*s", STR_FMT(why));
     return show_text(cli, &out);
 }
 

@@ -193,6 +193,7 @@ void table_write(const struct table *t, bool color, bool all_columns, struct buf
 }
 
 /* -- one object */
+enum { VALUE_AT = 24 };
 
 /* "memory_bytes" is "memory": its value says "2.0 GiB". */
 static void put_label(const char *name, size_t indent, struct buf *out)
@@ -203,7 +204,7 @@ static void put_label(const char *name, size_t indent, struct buf *out)
     for (size_t i = 0; i < width; i++)
         buf_char(out, name[i] == '_' ? ' ' : (char)tolower((unsigned char)name[i]));
     buf_char(out, ':');
-    pad(out, width + indent + 1 < 24 ? 24 - width - indent - 1 : 1);
+    pad(out, width + indent + 1 < VALUE_AT ? VALUE_AT - width - indent - 1 : 1);
 }
 
 /* What is not there, none, or not so: one object has many of those. */
@@ -233,13 +234,43 @@ static void put_value(const struct field *f, const void *obj, usec_t now, struct
     }
 }
 
+/* A line for each: its first member, then the others that say something. */
+static void put_list(const struct field *f, const void *obj, size_t indent, struct buf *out)
+{
+    const struct any_list *l = (const void *)((const char *)obj + f->offset);
+    for (size_t i = 0; i < l->n; i++) {
+        const void *row = (const char *)l->v + i * f->sub->size;
+        size_t start = out->len, n = 0;
+        pad(out, indent);
+        for (size_t k = 0; k < f->sub->n_fields; k++) {
+            const struct field *m = &f->sub->fields[k];
+            AUTO(buf_done) struct buf b = BUF(PRINT_MAX);
+            (void)record_cell(m, row, 0, &b);
+            if (says_nothing(m, buf_as_str(&b)))
+                continue;
+            if (n > 0)
+                buf_cstr(out, ":");
+            if (n == 1 && out->len - start < VALUE_AT)
+                pad(out, VALUE_AT - (out->len - start));
+            else if (n > 0)
+                buf_cstr(out, " ");
+            (void)buf_str(out, buf_as_str(&b));
+            n++;
+        }
+        buf_char(out, '\n');
+    }
+}
+
 static void put_object(const struct record *rec, const void *obj, usec_t now, size_t indent, struct buf *out)
 {
     for (size_t i = 0; i < rec->n_fields; i++) {
         const struct field *f = &rec->fields[i];
         AUTO(buf_done) struct buf b = BUF(PRINT_MAX);
-        if (f->type == FT_SUB) {
-            put_object(f->sub, (const char *)obj + f->offset, now, indent + 2, &b);
+        if (f->type == FT_SUB || f->type == FT_LIST) {
+            if (f->type == FT_SUB)
+                put_object(f->sub, (const char *)obj + f->offset, now, indent + 2, &b);
+            else
+                put_list(f, obj, indent + 2, &b);
             if (b.len) {
                 put_label(f->name, indent, out);
                 while (out->len && out->ptr[out->len - 1] == ' ')

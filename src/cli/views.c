@@ -37,6 +37,13 @@ static const struct field metrics_fields[] = {
 };
 static const struct record metrics_view_record = RECORD(metrics_view, metrics_fields);
 
+static const struct field role_fields[] = {
+    F_STR(struct role_view, name, "name", TEXT, .flags = FIELD_NULLABLE | FIELD_ID, .column = ""),
+    F_STR(struct role_view, status, "status", TEXT, NONE),
+    F_STR(struct role_view, message, "message", TEXT, NONE),
+};
+static const struct record role_view_record = RECORD(role_view, role_fields);
+
 static const struct field host_fields[] = {
     F_STR(struct host_view, name, "name", TEXT, KEY("NAME")),
     F_STR(struct host_view, status, "status", TEXT, STATE("STATUS")),
@@ -52,6 +59,7 @@ static const struct field host_fields[] = {
     F_STR_LIST(struct host_view, aliases, "aliases", 16, TEXT, WIDE("ALIASES")),
     F_STR(struct host_view, presence, "presence", TEXT, NONE),
     F_U64(struct host_view, active_commands, "active_commands", NONE),
+    F_LIST(struct host_view, roles, "roles", 1000, &role_view_record, NONE),
     F_SUB(struct host_view, metrics, "metrics", &metrics_view_record, NONE),
     F_MAP(struct host_view, claimed_labels, "claimed_labels", 1000, TEXT, NONE),
     F_TIME_MS(struct host_view, connected_at, "connected_at", NONE),

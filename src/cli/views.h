@@ -18,6 +18,9 @@ struct metrics_view {
     uint64_t memory_used_bytes, memory_total_bytes, disk_used_bytes, disk_total_bytes, uptime_seconds;
     struct json_text load_avg;
 };
+struct role_view {
+    struct str name, status, message;
+};
 struct host_view {
     struct str name, status, ip_address;
     struct system_view system;
@@ -29,6 +32,7 @@ struct host_view {
     struct str_list aliases;
     struct kv_list claimed_labels;
     struct metrics_view metrics;
+    LIST(struct role_view) roles;
     usec_t connected_at, certificate_expires_at, created_at, approved_at, decided_at;
     uint64_t active_commands;
 };

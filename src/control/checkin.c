@@ -383,6 +383,23 @@ void checkin_beat(struct control *c, struct link_id link, const struct heartbeat
     c->stats.heartbeats++;
 }
 
+void checkin_roles(struct control *c, struct link_id link, const struct role_health *v, size_t n)
+{
+    enum { NAME = 32, MESSAGE = 160 };
+    AUTO(buf_done) struct buf b = BUF(ROLE_HEALTH_BYTES);
+    struct link *l = link__find(c, link);
+    if (!l)
+        return;
+    arena_reset(c->scratch);
+    for (size_t i = 0; i < n; i++)
+        (void)role_health_add(&b, &(struct role_health){ text__clean(c->scratch, v[i].name, NAME), v[i].status,
+                                                         text__clean(c->scratch, v[i].message, MESSAGE) });
+    if (str_eq(buf_as_str(&b), str_of(l->host->roles)))
+        return; /* as nearly always */
+    intern__put(c, l->host->roles);
+    l->host->roles = intern__get(c, buf_as_str(&b));
+}
+
 /* -- numbered messages */
 static void charge(struct control *c, struct link *l, double messages)
 {

@@ -107,6 +107,7 @@ struct host {
     usec_t seen_mono, saved_mono, grace_mono;
     uint64_t token_id, spool_epoch, acked_seq;
     struct heartbeat beat;
+    const char *roles; /* interned, fleet/role_health.h; NULL: nothing was said */
     struct link *link;
     struct task *tasks;    /* unfinished ones, in order of creation */
     uint32_t n_inflight;   /* of them offered, accepted or running, over its link */

@@ -214,11 +214,11 @@ static struct fact_digest recorded_for(const struct section_mark *m, const struc
     return none;
 }
 
-/* Asked for all, it can say nothing of its rows: that is no news of them. The next difference does not fit what is recorded, and then the
+/* Asked for all, it can or may say nothing of its rows: that is no news of them. The next difference does not fit what is recorded, and then the
  * whole is asked for. */
 static bool is_mute(const struct section_delta *d, const struct section_mark *m)
 {
-    return m && d->full && d->n_rows == 0 && d->status == SECTION_FAILED;
+    return m && d->full && d->n_rows == 0 && (d->status == SECTION_FAILED || d->status == SECTION_DISABLED);
 }
 
 /* Only the status is recorded. */

@@ -25,6 +25,7 @@ struct heartbeat {
     uint32_t running_tasks, queued_tasks;
     uint8_t roles_failed; /* how many roles report failed */
     uint8_t ports;        /* enum offer: the port scan */
+    uint8_t metrics;      /* enum offer; NO: nobody measures there, all before running_tasks is 0 and says nothing */
 };
 
 #endif

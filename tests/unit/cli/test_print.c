@@ -162,6 +162,39 @@ static void an_object_is_lines_without_the_empty_and_the_secret_ones(void **stat
                 str_find(buf_as_str(&out), STR("ago)\n")) > 0);
 }
 
+struct piece {
+    struct str name, state, why;
+};
+static const struct field piece_fields[] = {
+    F_STR(struct piece, name, "name", 64),
+    F_STR(struct piece, state, "state", 64),
+    F_STR(struct piece, why, "why", 64),
+};
+static const struct record piece_record = RECORD(piece, piece_fields);
+struct whole {
+    LIST(struct piece) pieces, none;
+};
+static const struct field whole_fields[] = {
+    F_LIST(struct whole, pieces, "pieces", 8, &piece_record),
+    F_LIST(struct whole, none, "none", 8, &piece_record),
+};
+static const struct record whole_record = RECORD(whole, whole_fields);
+
+static void a_list_in_an_object_is_a_line_each_and_nothing_when_empty(void **state)
+{
+    struct piece v[] = { { STR("left"), STR("ok"), STR("") },
+                         { STR("a_name_longer_than_the_column"), STR("off"), STR("so\x1b") },
+                         { STR("bare"), STR(""), STR("") } };
+    struct whole x = { .pieces = { v, 3 } };
+    AUTO(buf_done) struct buf out = BUF(4096);
+    (void)state;
+    print_object(&whole_record, &x, NOW, &out);
+    assert_string_equal(buf_as_cstr(&out), "pieces:\n"
+                                           "  left:                 ok\n"
+                                           "  a_name_longer_than_the_column: off: so\\x1B\n"
+                                           "  bare\n");
+}
+
 static void a_time_to_come_says_in(void **state)
 {
     AUTO(table_free) struct table *t = table_of(&thing_record, false);
@@ -214,6 +247,7 @@ int main(void)
         cmocka_unit_test(colour_is_only_where_it_was_asked_for_and_only_on_states),
         cmocka_unit_test(control_characters_never_reach_the_terminal),
         cmocka_unit_test(an_object_is_lines_without_the_empty_and_the_secret_ones),
+        cmocka_unit_test(a_list_in_an_object_is_a_line_each_and_nothing_when_empty),
         cmocka_unit_test(a_time_to_come_says_in),
         cmocka_unit_test(bytes_are_rounded_for_people),
         cmocka_unit_test(a_reader_that_left_is_epipe_and_a_full_pipe_is_waited_for),

@@ -348,6 +348,66 @@ static void a_section_that_fails_keeps_its_rows_even_asked_in_full(void **state)
     sim_free(m);
 }
 
+static void a_section_that_is_disabled_keeps_its_rows_and_comes_back_by_a_difference(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    struct fact_row rows[] = { { STR("bash"), STR("{}") }, { STR("curl"), STR("{}") } }, third[] = { { STR("zsh"), STR("{}") } };
+    struct section_delta good = full(rows, 2), mute = full(NULL, 0),
+                         off = { .name = STR("packages"), .status = SECTION_DISABLED, .base = good.digest, .digest = good.digest },
+                         on = { .name = STR("packages"), .status = SECTION_OK, .rows = third, .n_rows = 1, .base = good.digest,
+                                .digest = good.digest };
+    struct fact_digest h;
+    fact_row_hash(&third[0], &h);
+    fact_digest_add(&on.digest, &h);
+    mute.status = SECTION_DISABLED;
+    checkin_inventory(f->c, link_of(m), &good, 1);
+    checkin_inventory(f->c, link_of(m), &off, 1);
+    assert_int_equal(n_rows(f, m), 2);
+    checkin_inventory(f->c, link_of(m), &mute, 1); /* asked in full, it may say nothing */
+    assert_int_equal(n_rows(f, m), 2);
+    checkin_inventory(f->c, link_of(m), &on, 1);
+    assert_int_equal(n_rows(f, m), 3);
+    assert_int_equal(n_sent_like(f, "resync"), 0);
+    sim_free(m);
+}
+
+static struct str roles_of(struct fixture *f, const struct sim *m)
+{
+    struct host_view v;
+    host_of(f, m, &v);
+    return v.roles;
+}
+
+static void how_the_roles_are_is_known_as_last_told(void **state)
+{
+    struct fixture *f = *state;
+    struct sim *m = sim_ready(f, "web");
+    struct role_health v[] = { { STR("inventory"), SECTION_OK, STR("") }, { STR("metrics"), SECTION_DISABLED, STR("off\nhere") } }, r;
+    static char big[200];
+    assert_int_equal(roles_of(f, m).len, 0);
+    for (int i = 0; i < 2; i++) { /* again the same */
+        checkin_roles(f->c, link_of(m), v, 2);
+        struct str rest = roles_of(f, m);
+        assert_int_equal(role_health_next(&rest, &r), 1);
+        assert_true(str_is(r.name, "inventory") && r.status == SECTION_OK && r.message.len == 0);
+        assert_int_equal(role_health_next(&rest, &r), 1);
+        assert_true(str_is(r.name, "metrics") && r.status == SECTION_DISABLED && str_is(r.message, "off here"));
+        assert_int_equal(role_health_next(&rest, &r), 0);
+    }
+    /* A peer that says very much is cut. */
+    struct role_health many[64];
+    memset(big, 'x', sizeof(big));
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+        many[i] = (struct role_health){ str_bytes(big, sizeof(big)), SECTION_FAILED, str_bytes(big, sizeof(big)) };
+    checkin_roles(f->c, link_of(m), many, ARRAY_SIZE(many));
+    assert_in_range(roles_of(f, m).len, 1, ROLE_HEALTH_BYTES);
+    checkin_roles(f->c, link_of(m), NULL, 0);
+    assert_int_equal(roles_of(f, m).len, 0);
+    checkin_roles(f->c, (struct link_id){ 4711 }, v, 2); /* of a link that is gone */
+    sim_free(m);
+}
+
 static void a_full_section_that_lies_about_itself_is_not_taken(void **state)
 {
     struct fixture *f = *state;
@@ -542,6 +602,8 @@ int main(void)
         T(numbered_messages_are_taken_once_and_acknowledged_after_commit),
         T(deltas_fold_and_what_does_not_fit_is_asked_in_full_once),
         T(a_section_that_fails_keeps_its_rows_even_asked_in_full),
+        T(a_section_that_is_disabled_keeps_its_rows_and_comes_back_by_a_difference),
+        T(how_the_roles_are_is_known_as_last_told),
         T(a_full_section_that_lies_about_itself_is_not_taken),
         T(a_live_question_is_answered_or_ends),
         T(a_link_over_its_rate_is_not_read_until_it_is_under),
