@@ -2,12 +2,13 @@
 # make install: programs, units, settings where there are none, examples, manual pages. DESTDIR and PREFIX as usual; nothing is started or
 # enabled. Into the running system it also makes the server's user, and systemd reads the units anew.
 set -eu
+umask 022 # and folders by mkdir: install -d would change the mode of those that are there
 PREFIX=${PREFIX%/}
 bin=$DESTDIR$PREFIX/bin
 man=$DESTDIR$PREFIX/share/man
 unit=$DESTDIR$PREFIX/lib/systemd/system
 examples=$DESTDIR$PREFIX/share/doc/muster/examples
-install -d "$bin" "$man/man1" "$man/man8" "$unit" "$examples" "$DESTDIR$PREFIX/lib/sysusers.d"
+mkdir -p "$bin" "$man/man1" "$man/man8" "$unit" "$examples" "$DESTDIR$PREFIX/lib/sysusers.d"
 
 # systemd looks into these two; of any other prefix it has to be told.
 case $PREFIX in
@@ -24,7 +25,7 @@ settings() {
         [ -e "$DESTDIR$3" ] || missing="$missing
   install -D -m $1 $PREFIX/share/doc/muster/examples/${2##*/} $3"
     else
-        install -d "$(dirname "$DESTDIR$3")"
+        mkdir -p "$(dirname "$DESTDIR$3")"
         [ -e "$DESTDIR$3" ] || [ -L "$DESTDIR$3" ] || install -m "$1" "packaging/$2" "$DESTDIR$3"
     fi
 }
@@ -51,14 +52,14 @@ for sh in bash zsh fish; do
         zsh) d=$DESTDIR$PREFIX/share/zsh/site-functions f=_muster ;;
         fish) d=$DESTDIR$PREFIX/share/fish/vendor_completions.d f=muster.fish ;;
     esac
-    install -d "$d"
+    mkdir -p "$d"
     "$BUILD/muster" completion $sh >"$d/$f"
 done
 sed "s|@PREFIX@|$PREFIX|g" packaging/sigma/sigma-agent.service >"$unit/sigma-agent.service"
 chmod 0644 "$unit/sigma-agent.service"
 settings 0600 sigma/sigma-agent.env /etc/muster/sigma-agent.env # a key goes in
 install -m 0755 packaging/prometheus/sigma-file-sd "$bin/sigma-file-sd"
-install -d "$examples/sigma"
+mkdir -p "$examples/sigma"
 install -m 0644 packaging/sigma/Containerfile packaging/sigma/compose.yaml packaging/sigma/daemonset.yaml \
     "$examples/sigma/"
 sed "s|@BIN@|$PREFIX/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/grapheon-agent|; s|@ENV@|/etc/grapheon-agent.env|" \
@@ -66,13 +67,13 @@ sed "s|@BIN@|$PREFIX/bin|; s|@STATE_NAME@|grapheon-agent|; s|@STATE@|/var/lib/gr
 chmod 0644 "$unit/grapheon-agent.service"
 install -m 0644 packaging/grapheon/grapheon-agent.timer "$unit/"
 settings 0600 grapheon/grapheon-agent.env.example /etc/muster/grapheon-agent.env.example
-install -d "$DESTDIR$PREFIX/lib/systemd/user"
+mkdir -p "$DESTDIR$PREFIX/lib/systemd/user"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent@.service >"$unit/argus-agent@.service"
 sed "s|@PREFIX@|$PREFIX|g" packaging/argus/argus-agent.service >"$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
 chmod 0644 "$unit/argus-agent@.service" "$DESTDIR$PREFIX/lib/systemd/user/argus-agent.service"
 settings 0600 argus/argus-agent.env /etc/argus-agent/env
 settings 0644 argus/policy.example /etc/argus-agent/policy.example
-install -d "$DESTDIR$PREFIX/share/muster/grafana"
+mkdir -p "$DESTDIR$PREFIX/share/muster/grafana"
 install -m 0644 packaging/grafana/* "$DESTDIR$PREFIX/share/muster/grafana/"
 # The agent in foreign accents goes by the foreign names too.
 for n in sigma-agent grapheon-agent argus-agent argus-report; do

@@ -42,7 +42,7 @@ cat >"$root/DEBIAN/postinst" <<'END'
 #!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-    install -d -m 0700 "${DPKG_ROOT:-}/var/lib/grapheon-agent"
+    [ -d "${DPKG_ROOT:-}/var/lib/grapheon-agent" ] || install -d -m 0700 "${DPKG_ROOT:-}/var/lib/grapheon-agent"
     if [ -z "${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
         systemctl daemon-reload || :
     fi

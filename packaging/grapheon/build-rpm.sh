@@ -51,7 +51,7 @@ cp -a $root/. %{buildroot}/
 %attr(0644, root, root) %doc /usr/share/man/man8/grapheon-agent.8.gz
 
 %post
-install -d -m 0700 /var/lib/grapheon-agent
+[ -d /var/lib/grapheon-agent ] || install -d -m 0700 /var/lib/grapheon-agent
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || :
 
 %preun

@@ -25,7 +25,7 @@ if [ "$version" != "$said" ]; then
     echo "release: the program calls itself $said: that is what servers compare with a policy's target_version" >&2
 fi
 case ${SIGN_KEY:-} in /* | "") ;; *) SIGN_KEY=$PWD/$SIGN_KEY ;; esac
-install -d "$dir"
+mkdir -p "$dir"
 cd "$dir"
 export AGENT="$agent"
 tarball=$("$here/build-release.sh" "$version")

@@ -101,6 +101,21 @@ def test_install_makes_a_release_and_enables_nothing(tmp_path):
     assert "nobody was told" in box.run(rel / "scripts/install-passive-agent.sh", *box.paths).stderr
 
 
+def test_folders_that_are_there_keep_their_modes(tmp_path):
+    """Found: settings in /root made it 0755, units in a folder like /tmp took its sticky bit, make install /usr/local/bin's group."""
+    box, rel = Box(tmp_path), release(tmp_path, "0.1.0")
+    modes = {box.prefix: 0o750, box.state: 0o750, box.env.parent: 0o700, box.systemd: 0o1777, tmp_path / "usr/local/bin": 0o2775, tmp_path / "etc/muster": 0o700}
+    for d, m in modes.items():
+        d.mkdir(parents=True, exist_ok=True)
+        d.chmod(m)
+    r = box.run(rel / "scripts/install-passive-agent.sh", *box.paths)
+    assert f"chmod 0700 {box.state}" in r.stderr
+    box.run(rel / "scripts/upgrade-passive-agent.sh", *box.paths)
+    sh("sh", "-c", f"cd {ROOT} && sh packaging/install.sh", DESTDIR=str(tmp_path), PREFIX="/usr/local")
+    assert {d: mode(d) for d in modes} == modes
+    assert mode(box.prefix / "agent/releases") == mode(tmp_path / "usr/local/share/man") == 0o755
+
+
 def test_upgrade_and_rollback_move_the_link(tmp_path):
     box, old, new = Box(tmp_path), release(tmp_path, "0.1.0"), release(tmp_path, "0.2.0")
     box.run(old / "scripts/install-passive-agent.sh", *box.paths)

@@ -11,8 +11,17 @@ systemd=${4:-/etc/systemd/system}
 systemctl=${SYSTEMCTL_BIN:-systemctl}
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
+
+# folder MODE DIR...: makes what is missing. A folder that is there keeps mode and owner: the settings may lie in /root.
+folder() {
+    mode=$1
+    shift
+    for dir; do
+        [ -d "$dir" ] || install -d -m "$mode" "$dir"
+    done
+}
 if [ -n "${MANIFEST:-}" ]; then
-    install -d -m 0755 "$prefix"
+    folder 0755 "$prefix"
     tmp=$(mktemp -d "$prefix/.unpacked.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
     root=$("$here/verify-release.sh" "$MANIFEST" "$tmp")
@@ -27,8 +36,12 @@ version=$(tr -d ' \n' <"$root/agent/VERSION")
 release=$prefix/agent/releases/$version
 
 case $version in '' | */* | .*) echo "install: agent/VERSION is not a version" >&2; exit 1 ;; esac
-install -d -m 0755 "$prefix" "$prefix/agent" "$prefix/agent/releases" "$release" "$release/scripts" "$release/units" "$(dirname "$env")" "$systemd"
-install -d -m 0700 "$state"
+folder 0755 "$prefix" "$prefix/agent" "$prefix/agent/releases" "$release" "$release/scripts" "$release/units" "$(dirname "$env")" "$systemd"
+folder 0700 "$state"
+case $(stat -c %A "$state") in
+    *------) ;;
+    *) echo "install: others may look into $state, where the agent keeps its key: chmod 0700 $state" >&2 ;;
+esac
 # A running program keeps its file: replaced by rename, never written into.
 install -m 0755 "$root/agent/grapheon-agent" "$release/.grapheon-agent.new"
 mv -f "$release/.grapheon-agent.new" "$release/grapheon-agent"

@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 agent=$prefix/agent
 
 if [ -n "${MANIFEST:-}" ]; then
-    install -d -m 0755 "$prefix"
+    [ -d "$prefix" ] || install -d -m 0755 "$prefix" # one that is there keeps its mode
     tmp=$(mktemp -d "$prefix/.unpacked.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
     root=$("$here/verify-release.sh" "$MANIFEST" "$tmp")
