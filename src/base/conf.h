@@ -50,7 +50,7 @@ struct conf_row {
     const char *env_alt; /* also accepted: "LOG_LEVEL"; NULL */
     const char *value;   /* default, as text; NULL: unset */
     uint64_t min, max;   /* numbers, sizes, durations (us); both 0: any */
-    const struct name *names;
+    const struct name *names; /* of a CONF_ENUM: its words. Of a CONF_STR: those that are known, shown in help; it may be another */
     uint32_t flags;
     const char *arg;     /* "ADDR:PORT" in help */
     const char *help;    /* one sentence */

@@ -159,7 +159,7 @@ static void put_sentence(const struct conf_row *row, struct buf *out)
     if (str_ends(help, STR("."))) /* the page adds its own, behind the default */
         help.len--;
     buf_str(out, help);
-    if (row->type == CONF_ENUM) {
+    if (row->names) {
         buf_cstr(out, " (one of ");
         conf__names(row, out);
         buf_char(out, ')');

@@ -109,7 +109,7 @@ static void put_values(struct buf *b, const char *verb, const struct conf_row *r
         if (rows[i].type == CONF_BOOL || (rows[i].flags & CONF_HIDDEN))
             continue;
         put_option_case(b, verb, &rows[i]);
-        if (rows[i].type == CONF_ENUM)
+        if (rows[i].names)
             put_words(b, rows[i].names);
         else
             buf_char(b, is_file(&rows[i]) ? '/' : '=');
@@ -246,7 +246,7 @@ static void fish_flags(struct buf *b, const char *when, const struct conf_row *r
         buf_printf(b, "complete -c muster %s -l %s%s", when, is_on ? "no-" : "", rows[i].name);
         if (rows[i].letter)
             buf_printf(b, " -s %c", rows[i].letter);
-        if (rows[i].type == CONF_ENUM) {
+        if (rows[i].names) {
             buf_cstr(b, " -xa '");
             put_words(b, rows[i].names);
             buf_char(b, '\'');

@@ -6,6 +6,7 @@
 #include "cli/print.h"
 #include "cli/show.h"
 #include "cli/tail.h"
+#include "wire/event.h"
 
 #define DIM "\x1b[2m"
 #define BOLD "\x1b[1m"
@@ -23,7 +24,7 @@ static const struct conf_row events_rows[] = {
     { "follow", 'f', CONF_BOOL, O(follow), .help = "stay and show new ones as they come" },
     { "limit", 'n', CONF_U32, O(limit), .value = "100", .min = 1, .max = 5000,
       .help = "how many of the last ones" },
-    { "type", 0, CONF_STR, O(type), .arg = "TYPE", .help = "only this type: host.online, job.finished ..." },
+    { "type", 0, CONF_STR, O(type), .names = event_type_names, .arg = "TYPE", .help = "only this type" },
     { "host", 0, CONF_STR, O(host), .arg = "ID", .help = "only of the host with this id" },
 };
 static const struct conf_row audit_rows[] = {

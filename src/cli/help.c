@@ -135,7 +135,7 @@ static void man_row(struct buf *b, const struct conf_row *row)
     }
     buf_char(b, '\n');
     roff(b, row->help);
-    for (const struct name *n = row->type == CONF_ENUM ? row->names : NULL; n && n->text; n++)
+    for (const struct name *n = row->names; n && n->text; n++)
         buf_printf(b, "%s%s", n == row->names ? ": " : ", ", n->text);
     if (row->value && row->type != CONF_BOOL)
         buf_printf(b, " (default %s)", row->value);

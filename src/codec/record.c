@@ -240,6 +240,33 @@ static bool get_duration(struct walk *w, const struct place *at, const struct fi
     return true;
 }
 
+/* How far two words begin alike. */
+static size_t common(const char *word, struct str got)
+{
+    size_t n = 0;
+    while (n < got.len && word[n] && word[n] == got.ptr[n])
+        n++;
+    return n;
+}
+
+/* As many words as the text has room for, those that begin most like @got first. */
+static bool bad_word(struct walk *w, const struct place *at, const struct name *names, struct str got)
+{
+    AUTO(buf_done) struct buf all = BUF(96);
+    size_t n = 0, n_shown = 0, alike = 0;
+    for (const struct name *name = names; name->text; name++, n++)
+        alike = common(name->text, got) > alike ? common(name->text, got) : alike;
+    for (bool is_full = false; !is_full && n_shown < n; alike--)
+        for (const struct name *name = names; !is_full && name->text; name++)
+            if (common(name->text, got) == alike) {
+                is_full = buf_printf(&all, "%s%s", all.len ? ", " : "", name->text) < 0;
+                n_shown += !is_full;
+            }
+    if (n_shown == n)
+        return bad(w, at, "field.enum", "must be one of %s", buf_as_cstr(&all));
+    return bad(w, at, "field.enum", "must be one of %s ... (%zu in all)", buf_as_cstr(&all), n);
+}
+
 static bool get_enum(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
                      int *ret)
 {
@@ -251,14 +278,7 @@ static bool get_enum(struct walk *w, const struct place *at, const struct field 
         *ret = name->value;
         return true;
     }
-    AUTO(buf_done) struct buf all = BUF(105); /* as many as the text has room for */
-    bool is_cut = false;
-    for (const struct name *name = f->names; name->text; name++)
-        if (buf_printf(&all, "%s%s", all.len ? ", " : "", name->text) < 0) {
-            is_cut = true;
-            break;
-        }
-    return bad(w, at, "field.enum", "must be one of %s%s", buf_as_cstr(&all), is_cut ? ", ..." : "");
+    return bad_word(w, at, f->names, n->s);
 }
 
 static bool get_bytes(struct walk *w, const struct place *at, const struct field *f, const struct node *n,
