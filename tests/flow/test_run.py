@@ -205,6 +205,41 @@ def test_the_limit_of_a_host_queues_the_rest(fleet):
         assert job_done(s, i, 60)["state"] == "succeeded"
 
 
+def what_is_off_is_said(s, a, read):
+    """A role that the policy leaves out: its sections, its questions, the host's own row."""
+    name, path = a.host["name"], f"/api/v1/agents/{a.host['id']}"
+
+    def sections(want):
+        got = {x["section"]: x for x in s.get(path + "/inventory")["sections"]}
+        return len(got) >= 17 and all(want(x) for x in got.values()) and got
+
+    def roles():
+        return {r["name"]: r["status"] for r in s.get(path).get("roles", [])}
+
+    def is_off(x):
+        return x["status"] == "disabled" and "policy" in x["message"]
+
+    # roles: [inventory, command]
+    before = until(lambda: sections(lambda x: x["status"] != "disabled" or x["section"] == "ports"), 30, "all sections")
+    until(lambda: roles().get("metrics") == "disabled", 30, "a heartbeat that says what is off")
+    assert roles()["inventory"] == roles()["command"] == "ok"
+    assert s.get(path)["metrics"] is None and "agentic_agent_cpu_ratio{" not in s.api("GET", "/metrics").text
+    assert "metrics:              disabled: switched off by the policy of this host" in s.cli("host", name, check=0).stdout
+    r = s.cli("ports", name, "--allocate", "1", timeout=20)  # the server itself would wait for 35 s
+    assert r.returncode == 7 and "ports.disabled" in r.stderr and "policy" in r.stderr
+    assert "switched off by the policy" in s.cli("ports", name, check=0).stderr
+    read("roles: [command]\n")
+    now = until(lambda: sections(is_off), 30, "all sections to be disabled")
+    assert now["packages"]["rows_count"] == before["packages"]["rows_count"]  # what was told stays
+    r = s.cli("inventory", name, "packages", check=0)
+    assert "section packages is disabled: switched off by the policy" in r.stderr and "VERSION" in r.stdout
+    r = s.cli("inventory", name, "connections", check=0)
+    assert "section connections is disabled: switched off by the policy" in r.stderr
+    assert s.cli("inventory", name, check=0).stdout.count("disabled") >= 17
+    read("roles: [inventory, command]\n")
+    until(lambda: sections(lambda x: x["status"] != "disabled" or x["section"] == "ports"), 30, "all sections again")
+
+
 def test_the_local_policy_forbids_commands_by_either_word(fleet):
     s = fleet.server()
     pol = fleet.dir / "policy.yaml"
@@ -231,6 +266,7 @@ def test_the_local_policy_forbids_commands_by_either_word(fleet):
     assert run().returncode == 1
     read("roles: [inventory, command]\n")
     assert run().returncode == 0
+    what_is_off_is_said(s, a, read)
     pol.write_text("roles: [comand]\n")
     a.stop()
     a.start()
