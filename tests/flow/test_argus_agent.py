@@ -405,6 +405,18 @@ def test_the_hosts_policy_decides(mocks, agents, tmp):
     assert "CUDA_VISIBLE_DEVICES=0,1" in env and "WANDB_PROJECT=vision" in env
     assert not any(e.startswith(("BASH_", "PYTHONWARNINGS=", "BROWSER=", "RANK=")) for e in env), env
     assert "are left out" in a.log and "BASH_ENV" in a.log and "antigravity" not in a.log  # names, no values
+    # Where it says where, the recorded directory must be there, and a link leads nowhere else.
+    (tmp / "in").mkdir()
+    (tmp / "in" / "sub").mkdir()
+    (tmp / "alias").symlink_to(tmp / "in")
+    (tmp / "in" / "out").symlink_to("/")
+    policy.write_text(f"prefix: echo good\ncwd: {tmp}/alias\n")
+    for cwd, error in ((tmp / "in", None), (tmp / "in" / "sub", None), (tmp / "alias", None), (tmp, "not allowed by host policy"),
+                       (tmp / "in" / "out", "not allowed by host policy"), (tmp / "in" / "..", "not allowed by host policy"),
+                       (tmp / "in" / "gone", "stale_env_path"), ("", "not allowed by host policy")):
+        job = m.rerun("echo good", cwd=str(cwd))
+        ack = until(lambda: m.ack_of(job))
+        assert (ack["status"], ack["error"]) == ("failed" if error else "started", error), cwd
     # It is looked at for each command as at the start, and the log says what is wrong with it.
     for text, mode, word in (("prefix: echo good\n", 0o666, "changed by others"), ("prefix: echo good\nwhat\n", 0o600, "line 2"), (None, 0, "No such file")):
         policy.write_text(text) if text else policy.unlink()

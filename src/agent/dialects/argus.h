@@ -98,7 +98,7 @@ struct argus_env {
 int argus__env_build(struct arena *a, const struct argus_env *e, struct kv_list *ret);
 /* Appends " key=value" for every override, quoted for sh. 0; -EINVAL "argus.override" (not an object, a key that is no key); -ENOBUFS. */
 int argus__append_overrides(struct str overrides_json, struct buf *command, struct err *err);
-/* The host's policy: lines "prefix: TEXT" and "regex: ERE", '#' comments. 0 it is well formed; or -EINVAL "argus.policy" with the line. */
+/* The host's policy: lines "prefix: TEXT", "regex: ERE" and "cwd: DIR", '#' comments. 0 it is well formed; or -EINVAL "argus.policy" with the line. */
 int argus__policy_check(struct str text, struct err *err);
 /* argus_work.c: the file @path, checked, appended to @text. 0; or "argus.policy" and -errno, -ENOBUFS (too large), -EPERM (not root's or
  * ours, or others may write it), -EINVAL as above. */
@@ -106,6 +106,10 @@ int argus__policy_read(const char *path, struct buf *text, struct err *err);
 /* True if a line permits the whole of @command. A prefix ends at a word, and what follows it must be free of the shell's operators.
  * False too for a text that is not well formed. */
 bool argus__policy_allows(struct str text, struct str command);
+/* The next directory that @text, which goes on behind it, names; false: no more. */
+bool argus__policy_next_dir(struct str *text, struct str *ret);
+/* Is @path @dir, or below it? Both whole and resolved; slashes at the end of @dir do not count. */
+bool argus__is_below(struct str dir, struct str path);
 
 /* -- argus_jobs.c: the answer to a poll. Calls @fn, in the server's order, for every job with a safe id and members of the right kind;
  * members of env that are no strings are left out, other jobs are logged and left alone. Number of jobs there were; or -EINVAL, -EMSGSIZE,

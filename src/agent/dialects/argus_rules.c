@@ -298,20 +298,19 @@ static bool regex_allows(struct str pattern, struct str command)
     return is_match;
 }
 
-/* 0 blank; 'p' or 'r' and the text; -1 neither. */
+/* 0 blank; 'p', 'r' or 'c' and the text; -1 none of them. */
 static int policy_line(struct str line, struct str *ret)
 {
+    static const struct str words[] = { STR("prefix:"), STR("regex:"), STR("cwd:") };
+
     line = str_trim(line);
     if (line.len == 0 || line.ptr[0] == '#')
         return 0;
-    for (int i = 0; i < 2; i++) {
-        struct str word = i == 0 ? STR("prefix:") : STR("regex:");
-
-        if (str_starts(line, word)) {
-            *ret = str_trim(str_sub(line, word.len, SIZE_MAX));
-            return i == 0 ? 'p' : 'r';
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (str_starts(line, words[i])) {
+            *ret = str_trim(str_sub(line, words[i].len, SIZE_MAX));
+            return words[i].ptr[0];
         }
-    }
     return -1;
 }
 
@@ -326,15 +325,34 @@ int argus__policy_check(struct str text, struct err *err)
 
         n++;
         if (kind < 0)
-            return err_set(err, -EINVAL, "argus.policy", "line %d is neither \"prefix: TEXT\" nor \"regex: PATTERN\"", n);
+            return err_set(err, -EINVAL, "argus.policy", "line %d is none of \"prefix: TEXT\", \"regex: PATTERN\", \"cwd: DIR\"", n);
         if (kind != 0 && what.len == 0)
             return err_set(err, -EINVAL, "argus.policy", "line %d names nothing", n);
         if (kind == 'r' && compile(what, &re) < 0)
             return err_set(err, -EINVAL, "argus.policy", "line %d is not a regular expression", n);
         if (kind == 'r')
             regfree(&re);
+        if (kind == 'c' && (what.ptr[0] != '/' || str_has_nul(what)))
+            return err_set(err, -EINVAL, "argus.policy", "line %d names no whole path", n);
     }
     return 0;
+}
+
+bool argus__policy_next_dir(struct str *text, struct str *ret)
+{
+    struct str line;
+
+    while (str_cut(text, '\n', &line))
+        if (policy_line(line, ret) == 'c')
+            return true;
+    return false;
+}
+
+bool argus__is_below(struct str dir, struct str path)
+{
+    while (dir.len > 0 && dir.ptr[dir.len - 1] == '/')
+        dir.len--;
+    return path.len > 0 && path.ptr[0] == '/' && str_starts(path, dir) && (path.len == dir.len || path.ptr[dir.len] == '/');
 }
 
 bool argus__policy_allows(struct str text, struct str command)

@@ -22,6 +22,7 @@ static const char run_script[] = "exec /bin/sh -c \"$1\" >>\"$0\" 2>&1";
 
 /* The word servers know: the directory that the command was recorded in is gone. */
 static const char stale_path[] = "stale_env_path";
+static const char forbidden[] = "not allowed by host policy";
 
 extern char **environ;
 
@@ -80,19 +81,43 @@ int argus__policy_read(const char *path, struct buf *text, struct err *err)
     return r;
 }
 
-/* Read for every command: a policy that was tightened counts at once, and one that cannot be read permits nothing. */
-static bool policy_allows(const struct argus *g, struct str command)
+/* Where the policy says where commands may run, the recorded directory, links resolved, must be there: which file a name without a path
+ * is depends on it, and it is the server's word. NULL and *@ret the directory to use (NULL: as recorded), or why not. */
+static const char *policy_forbids_cwd(struct str text, struct str cwd, char **ret)
+{
+    AUTO_FREE char *name = str_dup(cwd), *real = cwd.len > 0 && !str_has_nul(cwd) ? realpath(name, NULL) : NULL;
+    bool has_rule = false, is_there = false;
+    struct str dir;
+
+    while (!is_there && argus__policy_next_dir(&text, &dir)) {
+        AUTO_FREE char *rule = str_dup(dir), *real_dir = realpath(rule, NULL);
+
+        has_rule = true;
+        is_there = real && real_dir && argus__is_below(str_of(real_dir), str_of(real));
+    }
+    if (has_rule && !is_there)
+        return cwd.len > 0 && !real ? stale_path : forbidden;
+    if (has_rule)
+        *ret = TAKE(real);
+    return NULL;
+}
+
+/* Read for every command: a policy that was tightened counts at once, and one that cannot be read permits nothing. NULL and *@ret_cwd as
+ * above, or why not. */
+static const char *policy_forbids(const struct argus *g, struct str command, struct str cwd, char **ret_cwd)
 {
     AUTO(buf_done) struct buf text = BUF(ARGUS_POLICY_BYTES);
     struct err err = { 0 };
 
     if (!g->opt->policy)
-        return true;
+        return NULL;
     if (argus__policy_read(g->opt->policy, &text, &err) < 0) {
         log_warn("argus.policy", "nothing is run until the policy is mended", LOG_CSTR("why", err.text));
-        return false;
+        return forbidden;
     }
-    return argus__policy_allows(buf_as_str(&text), command);
+    if (!argus__policy_allows(buf_as_str(&text), command))
+        return forbidden;
+    return policy_forbids_cwd(buf_as_str(&text), cwd, ret_cwd);
 }
 
 static bool dir_exists(struct str path)
@@ -103,10 +128,11 @@ static bool dir_exists(struct str path)
     return stat(s ? s : "", &st) == 0 && S_ISDIR(st.st_mode) && access(s, X_OK) == 0;
 }
 
-/* What is to be run, and why not: an empty @why permits. */
-static void judge(const struct argus *g, const struct argus_job *job, struct buf *command, char why[WHY_MAX])
+/* What is to be run, in which directory (malloced; NULL: as recorded), and why not: an empty @why permits. */
+static void judge(const struct argus *g, const struct argus_job *job, struct buf *command, char **ret_cwd, char why[WHY_MAX])
 {
     const struct argus_payload *p = &job->payload;
+    const char *no;
     struct err err = { 0 };
 
     why[0] = '\0';
@@ -116,13 +142,13 @@ static void judge(const struct argus *g, const struct argus_job *job, struct buf
         (void)snprintf(why, WHY_MAX, "the command is too large");
     else if (g->opt->overrides == ARGUS_OVERRIDES_APPEND && argus__append_overrides(p->overrides.text, command, &err) < 0)
         (void)snprintf(why, WHY_MAX, "%s", err.text);
-    else if (!policy_allows(g, buf_as_str(command)))
-        (void)snprintf(why, WHY_MAX, "not allowed by host policy");
+    else if ((no = policy_forbids(g, buf_as_str(command), p->cwd, ret_cwd)))
+        (void)snprintf(why, WHY_MAX, "%s", no);
     else if (p->cwd.len > 0 && !dir_exists(p->cwd))
         (void)snprintf(why, WHY_MAX, "%s", stale_path);
 }
 
-static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *job, struct str command)
+static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *job, struct str command, struct str cwd)
 {
     AUTO(arena_free) struct arena *a = arena_new(ARGUS_ARENA_BYTES);
     AUTO_FREE char *log = argus__log_make(g->opt->state_dir, job->id, g->book);
@@ -138,7 +164,7 @@ static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *
     struct argus_env env = { .own = (const char *const *)environ, .payload = &p->env, .allow = &g->opt->allow_env,
                              .more = { more, ARRAY_SIZE(more) }, .has_policy = g->opt->policy != NULL, .left_out = &left_out };
     struct str argv[] = { STR("/bin/sh"), STR("-c"), str_of(run_script), str_of(log), command };
-    struct command cmd = { .task_id = c->task, .argv = { argv, ARRAY_SIZE(argv) }, .cwd = p->cwd, .grace = g->opt->grace,
+    struct command cmd = { .task_id = c->task, .argv = { argv, ARRAY_SIZE(argv) }, .cwd = cwd, .grace = g->opt->grace,
                            .output_cap_bytes = OUTPUT_CAP };
 
     c->phase = ARGUS_RUNNING; /* or OVER, when exec says so */
@@ -158,9 +184,10 @@ static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *
 static void rerun(struct argus *g, const struct argus_job *job, struct argus_cmd *c)
 {
     AUTO(buf_done) struct buf command = BUF(COMMAND_BYTES);
+    AUTO_FREE char *cwd = NULL;
     char why[WHY_MAX];
 
-    judge(g, job, &command, why);
+    judge(g, job, &command, &cwd, why);
     if (why[0]) {
         c = c ? c : argus__book_add(g->book, job->id, job->batch_id, ARGUS_RERUN);
         log_warn("rerun.refused", "a rerun is refused", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why),
@@ -187,7 +214,7 @@ static void rerun(struct argus *g, const struct argus_job *job, struct argus_cmd
             return;
         }
     }
-    offer(g, c, job, buf_as_str(&command));
+    offer(g, c, job, buf_as_str(&command), cwd ? str_of(cwd) : job->payload.cwd);
 }
 
 /* -- what exec says of it */
@@ -368,6 +395,7 @@ void argus__work_dry(struct argus *g, const struct argus_job *job)
     AUTO(buf_done) struct buf command = BUF(COMMAND_BYTES);
     const struct argus_cmd *c = argus__book_find(g->book, job->id);
     const char *verdict = "would be run";
+    AUTO_FREE char *cwd = NULL;
     char why[WHY_MAX] = "";
 
     if (c) {
@@ -375,7 +403,7 @@ void argus__work_dry(struct argus *g, const struct argus_job *job)
     } else if (str_is(job->kind, "stop")) {
         verdict = stoppable(g, job->batch_id, &verdict) ? "would be stopped" : verdict;
     } else {
-        judge(g, job, &command, why);
+        judge(g, job, &command, &cwd, why);
         verdict = why[0] ? "would be refused: " : verdict;
     }
     (void)printf("%.*s  %.*s  batch %.*s: %s%s\n", STR_FMT(job->id), STR_FMT(job->kind), STR_FMT(job->batch_id), verdict, why);

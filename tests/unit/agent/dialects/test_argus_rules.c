@@ -260,6 +260,28 @@ static void a_policy_permits_whole_commands_only(void **state)
     assert_true(argus__policy_allows(STR("regex: a\\++b*[+]"), STR("a+++")));
 }
 
+static void a_policy_names_directories_too(void **state)
+{
+    static const struct {
+        const char *dir, *path;
+        bool is_below;
+    } rows[] = { { "/srv", "/srv", true },     { "/srv/", "/srv/a", true },  { "/srv", "/srv2", false }, { "/srv/a", "/srv", false },
+                 { "/", "/any/thing", true },  { "/", "/", true },           { "/srv", "srv", false },   { "/srv", "", false } };
+    struct str policy = STR("cwd: /srv/vision\nprefix: make\n  cwd:/data \n"), dir;
+
+    (void)state;
+    assert_int_equal(argus__policy_check(policy, NULL), 0);
+    assert_true(argus__policy_allows(policy, STR("make")));
+    assert_false(argus__policy_allows(policy, STR("/srv/vision")));
+    assert_true(argus__policy_next_dir(&policy, &dir) && str_is(dir, "/srv/vision"));
+    assert_true(argus__policy_next_dir(&policy, &dir) && str_is(dir, "/data"));
+    assert_false(argus__policy_next_dir(&policy, &dir));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(argus__is_below(str_of(rows[i].dir), str_of(rows[i].path)), rows[i].is_below);
+    assert_int_equal(argus__policy_check(STR("cwd: here\nprefix: ok\n"), NULL), -EINVAL);
+    assert_int_equal(argus__policy_check(STR("cwd:\n"), NULL), -EINVAL);
+}
+
 static void a_policy_that_is_not_well_formed_permits_nothing_and_names_its_line(void **state)
 {
     static const char *const bad[] = { "prefix: ok\nwhat\n", "prefix: ok\nregex: (\n", "prefix: ok\nprefix:\n", "prefix: ok\nregex:   \n",
@@ -289,6 +311,7 @@ int main(void)
         cmocka_unit_test(overrides_are_quoted_so_that_the_shell_sees_words),
         cmocka_unit_test(an_override_key_is_of_few_characters_and_at_most_128),
         cmocka_unit_test(a_policy_permits_whole_commands_only),
+        cmocka_unit_test(a_policy_names_directories_too),
         cmocka_unit_test(a_policy_that_is_not_well_formed_permits_nothing_and_names_its_line),
     };
 
