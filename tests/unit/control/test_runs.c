@@ -10,6 +10,16 @@ static int setup(void **state)
     return 0;
 }
 
+/* Alice's agent on web-1, and a rerun of her batch b1 that waits for it. */
+static struct agent asked(struct fixture *f, struct principal *ret_p, char child[RUN_ID_MAX + 1])
+{
+    *ret_p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, ret_p, "web-1");
+    batch_done(f, ret_p, "b1");
+    assert_int_equal(rerun(f, ret_p, "b1", child), 0);
+    return a;
+}
+
 /* -- agents */
 static void registering_again_keeps_the_id_and_kills_the_old_token(void **state)
 {
@@ -329,11 +339,9 @@ static void a_rerun_is_fetched_until_it_is_acknowledged(void **state)
 static void two_clicks_are_one_command_even_ten_minutes_apart(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char one[RUN_ID_MAX + 1], two[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    assert_int_equal(rerun(f, &p, "b1", one), 0);
+    struct agent a = asked(f, &p, one);
     pass(f, 10 * USEC_PER_MIN);
     assert_int_equal(rerun(f, &p, "b1", two), 0);
     assert_string_equal(one, two);
@@ -394,11 +402,9 @@ static void the_second_click_is_one_with_the_first_though_the_agent_was_faster(v
 static void a_refused_rerun_leaves_the_batch_requested(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1], next[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     assert_int_equal(ack(f, &a, fetch(f, &a).v[0].uuid, false), 0);
     assert_int_equal(state_of(f, child), RUN_REQUESTED);
     assert_int_equal(rerun(f, &p, "b1", next), 0);
@@ -585,11 +591,9 @@ static void a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped(void 
 static void a_stop_cancels_the_rerun_that_nobody_fetched(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     assert_int_equal(stop(f, &p, child), RUN_CANCELLED);
     struct orders os = fetch(f, &a);
     assert_int_equal(os.n, 1);
@@ -601,11 +605,9 @@ static void a_stop_cancels_the_rerun_that_nobody_fetched(void **state)
 static void a_stop_of_a_rerun_that_was_fetched_waits_for_the_agent_s_word(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     struct orders os = fetch(f, &a);
     assert_int_equal(stop(f, &p, child), RUN_STOPPING);
     assert_refused(f, ack(f, &a, os.v[0].uuid, true), -EEXIST, "run_command.state");
@@ -730,12 +732,10 @@ static void a_rerun_cancelled_after_it_was_fetched_ends_as_its_agent_says(void *
 static void a_rerun_cancelled_on_its_way_to_an_agent_that_is_gone_ends_too(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1];
     int result = 1;
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     fetch(f, &a);
     job_cancel(f->c, &f->admin, 1, 0, on_cancelled, &result);
     pass(f, 10 * USEC_PER_SEC);
@@ -749,11 +749,9 @@ static void a_rerun_cancelled_on_its_way_to_an_agent_that_is_gone_ends_too(void 
 static void a_rerun_stopped_on_its_way_ends_without_its_agent_s_word(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     fetch(f, &a);
     assert_int_equal(stop(f, &p, child), RUN_STOPPING);
     tell(f, &p, child, RUN_EVENT_BATCH_DONE); /* an agent that tells no exits */
@@ -766,11 +764,9 @@ static void a_rerun_stopped_on_its_way_ends_without_its_agent_s_word(void **stat
 static void a_rerun_whose_agent_has_not_told_its_end_is_not_made_room_of(void **state)
 {
     struct fixture *f = *state;
-    struct principal p = script(f, "alice", "reporter", NULL);
-    struct agent a = agent_make(f, &p, "web-1");
+    struct principal p;
     char child[RUN_ID_MAX + 1], id[16];
-    batch_done(f, &p, "b1");
-    rerun(f, &p, "b1", child);
+    struct agent a = asked(f, &p, child);
     struct orders os = fetch(f, &a);
     assert_int_equal(stop(f, &p, child), RUN_STOPPING);
     struct orders stops = fetch(f, &a);
