@@ -332,16 +332,6 @@ static void start_protocol(struct conn *c)
     }
 }
 
-static void on_closed(struct conn *c, const struct err *why)
-{
-    (void)c, (void)why;
-}
-
-static void on_deadline(struct conn *c)
-{
-    conn_close(c, NULL);
-}
-
 static size_t no_output(struct conn *c, uint8_t *dst, size_t room)
 {
     (void)c, (void)dst, (void)room;
@@ -372,8 +362,8 @@ static const struct conn_ops sniff_ops = {
     .input = on_sniff,
     .output = no_output,
     .ready = start_protocol,
-    .deadline = on_deadline,
-    .closed = on_closed,
+    .deadline = listener__too_late,
+    .closed = listener__no_news,
 };
 
 /* -- accept */

@@ -26,6 +26,9 @@ bool listener__is_paused(const struct listener *li);
 void listener__handshake_deadline(struct conn *c);
 /* refuse.c: says to @c, which began with @first, that this port speaks TLS, in a form it may understand, and ends it. */
 void listener__refuse_plain(struct conn *c, uint8_t first, bool is_grpc);
+/* refuse.c: ops of a connection that has no protocol: its end is nobody's news, its deadline is its end. */
+void listener__no_news(struct conn *c, const struct err *why);
+void listener__too_late(struct conn *c);
 /* conn.c: reports the closed connections of @li at once. */
 void conn__reap_owner(struct loop *l, const struct listener *li);
 

@@ -3,7 +3,7 @@
 
 #include "net/listen_priv.h"
 
-static void farewell_closed(struct conn *c, const struct err *why)
+void listener__no_news(struct conn *c, const struct err *why)
 {
     (void)c, (void)why;
 }
@@ -13,7 +13,7 @@ static void farewell_input(struct conn *c, struct str s)
     (void)c, (void)s;
 }
 
-static void farewell_deadline(struct conn *c)
+void listener__too_late(struct conn *c)
 {
     conn_close(c, NULL);
 }
@@ -34,8 +34,8 @@ static size_t farewell_output(struct conn *c, uint8_t *dst, size_t room)
 static const struct conn_ops farewell_ops = {
     .input = farewell_input,
     .output = farewell_output,
-    .deadline = farewell_deadline,
-    .closed = farewell_closed,
+    .deadline = listener__too_late,
+    .closed = listener__no_news,
 };
 
 void listener__refuse_plain(struct conn *c, uint8_t first, bool is_grpc)
