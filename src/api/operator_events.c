@@ -122,6 +122,15 @@ static struct tail *tail_new(struct control *control, bool is_audit, struct str 
     return t;
 }
 
+/* Nobody was told a number above the last. Who comes with one has it from another server, or from before a restore: all that comes is
+ * new to him. */
+static void resume(struct tail *t, uint64_t after)
+{
+    uint64_t last = t->is_audit ? audit_last_id(t->control) : event_last_id(t->control);
+
+    follow_start_after(t->follow, &t->sink, after < last ? after : last);
+}
+
 struct follow *events_follow(struct control *control, struct str type, const char *host_uuid,
                              const struct sink *sink, bool has_after, uint64_t after)
 {
@@ -129,7 +138,7 @@ struct follow *events_follow(struct control *control, struct str type, const cha
 
     t->sink = *sink;
     if (has_after)
-        follow_start_after(t->follow, sink, after);
+        resume(t, after);
     else
         follow_start_new(t->follow, sink);
     return t->follow;
@@ -168,7 +177,7 @@ static void stream_log(struct call *c, bool is_audit, struct str type, const cha
     }
     t->sink = stream_sink(s);
     if (resumes)
-        follow_start_after(t->follow, &t->sink, from);
+        resume(t, from);
     else
         follow_start_new(t->follow, &t->sink);
 }
@@ -285,7 +294,7 @@ static void on_events(struct call *c)
     }
     p = newest_new(c, q->limit ? q->limit : EVENTS_DEFAULT);
     p->is_ascending = has_after;
-    p->after = q->after;
+    p->after = q->after < event_last_id(c->control) ? q->after : event_last_id(c->control); /* as resume() */
     read_events(c->control, q->after, !has_after, p->limit, type, str_of(h.uuid), on_event_row,
                 on_events_done, p);
 }

@@ -91,6 +91,11 @@ uint64_t event_last_id(const struct control *c)
     return c->next.event - 1;
 }
 
+uint64_t audit_last_id(const struct control *c)
+{
+    return c->next.audit - 1;
+}
+
 /* -- audit */
 static void record(struct control *c, const char *who, const char *peer, const char *verb, struct str target,
                    const char *outcome, const char *slug, const struct kv_list *details)

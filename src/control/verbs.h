@@ -256,7 +256,9 @@ void event_emit(struct control *c, const char *type, const struct host_view *h, 
 /* One audit row. outcome "ok", "denied", "failed". @peer, @slug, @details may be NULL. */
 void audit_emit(struct control *c, const struct principal *p, const char *peer, enum verb v, struct str target,
                 const char *outcome, const char *slug, const struct kv_list *details);
+/* The numbers given out last; 0: none. */
 uint64_t event_last_id(const struct control *c);
+uint64_t audit_last_id(const struct control *c);
 
 /* True when mutations must be refused now: fills @err with store.unavailable or server.stopping. */
 bool control_refuses_writes(struct control *c, struct err *err);

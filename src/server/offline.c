@@ -212,8 +212,8 @@ int offline_restore(const struct options *o, const char *file)
     if (r < 0)
         return say("", &err);
     if (r == STORE_CLOCK_BEHIND)
-        (void)fprintf(stderr, "musterd: this machine's clock is behind the task numbers of the backup: set it, if it is wrong; "
-                              "tasks are numbered from a random step above them\n");
+        (void)fprintf(stderr, "musterd: this machine's clock is behind the numbers of tasks and events in the backup: set it, if it is wrong; "
+                              "new ones are numbered from a random step above them\n");
     (void)printf("restored %s into %s; start musterd with --state-dir %s\n"
                  "What was begun after the backup is not in it: agents that come back stop commands the server does not know.\n",
                  file, dir.path, dir.path);

@@ -62,34 +62,56 @@ int store_check(const char *path, struct err *err)
     return check_file(path, err);
 }
 
-/* A restored fleet is set back in time, but its agents are not: they remember the tasks that were made after the
- * backup, and would refuse new ones that bear the same numbers, or take their results for those of the old. So the
- * numbers go on above anything that can have been given out since. The backup's own count cannot say where that is:
- * the same backup may be restored a second time. The clock can. */
-static int raise_task_ids(const char *path, usec_t now, struct err *err)
+/* A restored fleet is set back in time, but whoever it spoke to is not: agents remember the tasks that were made after the
+ * backup, and would refuse new ones that bear the same numbers, or take their results for those of the old; who follows
+ * events or a trail comes back with the last number he saw; and a job's number stands in people's notes. So the numbers go
+ * on above anything that can have been given out since. The backup's own count cannot say where that is: the same backup
+ * may be restored a second time. The clock can. People type the number of a job: it counts in seconds. */
+static const struct {
+    const char *noun, *max_sql;
+    usec_t unit; /* what is given out is less than one in it */
+} going_on[] = {
+    { "task", "SELECT COALESCE(MAX(id), 0) FROM task", 1 },
+    { "event", "SELECT COALESCE(MAX(id), 0) FROM event", 1 },
+    { "trail", "SELECT COALESCE(MAX(id), 0) FROM trail", 1 },
+    { "job", "SELECT COALESCE(MAX(id), 0) FROM job", USEC_PER_SEC },
+};
+
+/* Raises row @i: 0, 1 when the clock is behind what was given out, or -errno. */
+static int raise_ids(struct db *db, size_t i, usec_t now)
+{
+    int64_t max = 0, high = 0;
+    usec_t since = now > STORE_RESTORE_EPOCH ? now - STORE_RESTORE_EPOCH : 0;
+    uint64_t used, base = since / going_on[i].unit;
+    bool is_behind;
+    int e = db_number(db, going_on[i].max_sql, NULL, 0, &max);
+
+    if (e >= 0)
+        e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM high WHERE noun = ?", VALS(V_TEXT(str_of(going_on[i].noun))), &high);
+    if (e < 0)
+        return e;
+    used = (uint64_t)(max > high ? max : high);
+    is_behind = base <= used;
+    if (is_behind) /* days wide: two restores by such a clock hardly meet */
+        base = used + (STORE_RESTORE_STEP + rand_below(UINT64_C(1) << 38)) / going_on[i].unit;
+    e = db_run(db, "INSERT INTO high (noun, id) VALUES (?, ?) ON CONFLICT (noun) DO UPDATE SET id = excluded.id",
+               VALS(V_TEXT(str_of(going_on[i].noun)), V_INT((int64_t)base)));
+    return e < 0 ? e : is_behind;
+}
+
+static int raise_all_ids(const char *path, usec_t now, struct err *err)
 {
     AUTO(db_close) struct db *db = NULL;
-    int64_t max = 0, high = 0;
-    uint64_t used, base = now > STORE_RESTORE_EPOCH ? now - STORE_RESTORE_EPOCH : 0;
-    bool is_behind;
+    bool is_behind = false;
     int e = driver_sqlite.open(&driver_sqlite, path, DB_WRITE, &db, err);
 
     if (e < 0)
         return e;
     e = db_begin(db);
-    if (e == 0)
-        e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM task", NULL, 0, &max);
-    if (e >= 0)
-        e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM high WHERE noun = 'task'", NULL, 0, &high);
-    used = (uint64_t)(max > high ? max : high);
-    is_behind = base <= used;
-    if (is_behind) /* days wide: two restores by such a clock hardly meet */
-        base = used + STORE_RESTORE_STEP + rand_below(UINT64_C(1) << 38);
-    if (e >= 0)
-        e = db_run(db,
-                   "INSERT INTO high (noun, id) VALUES ('task', ?) ON CONFLICT (noun) DO UPDATE SET id = "
-                   "excluded.id",
-                   VALS(V_INT((int64_t)base)));
+    for (size_t i = 0; i < ARRAY_SIZE(going_on) && e >= 0; i++) {
+        e = raise_ids(db, i, now);
+        is_behind |= e == 1 && going_on[i].unit == 1; /* a busy fleet may make more than a job a second */
+    }
     if (e >= 0)
         e = db_commit(db);
     if (e < 0)
@@ -110,7 +132,7 @@ static int restore_as(const char *file, const char *path, const char *part, usec
         ;
     if (e < 0)
         return store__err(err, e, "restore", path, NULL);
-    e = raise_task_ids(part, now, err);
+    e = raise_all_ids(part, now, err);
     if (e >= 0 && renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         e = err_set(err, -errno, "store.io", "cannot make %s: %m", path);
     if (e >= 0 && fd_sync_parent(path) < 0)

@@ -323,9 +323,10 @@ void store_retain(struct store *s, const struct retention *r, usec_t now, store_
  * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */
 void store_backup(struct store *s, const char *path, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                   store_done_fn done, void *ctx);
-/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. Its tasks are then numbered from the
- * microseconds between STORE_RESTORE_EPOCH and @now (wall): agents remember the numbers given out after the backup, and after an earlier
- * restore of it. Fewer tasks are made than microseconds pass, so all numbers from before are below; they fit a double until 2311.
+/* Offline: checks @file as a Muster database (integrity, version) and copies it to @path. Its tasks, events and trails are then
+ * numbered from the microseconds between STORE_RESTORE_EPOCH and @now (wall), its jobs from the seconds: agents and followers remember the
+ * numbers given out after the backup, and after an earlier restore of it. Fewer are made than microseconds pass, so all numbers from
+ * before are below; they fit a double until 2311. Audit rows go on from the last: their chain has no gap.
  * Returns 0; STORE_CLOCK_BEHIND: done, but the backup's own numbers are past @now, so a random step of at least STORE_RESTORE_STEP above
  * them was taken; or -errno and @err. */
 enum { STORE_RESTORED = 0, STORE_CLOCK_BEHIND };

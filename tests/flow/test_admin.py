@@ -139,8 +139,9 @@ def test_events_can_be_followed_and_resumed(pair):
     s, a = pair
     got = []
 
-    def follow(headers):
+    def follow(headers, begun=lambda: None):
         with requests.get(s.url + "/api/v1/events?follow=true", stream=True, headers=headers, timeout=20) as r:
+            begun()
             for line in r.iter_lines():
                 if line.startswith(b"data:"):
                     got.append(json.loads(line[5:]))
@@ -161,6 +162,10 @@ def test_events_can_be_followed_and_resumed(pair):
     got.clear()
     follow({"Last-Event-ID": str(first)})
     assert got[0]["id"] == first + 1
+    last = s.get("/api/v1/events")["last_event_id"]
+    got.clear()
+    follow({"Last-Event-ID": "9000000000000000"}, lambda: s.cli("label", a.host["name"], "beyond=1", check=0))
+    assert got[0]["id"] == last + 1, "who comes with a number of another server is deaf"
 
 
 def test_health_ready_metrics_and_openapi(pair):
