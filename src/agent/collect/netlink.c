@@ -63,8 +63,27 @@ static int from_file(const char *root, const char *name, src_nl_fn fn, void *ctx
     return r < 0 ? r : src__netlink_feed(buf_as_str(&b), fn, ctx);
 }
 
+/* What the end of a dump says: 0, or -errno of one that could not be made. libmnl does not look. */
+static int end_of(const char *buffer, size_t n)
+{
+    for (size_t at = 0; n - at >= sizeof(struct nlmsghdr);) {
+        const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)(buffer + at);
+        int code = 0;
+        if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > n - at)
+            break;
+        if (nlh->nlmsg_type == NLMSG_DONE && mnl_nlmsg_get_payload_len(nlh) >= sizeof(code))
+            memcpy(&code, mnl_nlmsg_get_payload(nlh), sizeof(code));
+        if (nlh->nlmsg_type == NLMSG_DONE)
+            return code < 0 ? code : 0;
+        at += MNL_ALIGN((size_t)nlh->nlmsg_len);
+        if (at >= n)
+            break;
+    }
+    return 0;
+}
+
 /* One request and its whole reply. -EINTR: the kernel's tables changed meanwhile, the dump is not consistent. */
-static int dump(struct mnl_socket *nl, struct nlmsghdr *req, char *buffer, struct call *c)
+static int dump(struct mnl_socket *nl, int protocol, struct nlmsghdr *req, char *buffer, struct call *c)
 {
     unsigned port = mnl_socket_get_portid(nl);
     if (mnl_socket_sendto(nl, req, req->nlmsg_len) < 0)
@@ -76,8 +95,12 @@ static int dump(struct mnl_socket *nl, struct nlmsghdr *req, char *buffer, struc
         int r = mnl_cb_run(buffer, (size_t)n, req->nlmsg_seq, port, on_message, c);
         if (r < 0)
             return -errno;
-        if (r == MNL_CB_STOP)
+        if (r == MNL_CB_STOP && c->r != 0)
             return c->r < 0 ? c->r : 0;
+        /* That there is no tcp_diag comes this way only. An rtnetlink dump of every family ends with what its last family says of the
+         * question, though the others have answered. */
+        if (r == MNL_CB_STOP)
+            return protocol == NETLINK_SOCK_DIAG ? end_of(buffer, (size_t)n) : 0;
     }
 }
 
@@ -101,7 +124,7 @@ int src__netlink(const char *root, const char *name, int protocol, struct nlmsgh
         req->nlmsg_seq = (uint32_t)time(NULL) + (uint32_t)i;
         req->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         struct call c = { .fn = fn, .ctx = ctx };
-        r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : dump(nl, req, buffer, &c);
+        r = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : dump(nl, protocol, req, buffer, &c);
         mnl_socket_close(nl);
     }
     /* inconsistent three times over: what was collected is the best there is (doubled keys fall out later) */

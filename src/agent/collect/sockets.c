@@ -171,6 +171,8 @@ static int run(struct collect_out *out, const char *root, bool listening)
     owners__done(&owners);
     ifnames__done(&names);
     vec_done(&c.v);
+    if (r == -ENOENT) /* also after an upgrade that took the running kernel's modules away */
+        return collect__garbled(out, "sock_diag", "this kernel has no tcp_diag, or cannot load it");
     return r < 0 ? collect__failed(out, r, "sock_diag") : full;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/collect/source.h"
 #include "nl.h"
 #include "tree.h"
 
@@ -112,12 +113,35 @@ static void a_listener_of_this_process_is_found(void **state)
     assert_non_null(strstr(row, pid));
 }
 
+static int count(void *ctx, const struct nlmsghdr *nlh)
+{
+    (void)nlh;
+    ++*(size_t *)ctx;
+    return 0;
+}
+
+/* The kernel says so behind an empty list, and a host without tcp_diag must not look like one without listeners. */
+static void a_protocol_without_sock_diag_is_no_empty_list(void **state)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_req_v2 req;
+    } rq = { .head = { .nlmsg_len = sizeof(rq), .nlmsg_type = SOCK_DIAG_BY_FAMILY },
+             .req = { .sdiag_family = AF_INET, .sdiag_protocol = 254, .idiag_states = UINT32_MAX } }; /* for experiments (RFC 3692) */
+    size_t n = 0;
+
+    (void)state;
+    assert_true(src__netlink("", "none", NETLINK_SOCK_DIAG, &rq.head, count, &n) < 0);
+    assert_int_equal(n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(listeners_have_their_process, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(udp_on_a_port_the_system_hands_out_is_no_listener, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(no_sock_diag_is_a_failure, tree_setup, tree_teardown),
+        cmocka_unit_test(a_protocol_without_sock_diag_is_no_empty_list),
         cmocka_unit_test_setup_teardown(a_listener_of_this_process_is_found, tree_setup, tree_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
