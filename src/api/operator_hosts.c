@@ -246,13 +246,15 @@ static void on_host_patch(struct call *c)
     struct host_view h;
     char uuid[UUID_TEXT_MAX];
     struct err err = { 0 };
+    int named, r = 0;
 
     if (!find_host(c, &h))
         return;
     memcpy(uuid, h.uuid, sizeof(uuid));
 
     /* All is looked at before any is set: every bad field is named, and a change is whole or none. */
-    if (p->name.len && host_check_name(c->control, str_of(uuid), p->name, &err) == -EINVAL)
+    named = p->name.len ? host_check_name(c->control, str_of(uuid), p->name, &err) : 0;
+    if (named == -EINVAL)
         note_fault(&bad, &err);
     err_reset(&err);
     if (p->labels.text.len && labels_of(c->arena, p->labels.text, &labels, &bad, &err) < 0) {
@@ -263,8 +265,12 @@ static void on_host_patch(struct call *c)
         reply_faults(c, &bad);
         return;
     }
-    if ((p->name.len && host_rename(c->control, &c->who, str_of(uuid), p->name, &err) < 0) ||
-        (labels.n && host_label(c->control, &c->who, str_of(uuid), &labels, &err) < 0)) {
+    /* A name that is taken is refused by the verb, before the labels; too many labels are, before the name is set. */
+    if (named == 0 && labels.n)
+        r = host_label(c->control, &c->who, str_of(uuid), &labels, &err);
+    if (r == 0 && p->name.len)
+        r = host_rename(c->control, &c->who, str_of(uuid), p->name, &err);
+    if (r < 0) {
         reply_error_parked(c, &err);
         return;
     }
