@@ -142,6 +142,7 @@ enum run_right run__right_in(struct control *c, const struct principal *p, const
     struct run_standing st = {
         .is_owner = run__is_owner(p, r->row.owner_id),
         .is_admin = p->role == ROLE_ADMIN,
+        .is_agents_owner = run__is_owner(p, r->row.route_owner_id),
         .is_read_only = !run_may_write(c, p),
     };
     for (size_t i = 0; i < reach->shares.n; i++) {

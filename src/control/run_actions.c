@@ -42,7 +42,7 @@ static struct str overrides_of(struct str text)
     return str_is(text, "{}") ? STR_NONE : text;
 }
 
-/* The rerun that this wish asks for once more; the newest. */
+/* The rerun that this person's wish asks for once more; the newest. */
 static struct run *repeated(struct control *c, const struct principal *p, const struct run *source, const struct run_rerun *w)
 {
     struct run *r, *found = NULL;
@@ -56,8 +56,8 @@ static struct run *repeated(struct control *c, const struct principal *p, const 
         const struct run_repeat again = {
             .state = (enum run_state)r->row.state,
             .is_open = run__command_open(r, RUN_COMMAND_RERUN) != NULL,
-            .is_same_wish = run__is_owner(p, r->row.owner_id) && str_eq(r->row.name, name) &&
-                            str_eq(overrides_of(r->row.overrides.text), overrides_of(w->overrides)),
+            .is_same_person = run__is_owner(p, r->row.owner_id),
+            .is_same_wish = str_eq(r->row.name, name) && str_eq(overrides_of(r->row.overrides.text), overrides_of(w->overrides)),
         };
         if (run_is_repeat(&again))
             found = r;

@@ -87,6 +87,8 @@ bool run_may_rerun(enum run_state s)
 
 bool run_is_repeat(const struct run_repeat *r)
 {
+    if (!r->is_same_person)
+        return false;
     if (r->state == RUN_RUNNING) /* open: its script was faster than the agent's word */
         return r->is_open || r->is_same_wish;
     return r->state == RUN_REQUESTED && r->is_open;
@@ -180,7 +182,7 @@ enum run_right run_right_of(const struct run_standing *s)
 
     if (s->is_owner || s->is_admin)
         right = RUN_RIGHT_OWN;
-    else if (s->share == RUN_SHARE_EDITOR || (s->is_recipient && s->is_recipient_enabled))
+    else if (s->share == RUN_SHARE_EDITOR || (s->is_recipient && s->is_recipient_enabled) || s->is_agents_owner)
         right = RUN_RIGHT_EDIT;
     else if (s->share == RUN_SHARE_VIEWER || s->is_recipient)
         right = RUN_RIGHT_SEE;

@@ -74,12 +74,14 @@ bool run_may_stop(enum run_state s);
 bool run_may_rerun(enum run_state s);
 struct run_repeat { /* a rerun of the same run that was asked for before, and a new wish for one */
     enum run_state state;
-    bool is_open;      /* the agent has not acknowledged its command, or has not even fetched it */
-    bool is_same_wish; /* from the same person, with the same overrides and name */
+    bool is_open;        /* the agent has not acknowledged its command, or has not even fetched it */
+    bool is_same_person; /* who asked for both */
+    bool is_same_wish;   /* with the same overrides and name */
 };
-/* Is the new wish the old one again: a second click, a request that was sent twice? While the agent has not acknowledged it, whatever the
- * wish says; while it runs if the wish is the same, because the agent may have begun between the two. How much time passed does not
- * matter. A stop, a refusal of the agent, silence or an end makes room for another. */
+/* Is the new wish the old one again: a second click, a request that was sent twice? Never another person's: that would lose what one of
+ * the two wants. While the agent has not acknowledged it, whatever the wish says; while it runs if the wish is the same, because the
+ * agent may have begun between the two. How much time passed does not matter. A stop, a refusal of the agent, silence or an end makes
+ * room for another. */
 bool run_is_repeat(const struct run_repeat *r);
 /* Silence after which a running one is stalled, and a stopping one given up: three heartbeats of a script (300 s) missed. */
 #define RUN_SILENCE (15 * USEC_PER_MIN)
@@ -149,13 +151,14 @@ enum run_share { RUN_SHARE_NONE, RUN_SHARE_VIEWER, RUN_SHARE_EDITOR };
 extern const struct name run_share_names[]; /* viewer editor */
 struct run_standing { /* of one person towards one run */
     bool is_owner, is_admin;
+    bool is_agents_owner;         /* it is another's copy of a run of theirs, which their agents run */
     enum run_share share;         /* the best of those on the run and on (owner, project) */
     bool is_recipient;            /* a verified address in the project's list */
     bool is_recipient_enabled;
     bool is_read_only;            /* came with a viewer's token */
 };
-/* Owner and admin own; an editor's share or an enabled recipient edit; a viewer's share or a disabled recipient see. A viewer's token
- * never does more than see. */
+/* Owner and admin own; an editor's share, an enabled recipient and whose agents run it edit; a viewer's share or a disabled recipient
+ * see. A viewer's token never does more than see. */
 enum run_right run_right_of(const struct run_standing *s);
 
 /* -- words that come from people and scripts */

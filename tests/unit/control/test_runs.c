@@ -399,6 +399,42 @@ static void the_second_click_is_one_with_the_first_though_the_agent_was_faster(v
     assert_string_not_equal(one, two);
 }
 
+/* Found: the second of two people got the first one's copy, without their own name and overrides, and could not even look at it. */
+static void two_people_s_wishes_are_two_reruns_and_whose_agents_run_them_stops_both(void **state)
+{
+    struct fixture *f = *state;
+    struct principal alice, eve = script(f, "eve", "reporter", NULL);
+    char hers[RUN_ID_MAX + 1], own[RUN_ID_MAX + 1], again[RUN_ID_MAX + 1];
+    struct run_view v;
+    struct agent a = asked(f, &alice, own);
+    assert_int_equal(run_share_run(f->c, &alice, STR("b1"), STR("eve"), RUN_SHARE_EDITOR, &f->err), 0);
+    assert_int_equal(rerun_as(f, &eve, "other", "", hers), 0);
+    assert_string_not_equal(own, hers);
+    assert_int_equal(rerun_as(f, &eve, "other", "", again), 0);
+    assert_string_equal(again, hers);
+    assert_int_equal(rerun(f, &alice, "b1", again), 0);
+    assert_string_equal(again, own);
+    assert_int_equal(look(f, &alice, own, &v), 0);
+    assert_true(str_is(v.row->overrides.text, "{\"lr\":1}"));
+
+    assert_int_equal(look(f, &eve, own, &v), -ENOENT);
+    assert_int_equal(look(f, &alice, hers, &v), 0);
+    assert_int_equal(v.right, RUN_RIGHT_EDIT);
+    assert_true(str_is(v.owner, "eve") && str_is(v.row->name, "other"));
+    assert_refused(f, run_share_run(f->c, &alice, str_of(hers), STR("alice"), RUN_SHARE_EDITOR, &f->err), -EACCES, "run.denied");
+    struct orders os = fetch(f, &a);
+    assert_int_equal(os.n, 2);
+    for (size_t i = 0; i < os.n; i++)
+        assert_int_equal(ack(f, &a, os.v[i].uuid, true), 0);
+    assert_int_equal(stop(f, &alice, hers), RUN_STOPPING);
+    tell(f, &alice, hers, RUN_EVENT_BATCH_DONE); /* by the token that was recorded with what it repeats */
+    assert_int_equal(state_of(f, hers), RUN_STOPPED);
+    assert_int_equal(state_of(f, own), RUN_RUNNING);
+    assert_int_equal(run_unshare_run(f->c, &alice, STR("b1"), STR("eve"), &f->err), 0);
+    assert_refused(f, rerun(f, &eve, hers, again), -EACCES, "run.denied");
+    assert_int_equal(rerun(f, &alice, hers, again), 0);
+}
+
 static void a_refused_rerun_leaves_the_batch_requested(void **state)
 {
     struct fixture *f = *state;
@@ -1006,6 +1042,7 @@ int main(void)
         T(a_rerun_is_fetched_until_it_is_acknowledged),
         T(two_clicks_are_one_command_even_ten_minutes_apart),
         T(the_second_click_is_one_with_the_first_though_the_agent_was_faster),
+        T(two_people_s_wishes_are_two_reruns_and_whose_agents_run_them_stops_both),
         T(a_refused_rerun_leaves_the_batch_requested),
         T(only_what_is_over_and_has_a_command_is_started_again),
         T(without_an_agent_a_rerun_waits_a_day_for_one),

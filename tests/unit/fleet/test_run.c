@@ -77,7 +77,7 @@ static void a_wish_is_the_old_one_again_until_that_ends_or_differs(void **state)
     static const char open[] = " ynynnnnnn", same[] = " nnynnnnnn";
     (void)state;
     for (int s = RUN_REQUESTED; s <= RUN_FAILED; s++) {
-        struct run_repeat r = { .state = (enum run_state)s, .is_open = true };
+        struct run_repeat r = { .state = (enum run_state)s, .is_open = true, .is_same_person = true };
         assert_int_equal(run_is_repeat(&r), open[s] == 'y');
         r.is_same_wish = true;
         assert_int_equal(run_is_repeat(&r), open[s] == 'y');
@@ -85,6 +85,7 @@ static void a_wish_is_the_old_one_again_until_that_ends_or_differs(void **state)
         assert_int_equal(run_is_repeat(&r), same[s] == 'y');
         r.is_same_wish = false;
         assert_false(run_is_repeat(&r));
+        assert_false(run_is_repeat(&(struct run_repeat){ .state = r.state, .is_open = true, .is_same_wish = true })); /* somebody else's */
     }
 }
 
@@ -194,6 +195,8 @@ static void rights_follow_from_standing(void **state)
         { { .share = RUN_SHARE_EDITOR }, RUN_RIGHT_EDIT },
         { { .is_recipient = true, .is_recipient_enabled = true }, RUN_RIGHT_EDIT },
         { { .is_recipient = true }, RUN_RIGHT_SEE },
+        { { .is_agents_owner = true }, RUN_RIGHT_EDIT },
+        { { .is_agents_owner = true, .is_read_only = true }, RUN_RIGHT_SEE },
         { { .is_owner = true, .is_read_only = true }, RUN_RIGHT_SEE },
         { { .share = RUN_SHARE_EDITOR, .is_read_only = true }, RUN_RIGHT_SEE },
         { { .is_read_only = true }, RUN_RIGHT_NONE },
