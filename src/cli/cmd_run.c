@@ -220,6 +220,8 @@ static int run(struct cli *cli, const void *options, const struct args *args)
     const struct run_opts *o = options;
     if (args->dash < 0 || args->dash == args->n)
         return cli_usage(cli, "put -- before the command: muster run HOST -- uptime");
+    if ((o->user && !*o->user) || (o->cwd && !*o->cwd)) /* a variable that is not set must not mean root */
+        return cli_usage(cli, "--%s is empty; leave it out to take the agent's own", o->user && !*o->user ? "user" : "cwd");
     int rc = check_targets(cli, o, args->dash);
     if (rc != RC_OK)
         return rc;

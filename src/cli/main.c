@@ -148,8 +148,9 @@ static int check_words(struct cli *cli, const struct cmd *cmd, const struct args
     if (args->n < cmd->min_args)
         return cli_usage(cli, "%s needs %s", cmd->name,
                          cmd->min_args == 1 ? "an argument" : "more arguments");
-    if (args->n > 0 && !args->v[0][0]) /* a script's variable that is not set: no host, job or user has that name */
-        return cli_usage(cli, "the first argument of %s is empty", cmd->name);
+    for (int i = 0; i < args->n; i++) /* a script's variable that is not set: no host, job or user has that name */
+        if (!args->v[i][0])
+            return cli_usage(cli, "argument %d of %s is empty", i + 1, cmd->name);
     if (cmd->max_args >= 0 && args->n > cmd->max_args)
         return cli_usage(cli, "%s takes %s: %s is too much", cmd->name,
                          cmd->max_args == 0 ? "no argument" : "fewer arguments", args->v[cmd->max_args]);

@@ -184,7 +184,9 @@ def test_what_is_wrong_comes_with_what_to_do(mock, cli, home):
     for words, rc, text in (
             (["user", "add", "ann", "--password-file", home / "short"], 2, "the password is empty. Type it at the terminal, pipe it, or name a file"),
             (["user", "add", "ann"], 2, "the password is empty. Type it"),
-            (["host", ""], 2, "the first argument of host is empty. Usage: muster host HOST"),
+            (["host", ""], 2, "argument 1 of host is empty. Usage: muster host HOST"),
+            (["rename", "web-1", ""], 2, "argument 2 of rename is empty. Usage: muster rename HOST NEW-NAME"),
+            (["run", "web-1", "--user", "", "--", "true"], 2, "--user is empty; leave it out to take the agent's own"),
             (["run", "web-1", "--timeout", "999999h", "--", "true"], 2, "field.range: timeout: at most 49 days"),
             (["run", "web-1", "--timeout", "soon", "--", "true"], 2, "muster: --timeout must be a duration, such as"),
             (["cancel", "7"], 7, "job 7 has finished. How it ended: muster job ID"),
