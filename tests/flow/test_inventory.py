@@ -108,6 +108,8 @@ def test_a_removed_package_leaves_a_delta_with_a_removal_in_history(fleet):
     (d / "status").write_bytes(os.urandom(3000) + bytes(3000))
     until(lambda: is_failed("/var/lib/dpkg/status"), 30, "packages to fail")
     assert names(s, a) == {"alpha", "gamma"} and removed() == ["beta"]
+    (d / "status").write_text("Package: alpha\n\n")
+    until(lambda: is_failed("has no Status"), 30, "packages to fail for another reason")
     a.stop()
     (d / "status").write_bytes(b"")
     shutil.rmtree(a.state / "facts")  # it knows nothing any more: all is sent in full

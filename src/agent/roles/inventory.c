@@ -19,6 +19,7 @@
 #include "agent/facts.h"
 #include "agent/roles.h"
 #include "agent/spool.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -33,7 +34,8 @@ enum {
 
 struct part {
     bool has_base;               /* the file holds what was last spooled */
-    bool has_acked;
+    bool has_acked, has_said;
+    uint32_t said;               /* crc32c of the message last told since the start */
     bool is_due_full, is_behind; /* asked for in full; did not fit into the spool */
     enum section_status status;
     struct fact_digest digest;   /* of the base */
@@ -316,13 +318,18 @@ static void update(struct inventory *v, enum section s)
     struct part *p = &v->parts[s];
     struct fact_digest base_digest = p->digest;
     Muster__V1__SectionDelta d;
-    bool is_full = p->is_due_full || !p->has_base, is_blank;
-    uint32_t status;
+    bool is_full = p->is_due_full || !p->has_base, is_blank, is_said;
+    uint32_t status, message;
 
     (void)sample_take(v, s, &m);
+    message = crc32c(str_of(m.message));
+    /* Why it fails may change, with nobody running. */
+    is_said = p->has_said ? p->said == message : m.status != SECTION_FAILED;
     is_blank = m.status == SECTION_FAILED || v->env->off; /* no rows, but not because there are none */
-    if (!is_full && m.status == p->status && (is_blank || fact_digest_eq(&m.digest, &p->digest))) {
+    if (!is_full && is_said && m.status == p->status && (is_blank || fact_digest_eq(&m.digest, &p->digest))) {
         p->is_behind = false;
+        p->has_said = true;
+        p->said = message;
         return;
     }
     if (!is_full && facts_read(v->env->state_dir, s, &base, &status, &base_digest) < 0)
@@ -342,6 +349,8 @@ static void update(struct inventory *v, enum section s)
     if (!delta_keep(v, s, &d, &m.digest))
         return;
     p->is_due_full = false;
+    p->has_said = true;
+    p->said = message;
     p->status = m.status;
     p->digest = m.digest;
     p->has_base = facts_write(v->env->state_dir, s, (uint32_t)m.status, &m.digest, buf_as_str(&m.body)) == 0;
