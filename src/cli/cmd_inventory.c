@@ -120,7 +120,8 @@ static int one_section(struct cli *cli, const char *host, const char *section)
     if (!str_is(status, "ok") && status.len)
         cli_note(cli, "section %s is %.*s%s%.*s", section, STR_FMT(status), why.len ? ": " : "", STR_FMT(why));
     if (!rows->child) {
-        cli_note(cli, "section %s has no rows", section);
+        if (str_is(status, "ok") || !status.len)
+            cli_note(cli, "section %s has no rows", section);
         return RC_OK;
     }
     write_rows(cli, a, rows, &out);
