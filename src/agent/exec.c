@@ -78,11 +78,16 @@ static void exec_drop(struct exec *x, struct task *t)
 
 /* -- the queue */
 
+static bool task__is_late(const struct task *t)
+{
+    return t->start_before && clock_mono(&clock_real) > t->start_before;
+}
+
 static void exec_start(struct exec *x, struct task *t)
 {
     int r;
 
-    if (t->start_before && clock_wall(&clock_real) > t->start_before) {
+    if (task__is_late(t)) {
         task__end(t, OUTCOME_REFUSED, "not started by its deadline");
         return;
     }
@@ -424,7 +429,7 @@ static size_t command_bytes(const struct command *c)
 }
 
 /* Why it may not run here, or NULL. */
-static const char *exec_objection(struct exec *x, const struct command *c, usec_t start_before)
+static const char *exec_objection(struct exec *x, const struct task *t, const struct command *c)
 {
     if (!x->conf.allow_run)
         return "commands are switched off on this host (policy: run off, or roles without command)";
@@ -436,16 +441,15 @@ static const char *exec_objection(struct exec *x, const struct command *c, usec_
         return "the command is too large";
     if (has_nul(c))
         return "a NUL byte in the command, or a bad name in its environment";
-    if (start_before && clock_wall(&clock_real) > start_before)
+    if (task__is_late(t))
         return "not started by its deadline";
     if (x->n_queued >= EXEC_QUEUE_MAX)
         return "too many commands wait on this host";
     return NULL;
 }
 
-int exec_offer(struct exec *x, const struct command *cmd, usec_t server_offset)
+int exec_offer(struct exec *x, const struct command *cmd, usec_t start_within)
 {
-    usec_t start_before = cmd->start_before ? cmd->start_before - server_offset : 0;
     bool is_queued = x->n_running >= x->conf.max_running || x->n_queued > 0;
     const char *objection;
     char text[128];
@@ -455,12 +459,12 @@ int exec_offer(struct exec *x, const struct command *cmd, usec_t server_offset)
     if (exec_find(x, cmd->task_id))
         return 0;
     t = exec_add(x, cmd->task_id);
-    t->start_before = start_before;
+    t->start_before = start_within ? clock_mono(&clock_real) + start_within : 0;
     if (ledger_get(x->ledger, cmd->task_id) != LEDGER_NEVER) {
         task__end(t, OUTCOME_LOST, "this host has had this task before and forgot it when its result was delivered");
         return 0;
     }
-    objection = exec_objection(x, cmd, start_before);
+    objection = exec_objection(x, t, cmd);
     if (objection) {
         task__end(t, OUTCOME_REFUSED, objection);
         return 0;

@@ -45,8 +45,9 @@ void exec_set_max_running(struct exec *x, uint32_t n);
 /* The local policy, read anew. @allow_users as in the configuration: lent until the next call. */
 void exec_set_policy(struct exec *x, bool allow_run, const char *const *allow_users);
 /* A command. A known task id is ignored (0). Refusals arrive as finished(OUTCOME_REFUSED). -errno only when the intent could not be
- * written (disk full): then finished(REFUSED, message) follows too. */
-int exec_offer(struct exec *x, const struct command *cmd, usec_t server_offset);
+ * written (disk full): then finished(REFUSED, message) follows too. @start_within: refused when it cannot be started in that time, 0:
+ * whenever; the clock may be set meanwhile. @cmd->start_before is not looked at: it is of the server's clock. */
+int exec_offer(struct exec *x, const struct command *cmd, usec_t start_within);
 void exec_cancel(struct exec *x, uint64_t task_id, usec_t grace);
 /* Contiguous input, counted from 0 behind what came with the command; repeats below the accepted offset are dropped, a gap and
  * what is over EXEC_INPUT_MAX bytes too. Returns bytes accepted so far, -ENOENT, -EPIPE (the task takes no input) or -errno. */

@@ -77,6 +77,12 @@ static const char **pairs_of(const struct kv_list *l, char *const own[4], char *
     return v;
 }
 
+/* What is written down is wall time, for it may be read after a reboot; in memory no deadline moves when the clock is set. */
+static usec_t wall_over_mono(void)
+{
+    return clock_wall(&clock_real) - clock_mono(&clock_real);
+}
+
 static int task_spec(const struct task *t, const struct command *cmd, struct buf *out)
 {
     AUTO_FREE char *argv_text = NULL, *env_text = NULL, *user = str_dup(cmd->user), *cwd = str_dup(cmd->cwd);
@@ -87,7 +93,7 @@ static int task_spec(const struct task *t, const struct command *cmd, struct buf
         .timeout_us = cmd->timeout,
         .grace_us = cmd->grace,
         .output_cap_bytes = cmd->output_cap_bytes,
-        .start_before_us = t->start_before,
+        .start_before_us = t->start_before ? t->start_before + wall_over_mono() : 0,
         .boot = t->exec->boot,
         .stdin_given = cmd->stdin_data.b.len,
         .stdin_mode = cmd->stdin_open            ? HOLD_STDIN_PIPE
@@ -219,7 +225,8 @@ bool task__reread(struct task *t)
     if (fd_read_file_at(t->exec->tasks_fd, task_path(t->id, "spec", path), &bytes) < 0 ||
         hold_spec_read(buf_as_str(&bytes), &s) < 0)
         return false;
-    t->start_before = s.start_before_us;
+    if (s.start_before_us) /* 1: it was over before this boot */
+        t->start_before = s.start_before_us > wall_over_mono() ? s.start_before_us - wall_over_mono() : 1;
     t->is_of_this_boot = s.boot == t->exec->boot;
     t->takes_input = s.stdin_mode == HOLD_STDIN_PIPE;
     t->in_given = s.stdin_given;

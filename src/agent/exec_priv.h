@@ -17,7 +17,7 @@ struct task {
     struct exec *exec;
     uint64_t id, order;           /* @order: first come, first served */
     enum task_phase phase;
-    usec_t start_before;          /* our wall clock, 0: none */
+    usec_t start_before;          /* clock_mono(), 0: none */
     bool is_cancel_due;           /* the hold could not be told yet */
     usec_t cancel_grace;
     uint64_t in_given, in_size;   /* of `in`: with the command; now */

@@ -92,13 +92,6 @@ static void env_tick_in(void *host, const void *self, usec_t after)
     timer_start(s->tick, after, 0);
 }
 
-static usec_t env_server_offset(void *host)
-{
-    struct hub *h = ((struct seat *)host)->hub;
-
-    return h->ops.server_offset(h->ops.ctx);
-}
-
 static void env_set_health(void *host, const void *self, enum role_status status, const char *message)
 {
     struct seat *s = host;
@@ -184,7 +177,6 @@ static void seat_start(struct seat *s)
         .keep = env_keep,
         .kept = env_kept,
         .tick_in = env_tick_in,
-        .server_offset = env_server_offset,
         .set_health = env_set_health,
     };
     if (!may_run(h, s->role)) {

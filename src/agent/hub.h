@@ -12,7 +12,6 @@ struct hub_ops {
     bool (*is_up)(void *ctx);
     int64_t (*send)(void *ctx, const Muster__V1__AgentMessage *m);
     void (*kept)(void *ctx); /* the spool has something new */
-    usec_t (*server_offset)(void *ctx);
     void *ctx;
 };
 struct hub_conf {

@@ -203,14 +203,9 @@ static void hub_kept(void *ctx)
     link__pump(ctx);
 }
 
-static usec_t hub_server_offset(void *ctx)
-{
-    return ((struct link *)ctx)->server_offset;
-}
-
 struct hub_ops link_hub_ops(struct link *l)
 {
-    return (struct hub_ops){ .is_up = hub_is_up, .send = hub_send, .kept = hub_kept, .server_offset = hub_server_offset, .ctx = l };
+    return (struct hub_ops){ .is_up = hub_is_up, .send = hub_send, .kept = hub_kept, .ctx = l };
 }
 
 struct link *link_new(const struct link_conf *conf, const struct link_ops *ops)

@@ -11,16 +11,15 @@ enum { CLOCK_TOLERANCE = 300 * 1000 * 1000, PENDING_MIN = 1000 * 1000, PENDING_M
 void link__note_server_time(struct link *l, usec_t server_time)
 {
     int64_t off;
+    bool is_off;
 
     if (!server_time)
         return;
-    l->server_offset = server_time - wall_now();
-    off = (int64_t)l->server_offset;
-    if (off < 0)
-        off = -off;
-    if (off > CLOCK_TOLERANCE && !l->is_clock_told)
-        log_warn("clock.off", "this host's clock and the server's differ", LOG_I64("seconds", (int64_t)l->server_offset / 1000000));
-    l->is_clock_told = off > CLOCK_TOLERANCE;
+    off = (int64_t)(server_time - wall_now());
+    is_off = off > CLOCK_TOLERANCE || off < -CLOCK_TOLERANCE;
+    if (is_off && !l->is_clock_told)
+        log_warn("clock.off", "this host's clock and the server's differ", LOG_I64("seconds", off / 1000000));
+    l->is_clock_told = is_off;
 }
 
 /* Keeps what an approval brought. */

@@ -31,7 +31,6 @@ struct link {
     struct timer *beat;
     uint32_t beat_ms;
     uint64_t sent_seq;           /* newest spooled message sent on this connection */
-    usec_t server_offset;        /* modulo 2^64 */
     bool is_clock_told, is_drain_asked;
     usec_t renew_at;             /* wall; 0: not this time */
     usec_t up_since, last_ack, noted_at;
@@ -62,7 +61,7 @@ usec_t link__backoff(uint32_t n);
 /* -- link_ask.c */
 /* Sends the request for a certificate; its answer decides what comes next. */
 void link__ask(struct link *l);
-/* Learns the server's clock from @server_time (0: not said), and warns when ours is far off. */
+/* Warns when our clock is far from the server's @server_time (0: not said). */
 void link__note_server_time(struct link *l, usec_t server_time);
 
 /* -- link_stream.c */

@@ -103,8 +103,6 @@ struct role_env {
     void (*kept)(void *host, void (*fn)(void *ctx, uint64_t seq, const Muster__V1__AgentMessage *m), void *ctx);
     /* Calls tick() @after from now, once; an earlier call stands if it is sooner. */
     void (*tick_in)(void *host, const void *self, usec_t after);
-    /* Server time minus ours, modulo 2^64. */
-    usec_t (*server_offset)(void *host);
     /* Without effect while it is off. */
     void (*set_health)(void *host, const void *self, enum role_status status, const char *message);
 };

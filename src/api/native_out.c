@@ -139,6 +139,14 @@ static int fill_offer(struct native *n, const struct command *cmd, Muster__V1__T
     return 0;
 }
 
+/* A deadline as what is left of it: both clocks may be set while the agent waits. Never 0, which means none. */
+static usec_t left_until(usec_t deadline, usec_t now)
+{
+    if (deadline == 0)
+        return 0;
+    return deadline > now ? deadline - now : 1;
+}
+
 static int op_offer(void *ctx, struct link_id id, const struct command *cmd)
 {
     struct native_link *l = link_of(ctx, id);
@@ -157,7 +165,7 @@ static int op_offer(void *ctx, struct link_id id, const struct command *cmd)
     b.output_cap_bytes = cmd->output_cap_bytes;
     b.stdin_open = cmd->stdin_open;
     b.stdin = (ProtobufCBinaryData){ cmd->stdin_data.b.len, (uint8_t *)(uintptr_t)cmd->stdin_data.b.ptr };
-    b.start_before_us = cmd->start_before;
+    b.start_within_us = left_until(cmd->start_before, clock_wall(l->api->conf.clock));
     m.body_case = MUSTER__V1__SERVER_MESSAGE__BODY_OFFER;
     m.offer = &b;
     return send_message(l, &m);

@@ -259,6 +259,23 @@ def told(agent, what):
 
 
 @unsanitized
+def test_a_clock_that_is_set_while_linked_refuses_no_command(fleet, tmp_path):
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    s = fleet.server()
+    wrap = faked("+0") + ["FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1", f"FAKETIME_TIMESTAMP_FILE={offset}"]
+    wrap.remove("FAKETIME=+0")
+    a = fleet.agent(s, start=False, wrap=wrap)
+    a.start(token=s.token())
+    a.wait_ready()
+    for shift in "+2h", "-1d":
+        offset.write_text(shift)
+        s.cli("run", "--all", "--", "true", check=0)
+        said = told(a, "a command was offered")[-1].replace(tzinfo=datetime.timezone.utc)
+        assert abs(said.timestamp() - time.time()) > 3600, "the host's clock was not set"
+
+
+@unsanitized
 def test_a_clock_an_hour_off_is_named_and_does_no_harm(fleet):
     s = fleet.server()
     a = fleet.agent(s, start=False, wrap=faked("+3600"))

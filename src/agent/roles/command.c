@@ -259,7 +259,6 @@ static void on_offer(struct commands *c, const Muster__V1__TaskOffer *o)
         .output_cap_bytes = o->output_cap_bytes ? o->output_cap_bytes : c->output_cap,
         .stdin_open = o->stdin_open,
         .stdin_data = { pb_bytes(o->stdin) },
-        .start_before = o->start_before_us,
     };
     bool is_new = share_find(c, o->task_id) == NULL;
     int r;
@@ -278,7 +277,7 @@ static void on_offer(struct commands *c, const Muster__V1__TaskOffer *o)
         log_info("task.offer", "a command was offered", LOG_U64("task", o->task_id), LOG_CSTR("job", o->job),
                  LOG_STR("program", o->n_argv ? argv[0] : STR_NONE), LOG_CSTR("user", o->user));
     }
-    r = exec_offer(c->exec, &cmd, c->env->server_offset(c->env->host));
+    r = exec_offer(c->exec, &cmd, o->start_within_us);
     if (r < 0) {
         char text[96];
 

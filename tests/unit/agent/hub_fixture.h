@@ -49,11 +49,6 @@ static inline void fake_kept(void *ctx)
     if (T.wait_for == MUSTER__V1__AGENT_MESSAGE__BODY_INVENTORY)
         loop_stop(T.loop);
 }
-static inline usec_t fake_offset(void *ctx)
-{
-    (void)ctx;
-    return 0;
-}
 static inline void on_watchdog(void *ctx)
 {
     (void)ctx;
@@ -65,7 +60,7 @@ static inline void open_hub(void)
 {
     struct hub_conf conf = { .loop = T.loop, .state_dir = T.dir, .hold_path = HOLD_PATH, .root = T.root, .policy = &T.policy,
                              .spool_max_bytes = 4 << 20, .settings = T.settings };
-    struct hub_ops ops = { fake_is_up, fake_send, fake_kept, fake_offset, NULL };
+    struct hub_ops ops = { fake_is_up, fake_send, fake_kept, NULL };
 
     assert_int_equal(hub_new(&conf, &T.hub, NULL), 0);
     hub_start(T.hub, &ops);
