@@ -44,6 +44,7 @@ enum {
     LIMIT_LABELS = 64,
     LIMIT_LABEL_VALUE = 256,
     LIMIT_SECTION_ROWS = 20000,         /* inventory rows a section */
+    LIMIT_ROLE_HEALTH_BYTES = 1024,     /* what is kept of how the roles of a host are; an agent of ours needs about 300 */
     LIMIT_ROW_BYTES = 8 << 10,
     LIMIT_SECTION_BYTES = 3 << 20,      /* fits a gRPC message */
     LIMIT_ARGV = 1024,

@@ -386,7 +386,7 @@ void checkin_beat(struct control *c, struct link_id link, const struct heartbeat
 void checkin_roles(struct control *c, struct link_id link, const struct role_health *v, size_t n)
 {
     enum { NAME = 32, MESSAGE = 160 };
-    AUTO(buf_done) struct buf b = BUF(ROLE_HEALTH_BYTES);
+    AUTO(buf_done) struct buf b = BUF(LIMIT_ROLE_HEALTH_BYTES);
     struct link *l = link__find(c, link);
     if (!l)
         return;

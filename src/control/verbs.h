@@ -152,7 +152,7 @@ struct hello {
 /* A link says hello: it replaces an older one of the same host; welcome, resync, offers follow through link_ops once committed. */
 int checkin_hello(struct control *c, const struct principal *host, struct link_id link, const struct hello *h, struct err *err);
 void checkin_beat(struct control *c, struct link_id link, const struct heartbeat *b);
-/* How the roles of its agent are, with each heartbeat. What does not fit into ROLE_HEALTH_BYTES is left out. */
+/* How the roles of its agent are, with each heartbeat. What does not fit into LIMIT_ROLE_HEALTH_BYTES is left out. */
 void checkin_roles(struct control *c, struct link_id link, const struct role_health *v, size_t n);
 /* Any byte from the link: it is alive. Cheap. */
 void checkin_alive(struct control *c, struct link_id link);

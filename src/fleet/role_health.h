@@ -1,14 +1,12 @@
 /* fleet/role_health.h - how the roles of an agent are, as it last said: a line of text a role, so that hosts that say alike can share one
  * copy. Pure.
  *
- * A line: name 0x1f status 0x1f message '\n', where status is a digit, enum section_status. */
+ * A line (all together LIMIT_ROLE_HEALTH_BYTES): name 0x1f status 0x1f message '\n', where status is a digit, enum section_status. */
 #ifndef MUSTER_FLEET_ROLE_HEALTH_H
 #define MUSTER_FLEET_ROLE_HEALTH_H
 
 #include "base/buf.h"
 #include "wire/facts.h"
-
-enum { ROLE_HEALTH_BYTES = 1024 }; /* of all roles of a host; an agent of ours needs about 300 */
 
 struct role_health {
     struct str name;

@@ -401,7 +401,7 @@ static void how_the_roles_are_is_known_as_last_told(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(many); i++)
         many[i] = (struct role_health){ str_bytes(big, sizeof(big)), SECTION_FAILED, str_bytes(big, sizeof(big)) };
     checkin_roles(f->c, link_of(m), many, ARRAY_SIZE(many));
-    assert_in_range(roles_of(f, m).len, 1, ROLE_HEALTH_BYTES);
+    assert_in_range(roles_of(f, m).len, 1, LIMIT_ROLE_HEALTH_BYTES);
     checkin_roles(f->c, link_of(m), NULL, 0);
     assert_int_equal(roles_of(f, m).len, 0);
     checkin_roles(f->c, (struct link_id){ 4711 }, v, 2); /* of a link that is gone */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "fleet/role_health.h"
 
@@ -18,7 +19,7 @@ static int add(struct buf *b, struct str name, enum section_status status, struc
 
 static void what_is_added_is_read_in_order(void **state)
 {
-    AUTO(buf_done) struct buf b = BUF(ROLE_HEALTH_BYTES);
+    AUTO(buf_done) struct buf b = BUF(LIMIT_ROLE_HEALTH_BYTES);
     struct role_health r;
     (void)state;
     assert_int_equal(add(&b, STR("metrics"), SECTION_OK, STR_NONE), 0);
@@ -34,7 +35,7 @@ static void what_is_added_is_read_in_order(void **state)
 
 static void what_is_no_line_is_not_added(void **state)
 {
-    AUTO(buf_done) struct buf b = BUF(ROLE_HEALTH_BYTES);
+    AUTO(buf_done) struct buf b = BUF(LIMIT_ROLE_HEALTH_BYTES);
     (void)state;
     assert_int_equal(add(&b, STR(""), SECTION_OK, STR_NONE), -EINVAL);
     assert_int_equal(add(&b, STR("a\nb"), SECTION_OK, STR_NONE), -EINVAL);
