@@ -4,6 +4,7 @@
 
 #include "api/dialects/argus.h"
 #include "base/mem.h"
+#include "codec/json_mend.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct node *root;
     struct run_event e;
 
-    if (json_parse(a, str_bytes(data, size), 1 << 20, &root, &err) < 0)
+    if (json_parse_python(a, str_bytes(data, size), 1 << 20, &root, &err) < 0)
         return 0;
     if (argus_read_event(a, root, &e, &errs, &err) < 0) {
         assert(err_is(&err));

@@ -6,6 +6,7 @@
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json_mend.h"
 
 enum { ONE_MAX = 1 << 20, MANY_MAX = LIMIT_JSON_BYTES };
 
@@ -171,23 +172,20 @@ int argus_read_event(struct arena *a, const struct node *n, struct run_event *e,
     return 0;
 }
 
-/* Proof, rate, and the body's tree. NULL: answered. */
-static struct node *begin(struct call *c, size_t cap)
+/* Proof and rate. False: answered. */
+static bool begin(struct call *c)
 {
     struct err err = { 0 };
-    struct node *root;
     usec_t wait = 0;
 
     if (!argus_prove(c))
-        return NULL;
-    if (run_ingest_admit(c->control, &c->who, &wait, &err) < 0) {
-        if (wait > 0)
-            call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
-    } else if (json_parse(c->arena, c->req->body, cap, &root, &err) == 0) {
-        return root;
-    }
+        return false;
+    if (run_ingest_admit(c->control, &c->who, &wait, &err) == 0)
+        return true;
+    if (wait > 0)
+        call_header(c, "retry-after", "%llu", (unsigned long long)reply_retry_after(wait));
     reply_error(c, &err);
-    return NULL;
+    return false;
 }
 
 /* -- one */
@@ -236,10 +234,14 @@ static void on_event(struct call *c)
     struct record_errors errs = { 0 };
     struct err err = { 0 };
     struct run_event e;
-    struct node *root = begin(c, ONE_MAX);
+    struct node *root;
 
-    if (!root)
+    if (!begin(c))
         return;
+    if (json_parse_python(c->arena, c->req->body, ONE_MAX, &root, &err) < 0) {
+        reply_error(c, &err);
+        return;
+    }
     c->body = root; /* for the refusal: it is about the body */
     if (argus_read_event(c->arena, root, &e, &errs, &err) == 0)
         run_ingest(c->control, &c->who, &e, on_taken, call_ref(c));
@@ -307,14 +309,17 @@ static void on_one_taken(void *ctx, int result, const struct err *err, uint64_t 
         many_answer(m);
 }
 
-static void take_one(struct call *c, const struct node *n, struct one *o)
+static void take_one(struct call *c, struct str row, struct one *o)
 {
     struct record_errors errs = { 0 };
     struct err err = { 0 };
+    struct node *n = NULL;
     struct run_event e;
+    int r = json_parse_python(c->arena, row, MANY_MAX, &n, &err);
+    struct str id = r < 0 ? json_row_text(row, "event_id") : n->type == NODE_MAP ? text_in(n, "event_id") : STR_NONE;
 
-    (void)str_copy(str_sub(n->type == NODE_MAP ? text_in(n, "event_id") : STR_NONE, 0, 36), o->event_id, sizeof(o->event_id));
-    if (argus_read_event(c->arena, n, &e, &errs, &err) == 0)
+    (void)str_copy(str_sub(id, 0, 36), o->event_id, sizeof(o->event_id));
+    if (r == 0 && argus_read_event(c->arena, n, &e, &errs, &err) == 0)
         run_ingest(c->control, &c->who, &e, on_one_taken, o);
     else
         on_one_taken(o, -EINVAL, &err, 0, false);
@@ -322,26 +327,32 @@ static void take_one(struct call *c, const struct node *n, struct one *o)
 
 static void on_events(struct call *c)
 {
-    struct node *root = begin(c, MANY_MAX);
-    const struct node *list = root && root->type == NODE_MAP ? node_get(root, "events") : NULL;
+    struct json_rows events;
     struct err err = { 0 };
+    struct str row;
     size_t at = 0;
+    int r;
 
-    if (!root)
+    if (!begin(c))
         return;
-    c->body = root;
-    if (!list || list->type != NODE_LIST || list->n < 1 || list->n > ARGUS_EVENTS_MAX) {
-        (void)bad_field(&err, "events", list ? "field.range" : "field.required", "events is a list of 1 to 500 events");
+    r = json_split(c->arena, c->req->body, MANY_MAX, "events", &events, &err);
+    if (r < 0) {
         reply_error(c, &err);
         return;
     }
-    struct many *m = xcalloc(1, sizeof(*m) + list->n * sizeof(m->v[0]));
+    c->body = events.root;
+    if (r == JSON_NO_LIST || events.n < 1 || events.n > ARGUS_EVENTS_MAX) {
+        (void)bad_field(&err, "events", node_get(events.root, "events") ? "field.range" : "field.required", "events is a list of 1 to 500 events");
+        reply_error(c, &err);
+        return;
+    }
+    struct many *m = xcalloc(1, sizeof(*m) + events.n * sizeof(m->v[0]));
     m->c = call_ref(c);
-    m->n = list->n;
-    m->n_open = list->n + 1; /* ours: none of them answers before the last was handed in */
-    for (const struct node *n = list->child; n; n = n->next) {
+    m->n = events.n;
+    m->n_open = events.n + 1; /* ours: none of them answers before the last was handed in */
+    while (json_rows_next(&events, &row)) {
         m->v[at].many = m;
-        take_one(c, n, &m->v[at++]);
+        take_one(c, row, &m->v[at++]);
     }
     if (--m->n_open == 0)
         many_answer(m);
