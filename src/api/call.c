@@ -14,6 +14,7 @@
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json_mend.h"
 
 #define LOG_TARGET "api"
 #include "base/log.h"
@@ -302,6 +303,14 @@ bool call_has_type(const struct call *c, struct str want)
     return str_cut(&rest, ';', &media) && str_eq_nocase(str_trim(media), want);
 }
 
+int call_json_text(struct call *c, struct str *ret, struct err *err)
+{
+    *ret = c->req->body;
+    if (!(c->route->flags & ROUTE_ODD_TEXT) || json_mend_text(c->arena, *ret, ret) == 0)
+        return 0;
+    return err_set(err, -ENOBUFS, "request.too_large", "the request is too large");
+}
+
 static bool is_encoded(struct str encoding)
 {
     return encoding.len > 0 && !str_eq_nocase(encoding, STR("identity"));
@@ -311,6 +320,7 @@ static bool decode_body(struct call *c)
 {
     struct record_errors errs = { 0 };
     struct err err = { 0 };
+    struct str text;
     size_t cap = c->route->cap ? c->route->cap : LIMIT_HTTP_BODY_DEFAULT;
 
     if ((c->route->flags & ROUTE_JSON_TYPE) && !call_has_type(c, STR("application/json"))) {
@@ -331,7 +341,7 @@ static bool decode_body(struct call *c)
         reply_error(c, &err);
         return false;
     }
-    if (record_decode_json(c->route->body, c->arena, c->req->body, cap, c->body, &errs, &err) < 0) {
+    if (call_json_text(c, &text, &err) < 0 || record_decode_json(c->route->body, c->arena, text, cap, c->body, &errs, &err) < 0) {
         if (!err_is(&err))
             (void)err_set(&err, -EINVAL, "request.bad", "the body is not understood");
         reply_errors(c, &err, &errs);

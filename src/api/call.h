@@ -72,6 +72,8 @@ void call_header(struct call *c, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with a value of any length that outlives the call or lies in its arena; takes the place of one of that name. */
 void call_header_lent(struct call *c, const char *name, struct str value);
+/* The body's JSON as the row wants it read: mended in the call's arena with ROUTE_ODD_TEXT, else as it came. 0; or -ENOBUFS and @err. */
+int call_json_text(struct call *c, struct str *ret, struct err *err);
 /* Is the body said to be of the media type @want ("application/json"), with any parameters? */
 bool call_has_type(const struct call *c, struct str want);
 /* The answer has begun as a stream of @status: the call is no longer waited for, call__closed() ends it. */

@@ -37,6 +37,7 @@ enum route_flags {
     ROUTE_IDEM_KEY = 4, /* takes Idempotency-Key */
     ROUTE_STREAMS = 8,  /* may answer with an event stream */
     ROUTE_PROVE_HEAD = 32, /* AUTH_AGENT with a large cap: the dialect's prove() knows its callers by the head alone */
+    ROUTE_ODD_TEXT = 64, /* lone surrogates in the JSON body are read as U+FFFD (codec/json_mend.h): some foreign agents write them */
     ROUTE_JSON_TYPE = 16, /* a body must say Content-Type: application/json, else 415 */
 };
 

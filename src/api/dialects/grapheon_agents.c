@@ -268,7 +268,7 @@ static bool claims_register(const struct http_req *req)
 #define AGENT "/api/agents/{id}"
 static const struct route rows[] = {
     { HTTP_POST, "/api/agents/register", AUTH_AGENT, .body = &grapheon_register_record, .cap = GRAPHEON_REGISTER_BYTES,
-      .handler = grapheon_on_register, .flags = ROUTE_MUTATES, .claims = claims_register, GRAPHEON,
+      .handler = grapheon_on_register, .flags = ROUTE_ODD_TEXT | ROUTE_MUTATES, .claims = claims_register, GRAPHEON,
       .summary = "Graphēon: an agent registers, and asks whether it was let in" },
     { HTTP_POST, "/api/agents/check-in", AUTH_AGENT, .cap = GRAPHEON_REPORT_BYTES_MAX, .cap_unproven = GRAPHEON_REPORT_UNPROVEN,
       .handler = grapheon_on_checkin, .flags = ROUTE_PROVE_HEAD | ROUTE_MUTATES | ROUTE_RAW_BODY, GRAPHEON, .summary = "Graphēon: an agent reports" },

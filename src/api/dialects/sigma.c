@@ -132,6 +132,7 @@ void *sigma_body(struct call *c, const struct record *rec, struct node **ret_roo
     struct record_errors errs = { 0 };
     struct err err = { 0 };
     struct node *root = NULL;
+    struct str text;
     void *obj;
 
     if (!is_json(c)) {
@@ -139,7 +140,7 @@ void *sigma_body(struct call *c, const struct record *rec, struct node **ret_roo
         reply_error(c, &err);
         return NULL;
     }
-    if (json_parse(c->arena, c->req->body, SIGMA_BODY_MAX, &root, &err) < 0) {
+    if (call_json_text(c, &text, &err) < 0 || json_parse(c->arena, text, SIGMA_BODY_MAX, &root, &err) < 0) {
         reply_error(c, &err);
         return NULL;
     }

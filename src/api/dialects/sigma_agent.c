@@ -11,13 +11,17 @@
 
 /* -- register and heartbeat */
 
-static bool require_hostname(struct call *c, const struct record *rec, const void *body)
+/* A host is found by its name: one that was mended (ROUTE_ODD_TEXT) would be other hosts' too. */
+static bool require_hostname(struct call *c, const struct record *rec, const void *body, struct str hostname)
 {
     struct err err = { 0 };
 
-    if (field_is_present(rec, body, "hostname"))
+    if (!field_is_present(rec, body, "hostname"))
+        (void)err_set(&err, -EINVAL, "field.required", "hostname: must be there");
+    else if (str_find(hostname, STR("\xef\xbf\xbd")) >= 0)
+        (void)err_set(&err, -EINVAL, "json.utf8", "hostname: is not valid text");
+    else
         return true;
-    (void)err_set(&err, -EINVAL, "field.required", "hostname: must be there");
     reply_error(c, &err);
     return false;
 }
@@ -79,7 +83,7 @@ static void on_register(struct call *c)
     struct node *root;
 
     if (!sigma_prove_agent(c) || !(b = sigma_body(c, &sigma_register_record, &root)) ||
-        !require_hostname(c, &sigma_register_record, b))
+        !require_hostname(c, &sigma_register_record, b, b->hostname))
         return;
     checkin(c,
             &(struct asset_checkin){ .hostname = b->hostname,
@@ -97,7 +101,7 @@ static void on_heartbeat(struct call *c)
     struct node *root;
 
     if (!sigma_prove_agent(c) || !(b = sigma_body(c, &sigma_heartbeat_record, &root)) ||
-        !require_hostname(c, &sigma_heartbeat_record, b))
+        !require_hostname(c, &sigma_heartbeat_record, b, b->hostname))
         return;
     checkin(c,
             &(struct asset_checkin){ .hostname = b->hostname,
@@ -334,9 +338,9 @@ static void on_port_answers(struct call *c)
 
 static const struct route rows[] = {
     { HTTP_POST, "/api/agent/register", AUTH_AGENT, .cap = SIGMA_BODY_MAX, .handler = on_register, .response = &sigma_vps_record,
-      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent says who it is." },
+      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_ODD_TEXT | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent says who it is." },
     { HTTP_POST, "/api/agent/heartbeat", AUTH_AGENT, .cap = SIGMA_BODY_MAX, .handler = on_heartbeat, .response = &sigma_vps_record,
-      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent is alive." },
+      .flags = ROUTE_PROVE_HEAD | ROUTE_RAW_BODY | ROUTE_ODD_TEXT | ROUTE_MUTATES, .dialect = &dialect_sigma, .summary = "A sigma agent is alive." },
     { HTTP_GET, "/api/agent/port-requests", AUTH_AGENT, .handler = on_port_requests, .query = &poll_query_record,
       .response = &sigma_port_requests_record, .dialect = &dialect_sigma,
       .summary = "Questions about free ports that wait for a sigma agent (long poll)." },
