@@ -103,7 +103,8 @@ static void on_ports_get(struct call *c)
     jw_key(w, "way");
     way_words[way] ? jw_cstr(w, way_words[way]) : jw_null(w);
     jw_key(w, "scan");
-    if (is_asset && put_reported(c, &v)) {
+    /* Of a host that is linked to one with sigma's agent both may scan, each its own range: shown is what whoever is asked told. */
+    if (way != PORTS_LINK && is_asset && put_reported(c, &v)) {
         end_scan(c, true, "");
         return;
     }
@@ -172,7 +173,7 @@ static const struct field ports_view_fields[] = {
     F_STR(struct ports_view, name, "name", 128),
     F_BOOL(struct ports_view, reachable, "reachable", .help = "A question would be answered at once, as far as is known."),
     F_STR(struct ports_view, way, "way", 8, .flags = FIELD_NULLABLE, .help = "link, poll or dial: how a question travels."),
-    F_JSON(struct ports_view, scan, "scan", 64 << 10, .help = "What the host last told of its ports."),
+    F_JSON(struct ports_view, scan, "scan", 64 << 10, .help = "What whoever would be asked last told of the ports."),
     F_STR(struct ports_view, message, "message", 160, .flags = FIELD_NULLABLE, .help = "Why there is no scan (any more)."),
 };
 static const struct record ports_view_record = RECORD(ports_view, ports_view_fields);

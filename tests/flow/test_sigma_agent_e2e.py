@@ -233,6 +233,14 @@ def test_the_native_agent_scans_and_hands_out_where_it_is_told_to(fleet):
         assert requests.post(f"http://127.0.0.1:{port}/ports/allocate", json={"count": 1}, timeout=10).status_code == 401
         ok = requests.post(f"http://127.0.0.1:{port}/ports/allocate", json={"count": 1}, headers={"Authorization": "Bearer t0ken"}, timeout=10)
         assert ok.json() == {"ports": [base + 11]}
+        # sigma's agent on the same machine has a range of its own: shown is what whoever is asked told
+        key = s.api("POST", "/api/api-keys", {"name": "beside", "role": "agent"}, expect=200).json()["key"]
+        beside = {"hostname": "beside", "system_info": {"port_scan": {"start": base + 5000, "end": base + 5100, "available": 101}}}
+        assert requests.post(s.url + "/api/agent/register", json=beside, headers={"X-Api-Key": key}, timeout=10).ok
+        assert re.search(rf"start\s+{base + 5000}\b", s.cli("ports", "beside", check=0).stdout)
+        s.cli("link", name, "beside", check=0)
+        shown = s.cli("ports", name, check=0).stdout
+        assert re.search(r"asked by\s+link", shown) and re.search(rf"start\s+{base}\b", shown), shown
 
 
 def test_without_a_range_the_native_agent_says_so(pair):
