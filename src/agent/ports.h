@@ -57,7 +57,8 @@ int ports_wish_check(const struct ports_wish *w, uint32_t max_count, struct err 
  * in turns on one pool thread. With @w->ttl_seconds they are leased, which is on disk before @done (else ports.failed), and with @w->hold
  * also kept bound (not listening) until then. */
 void ports_allocate(struct ports *p, const struct ports_wish *w, void (*done)(void *ctx, const struct ports_answer *a), void *ctx);
-/* Leases: those alive (expired ones and those somebody binds are dropped), and giving one back (0, -ENOENT). */
+/* Leases: those alive (expired ones and those somebody binds are dropped), and giving one back: 0 once that is on disk; -ENOENT; another
+ * -errno: it cannot be written, and the lease stays. */
 struct port_lease {
     char id[37];
     const char *owner;
@@ -67,7 +68,7 @@ struct port_lease {
     bool is_held;      /* we keep them bound */
 };
 void ports_leases(struct ports *p, void (*fn)(void *ctx, const struct port_lease *l), void *ctx);
-int ports_release(struct ports *p, struct str lease);
+int ports_release(struct ports *p, struct str lease, struct err *err);
 /* The four sigma families and ours, Prometheus text 0.0.4, label values escaped (sigma 2.7). @p NULL: all zero. */
 int ports_metrics(const struct ports *p, struct str hostname, struct buf *out);
 /* A label's value, escaped. 0 or -ENOBUFS. */

@@ -284,11 +284,16 @@ static void on_leases(struct ports_http *h, uint64_t x, const struct http_req *r
 static void on_release(struct ports_http *h, uint64_t x, const struct http_req *req)
 {
     struct ports *p = h->conf.ports(h->conf.ctx);
+    struct err err = { 0 };
+    int r;
 
-    if (!p)
+    if (!p) {
         refuse(x, req, 503, "port scanning is not enabled on this host");
-    else if (ports_release(p, str_sub(req->path, strlen("/ports/leases/"), 64)) < 0)
-        refuse(x, req, 404, "there is no such lease");
+        return;
+    }
+    r = ports_release(p, str_sub(req->path, strlen("/ports/leases/"), 64), &err);
+    if (r < 0)
+        refuse(x, req, r == -ENOENT ? 404 : 500, err.text);
     else
         reply(x, 200, JSON_TYPE, STR("{\"released\":true}"));
 }

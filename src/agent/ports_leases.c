@@ -121,7 +121,8 @@ static void put_lease(struct jw *w, const struct lease *l)
     jw_end_map(w);
 }
 
-static int save(const struct ports *p, struct err *err)
+/* All but @gone, which may be NULL. */
+static int save(const struct ports *p, const struct lease *gone, struct err *err)
 {
     AUTO(buf_done) struct buf b = BUF(FILE_MAX);
     struct jw w = JW(&b);
@@ -132,7 +133,8 @@ static int save(const struct ports *p, struct err *err)
     jw_key(&w, "leases");
     jw_list(&w);
     for (size_t i = 0; i < p->leases.n; i++)
-        put_lease(&w, &p->leases.v[i]);
+        if (&p->leases.v[i] != gone)
+            put_lease(&w, &p->leases.v[i]);
     jw_end_list(&w);
     jw_end_map(&w);
     if (jw_done(&w) < 0)
@@ -188,7 +190,7 @@ const struct lease *leases__make(struct ports *p, const struct port_lease *wante
     uuid_format(&id, pub.id);
     pub.expires_at = clock_wall(p->conf.clock) + ttl;
     l = add(p, &pub, ttl, fds);
-    if (save(p, err) < 0) {
+    if (save(p, NULL, err) < 0) {
         free(TAKE(l->fds)); /* they stay the caller's */
         p->n_held -= pub.is_held ? pub.n : 0;
         lease_end(p, p->leases.n - 1);
@@ -287,19 +289,19 @@ void ports_leases(struct ports *p, void (*fn)(void *ctx, const struct port_lease
     }
 }
 
-int ports_release(struct ports *p, struct str lease)
+int ports_release(struct ports *p, struct str lease, struct err *err)
 {
-    struct err err = { 0 };
-
     leases__expire(p);
     for (size_t i = 0; i < p->leases.n; i++)
         if (str_is(lease, p->leases.v[i].pub.id)) {
+            int r = save(p, &p->leases.v[i], err); /* first: what is still in the file comes back with a restart */
+
+            if (r < 0)
+                return r;
             lease_end(p, i);
             leases__expire(p);
-            if (save(p, &err) < 0) /* it was given back all the same; at worst its ports rest until it would have run out */
-                log_warn("ports.leases", "the leases cannot be written down", LOG_ERR(&err));
             return 0;
         }
-    return -ENOENT;
+    return err_set(err, -ENOENT, "ports.no_lease", "there is no such lease");
 }
 

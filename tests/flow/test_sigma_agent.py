@@ -460,6 +460,11 @@ def test_leases_survive_a_kill(mock, agent):
     kept = requests.get(b.url("/ports/leases"), timeout=10).json()["leases"]
     assert [(x["id"], x["owner"], x["ports"], x["expires_at"]) for x in kept] == [(one["lease"], "me", [base, base + 1], one["expires_at"])]
     assert b.allocate(1).json() == {"ports": [base + 2]}
+    blocked = agent.tmp / "sigma-state/port-leases.json.tmp~"
+    blocked.mkdir()  # as on a full disk: what is still written down would come back
+    r = requests.delete(b.url(f"/ports/leases/{one['lease']}"), timeout=10)
+    assert r.status_code == 500 and "port-leases.json" in r.text and b.value("sigma_ports_reserved") == 2
+    blocked.rmdir()
     assert requests.delete(b.url(f"/ports/leases/{one['lease']}"), timeout=10).json() == {"released": True}
     b.kill9()
     c = agent(m.url, *args, name="third")

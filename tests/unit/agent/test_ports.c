@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/ports.h"
@@ -372,10 +373,10 @@ static void leased_ports_are_not_given_again_until_they_are_given_back(void **st
     assert_int_equal(T.last_ports[1], FIRST + 3);
     assert_int_equal(ports_result(T.p)->scan.reserved, 4);
     assert_int_equal(T.n_leased, 2); /* told of each change, and of nothing else */
-    assert_int_equal(ports_release(T.p, str_of(first)), 0);
+    assert_int_equal(ports_release(T.p, str_of(first), NULL), 0);
     assert_int_equal(T.n_leased, 3);
-    assert_int_equal(ports_release(T.p, str_of(first)), -ENOENT);
-    assert_int_equal(ports_release(T.p, STR("")), -ENOENT);
+    assert_int_equal(ports_release(T.p, str_of(first), NULL), -ENOENT);
+    assert_int_equal(ports_release(T.p, STR(""), NULL), -ENOENT);
     assert_int_equal(n_leases(), 1);
     assert_int_equal(ports_result(T.p)->scan.reserved, 2);
     ask((struct ports_wish){ .count = 1 });
@@ -434,7 +435,7 @@ static void held_ports_cannot_be_bound_until_the_lease_ends(void **state)
     assert_int_equal(n_leases(), 1); /* not taken for somebody's */
     assert_true(T.last_lease.is_held);
     assert_int_equal(T.last_lease.n, 2);
-    assert_int_equal(ports_release(T.p, str_of(T.lease)), 0);
+    assert_int_equal(ports_release(T.p, str_of(T.lease), NULL), 0);
     fd = taken(FIRST);
     assert_true(fd >= 0);
     close(fd);
@@ -498,9 +499,9 @@ static void leases_with_a_file_survive_the_agent(void **state)
     assert_int_equal(n_leases(), 2);
     clock_turn(&T.clock, 1);
     assert_int_equal(n_leases(), 1);
-    assert_int_equal(ports_release(T.p, str_of(first)), -ENOENT);
+    assert_int_equal(ports_release(T.p, str_of(first), NULL), -ENOENT);
     /* given back is given back; another range has no use for ports outside it */
-    assert_int_equal(ports_release(T.p, str_of(held)), 0);
+    assert_int_equal(ports_release(T.p, str_of(held), NULL), 0);
     again(conf);
     assert_int_equal(n_leases(), 0);
     ask((struct ports_wish){ .count = 6, .ttl_seconds = 60, .owner = STR("x") });
@@ -533,6 +534,36 @@ static void a_lease_that_cannot_be_written_is_none(void **state)
     close(fd);
     ask((struct ports_wish){ .count = 2 });
     assert_string_equal(T.slug, "");
+}
+
+/* Found: it was given back all the same, and a restart brought it back. */
+static void what_cannot_be_given_back_on_disk_is_kept(void **state)
+{
+    char dir[] = "/tmp/muster-ports-XXXXXX", file[64], blocked[72];
+    struct ports_conf conf = usual();
+    struct err err = { 0 };
+
+    (void)state;
+    need_alone();
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof(file), "%s/leases.json", dir);
+    (void)snprintf(blocked, sizeof(blocked), "%s.tmp~", file);
+    conf.lease_file = file;
+    open_ports(conf);
+    ask((struct ports_wish){ .count = 2, .ttl_seconds = 60, .hold = true });
+    assert_int_equal(mkdir(blocked, 0700), 0);
+    assert_true(ports_release(T.p, str_of(T.lease), &err) < 0);
+    assert_string_equal(err.slug, "file.write");
+    assert_true(n_leases() == 1 && taken(FIRST) == -1);
+    assert_int_equal(ports_result(T.p)->scan.reserved, 2);
+    again(conf);
+    assert_int_equal(n_leases(), 1);
+    assert_int_equal(rmdir(blocked), 0);
+    assert_int_equal(ports_release(T.p, str_of(T.lease), &err), 0);
+    again(conf);
+    assert_int_equal(n_leases(), 0);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void a_file_of_leases_that_makes_no_sense_is_none(void **state)
@@ -612,6 +643,7 @@ int main(void)
         T_(held_ports_are_let_go_when_the_question_fails_or_all_ends),
         T_(leases_with_a_file_survive_the_agent),
         T_(a_lease_that_cannot_be_written_is_none),
+        T_(what_cannot_be_given_back_on_disk_is_kept),
         T_(a_file_of_leases_that_makes_no_sense_is_none),
         T_(so_many_leases_and_no_more),
     };
