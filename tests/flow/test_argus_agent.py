@@ -132,6 +132,12 @@ def test_a_registration_is_kept_unless_reregistered(mocks, agents):
     before = a.cache
     assert a.call("register", token=None).returncode == 0
     assert a.cache == before and len(m.registers) == 1
+    blocked = a.dir / "token.json.new~"
+    blocked.mkdir()  # as on a full disk: the server would kill the old token, and the new one could not be kept
+    r = a.call("--reregister")
+    assert r.returncode != 0 and "token.json" in r.stderr
+    assert a.cache == before and before["agent_token"] in m.agents and len(m.registers) == 1
+    blocked.rmdir()
     assert a.call("--reregister").returncode == 0
     assert a.cache["agent_id"] == before["agent_id"] and a.cache["agent_token"] != before["agent_token"]
     assert before["agent_token"] not in m.agents
@@ -456,6 +462,35 @@ def test_a_command_that_cannot_be_read_stops_nothing_else(mocks, agents):
     assert until(lambda: m.ack_of(job))["status"] == "started"
     assert until(lambda: m.ack_of(empty))["status"] == "failed"
     assert until(lambda: m.ack_of({"id": "strange"}))["status"] == "failed"
+    assert a.proc.alive()
+
+
+def test_an_odd_command_is_refused_alone_and_stops_go_on(mocks, agents, tmp):
+    """What json.dumps of a Python server writes of what editors and environments hold."""
+    m = mocks(extension=True)
+    deep = []
+    for _ in range(40):
+        deep = [deep]
+    odd = [{"overrides": {"lr": float("nan")}}, {"overrides": {"n": 10**30}}, {"overrides": {"d": deep}}, {"overrides": {"k": "\0"}},
+           {"env": {"A": "\0"}}, {"env": [1]}, {"cwd": 5}, {"cwd": "/\udcff"}]
+    a = agents(m).register().start()
+    long = m.rerun("while :; do sleep 1000 & wait; done")
+    assert until(lambda: m.ack_of(long))["status"] == "started"
+    with m.lock:  # one answer to a poll has them all, the stop among them
+        refused = [{"id": f"odd-{i}", "kind": "rerun", "batch_id": f"b-{i}", "created_at": m.now(), "status": "pending",
+                    "payload": {"source_batch_id": "b-1", "command": "true", **p}} for i, p in enumerate(odd)]
+        refused.append({**refused[0], "id": "odd-command", "payload": {"command": 7}})
+        stop = {"id": "odd-stop", "kind": "stop", "batch_id": long["batch_id"], "payload": {"requested_by": "\0"}, "created_at": m.now(),
+                "status": "pending"}
+        m.jobs += [*refused, stop]
+    text = m.rerun(f"env > {tmp}/env", env={"BYTES": "a\udcff", "PLAIN": "b"})
+    assert until(lambda: m.ack_of(stop))["status"] == "started"
+    assert until(lambda: m.exit_of(long))["signal"] == 15
+    for job in refused:
+        ack = until(lambda: m.ack_of(job))
+        assert ack["status"] == "failed" and "cannot be read" in ack["error"], (job, ack)
+    assert until(lambda: m.exit_of(text))["exit_code"] == 0
+    assert "PLAIN=b" in lines(tmp / "env") and not any(x.startswith("BYTES=") for x in lines(tmp / "env"))
     assert a.proc.alive()
 
 

@@ -4,13 +4,19 @@
 
 #include "agent/dialects/argus.h"
 #include "base/log.h"
+#include "base/text.h"
 
-static void on_job(void *ctx, const struct argus_job *job)
+static void on_job(void *ctx, const struct argus_job *job, const char *why)
 {
     AUTO(buf_done) struct buf command = BUF(512 << 10);
 
-    assert(argus__id_is_safe(job->id) && job->kind.len > 0 && job->batch_id.len > 0);
     *(size_t *)ctx += 1;
+    assert(argus__id_is_safe(job->id));
+    if (why) {
+        assert(*why && job->payload.command.len == 0 && job->payload.env.n == 0 && utf8_is_valid(job->batch_id));
+        return;
+    }
+    assert(job->kind.len > 0 && job->batch_id.len > 0);
     (void)buf_str(&command, job->payload.command);
     (void)argus__append_overrides(job->payload.overrides.text, &command, NULL);
 }

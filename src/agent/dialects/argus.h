@@ -111,10 +111,11 @@ bool argus__policy_next_dir(struct str *text, struct str *ret);
 /* Is @path @dir, or below it? Both whole and resolved; slashes at the end of @dir do not count. */
 bool argus__is_below(struct str dir, struct str path);
 
-/* -- argus_jobs.c: the answer to a poll. Calls @fn, in the server's order, for every job with a safe id and members of the right kind;
- * members of env that are no strings are left out, other jobs are logged and left alone. Number of jobs there were; or -EINVAL, -EMSGSIZE,
- * -ENOBUFS (json), -EBADMSG "argus.reply". What @fn is lent lives until it returns. */
-typedef void (*argus_job_fn)(void *ctx, const struct argus_job *job);
+/* -- argus_jobs.c: the answer to a poll. Calls @fn, in the server's order, for every job with a safe id; those without are logged and left
+ * alone. Members of env that are no text are left out. A job that cannot be read (a NUL, NaN, a key twice, a member of the wrong kind) costs
+ * no other: it has @why, for its server, and of @job only id, kind and batch_id, empty where they are no plain text. Number of jobs there
+ * were; or -EINVAL, -EMSGSIZE, -ENOBUFS (json), -EBADMSG "argus.reply". What @fn is lent lives until it returns. */
+typedef void (*argus_job_fn)(void *ctx, const struct argus_job *job, const char *why);
 int argus__jobs_each(struct str body, argus_job_fn fn, void *ctx, struct err *err);
 
 /* -- argus_book.c: what became of every command, on disk before it matters */
@@ -229,10 +230,11 @@ bool argus__reread_token(struct argus *g);
 void argus__talk(struct argus *g);
 void argus__talk_done(struct argus *g);
 
-/* One command of a poll. @job is decoded, its id is safe. */
-void argus__work(struct argus *g, const struct argus_job *job);
+/* One command of a poll, its id is safe. @why: it cannot be read, as argus_job_fn; then it is refused, but for a stop, which needs no more
+ * than its batch. */
+void argus__work(struct argus *g, const struct argus_job *job, const char *why);
 /* What --dry-run prints of it. */
-void argus__work_dry(struct argus *g, const struct argus_job *job);
+void argus__work_dry(struct argus *g, const struct argus_job *job, const char *why);
 /* Compares the book with what exec has, after it was opened. */
 void argus__work_adopt(struct argus *g);
 extern const struct exec_ops argus__exec_ops; /* ctx: the struct argus, set by the caller in a copy */

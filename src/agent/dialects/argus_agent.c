@@ -82,14 +82,14 @@ void argus__talk_done(struct argus *g)
 
 /* -- polls */
 
-static void on_job(void *ctx, const struct argus_job *job)
+static void on_job(void *ctx, const struct argus_job *job, const char *why)
 {
     struct argus *g = ctx;
 
     if (g->opt->dry_run)
-        argus__work_dry(g, job);
+        argus__work_dry(g, job, why);
     else
-        argus__work(g, job);
+        argus__work(g, job, why);
 }
 
 /* Intents nothing came of and the server no longer asks for. */

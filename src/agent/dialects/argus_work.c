@@ -128,15 +128,18 @@ static bool dir_exists(struct str path)
     return stat(s ? s : "", &st) == 0 && S_ISDIR(st.st_mode) && access(s, X_OK) == 0;
 }
 
-/* What is to be run, in which directory (malloced; NULL: as recorded), and why not: an empty @why permits. */
-static void judge(const struct argus *g, const struct argus_job *job, struct buf *command, char **ret_cwd, char why[WHY_MAX])
+/* What is to be run, in which directory (malloced; NULL: as recorded), and why not: an empty @why permits. @unread: why it could not be read, or NULL. */
+static void judge(const struct argus *g, const struct argus_job *job, const char *unread, struct buf *command, char **ret_cwd,
+                  char why[WHY_MAX])
 {
     const struct argus_payload *p = &job->payload;
     const char *no;
     struct err err = { 0 };
 
     why[0] = '\0';
-    if (p->command.len == 0)
+    if (unread)
+        (void)snprintf(why, WHY_MAX, "%s", unread);
+    else if (p->command.len == 0)
         (void)snprintf(why, WHY_MAX, "there is no command");
     else if (buf_str(command, p->command) < 0)
         (void)snprintf(why, WHY_MAX, "the command is too large");
@@ -181,13 +184,13 @@ static void offer(struct argus *g, struct argus_cmd *c, const struct argus_job *
     (void)exec_offer(g->exec, &cmd, 0); /* refusals come through on_finished() */
 }
 
-static void rerun(struct argus *g, const struct argus_job *job, struct argus_cmd *c)
+static void rerun(struct argus *g, const struct argus_job *job, const char *unread, struct argus_cmd *c)
 {
     AUTO(buf_done) struct buf command = BUF(COMMAND_BYTES);
     AUTO_FREE char *cwd = NULL;
     char why[WHY_MAX];
 
-    judge(g, job, &command, &cwd, why);
+    judge(g, job, unread, &command, &cwd, why);
     if (why[0]) {
         c = c ? c : argus__book_add(g->book, job->id, job->batch_id, ARGUS_RERUN);
         log_warn("rerun.refused", "a rerun is refused", LOG_CSTR("command", c->id), LOG_CSTR("batch", c->batch), LOG_CSTR("why", why),
@@ -361,7 +364,7 @@ static void stop(struct argus *g, const struct argus_job *job)
 
 /* -- one job of a poll */
 
-void argus__work(struct argus *g, const struct argus_job *job)
+void argus__work(struct argus *g, const struct argus_job *job, const char *why)
 {
     struct argus_cmd *c = argus__book_find(g->book, job->id);
     bool is_rerun = str_is(job->kind, "rerun");
@@ -369,7 +372,7 @@ void argus__work(struct argus *g, const struct argus_job *job)
     if (c)
         c->is_seen = true;
     if (c && c->phase == ARGUS_INTENT && c->kind == ARGUS_RERUN && is_rerun) {
-        rerun(g, job, c); /* an agent before us died before anything was started */
+        rerun(g, job, why, c); /* an agent before us died before anything was started */
     } else if (c) {
         c->is_acked = false; /* the server has not heard it, or has not kept it */
     } else if (!argus__book_has_room(g->book)) {
@@ -377,7 +380,7 @@ void argus__work(struct argus *g, const struct argus_job *job)
     } else if (job->batch_id.len == 0 || job->batch_id.len >= ARGUS_BATCH_MAX) {
         log_warn("job.unreadable", "a command names no usable batch", LOG_STR("command", job->id));
     } else if (is_rerun) {
-        rerun(g, job, NULL);
+        rerun(g, job, why, NULL);
         g->has_news |= !g->is_full_told;
     } else if (str_is(job->kind, "stop")) {
         stop(g, job);
@@ -385,12 +388,12 @@ void argus__work(struct argus *g, const struct argus_job *job)
     } else {
         c = argus__book_add(g->book, job->id, job->batch_id, ARGUS_STOP);
         c->phase = ARGUS_OVER;
-        argus__cmd_answer(c, ARGUS_FAILED, "this agent does not know such a command");
+        argus__cmd_answer(c, ARGUS_FAILED, why ? why : "this agent does not know such a command");
         g->is_dirty = true;
     }
 }
 
-void argus__work_dry(struct argus *g, const struct argus_job *job)
+void argus__work_dry(struct argus *g, const struct argus_job *job, const char *unread)
 {
     AUTO(buf_done) struct buf command = BUF(COMMAND_BYTES);
     const struct argus_cmd *c = argus__book_find(g->book, job->id);
@@ -403,7 +406,7 @@ void argus__work_dry(struct argus *g, const struct argus_job *job)
     } else if (str_is(job->kind, "stop")) {
         verdict = stoppable(g, job->batch_id, &verdict) ? "would be stopped" : verdict;
     } else {
-        judge(g, job, &command, &cwd, why);
+        judge(g, job, unread, &command, &cwd, why);
         verdict = why[0] ? "would be refused: " : verdict;
     }
     (void)printf("%.*s  %.*s  batch %.*s: %s%s\n", STR_FMT(job->id), STR_FMT(job->kind), STR_FMT(job->batch_id), verdict, why);
