@@ -72,6 +72,7 @@ static void write_request(const struct argus_options *o, struct buf *out)
 
 struct registration {
     const struct argus_options *opt;
+    struct secret_room room; /* for the token, which the server says once and which kills the old one */
     struct err *err;
     int exit_code;
 };
@@ -93,7 +94,7 @@ static void note_features(const struct argus_options *o, const struct argus_regi
     (void)argus__book_save(b);
 }
 
-static int keep(const struct registration *x, struct str body)
+static int keep(struct registration *x, struct str body)
 {
     AUTO(arena_free) struct arena *a = arena_new(1 << 20);
     struct record_errors errs;
@@ -107,7 +108,7 @@ static int keep(const struct registration *x, struct str body)
     AUTO(argus__cache_done) struct argus_cache c = {
         .url = xstrdup(x->opt->url), .agent_id = str_dup(reg.agent_id), .token = str_dup(reg.agent_token), .poll_s = reg.poll_interval_s
     };
-    r = argus__cache_write(x->opt->state_dir, &c, x->err);
+    r = argus__cache_write(&x->room, &c, x->err);
     if (r < 0)
         return r;
     note_features(x->opt, &reg);
@@ -162,10 +163,13 @@ static int do_register(const struct argus_options *o, struct err *err)
         err_set(err, -EINVAL, "argus.token", "ARGUS_TOKEN is not set: a reporter token (em_live_...) is needed to register");
         return ARGUS_EXIT_TOKEN;
     }
+    if (argus__cache_room(o->state_dir, &x.room, err) < 0)
+        return ARGUS_EXIT_RUNTIME;
     loop_on_signal(l, SIGINT, on_interrupt, l);
     loop_on_signal(l, SIGTERM, on_interrupt, l);
     if (argus__call(l, out, &q) < 0)
         err_set(err, -EINTR, "argus.register", "not registered: interrupted");
+    secret_room_done(&x.room);
     return x.exit_code;
 }
 

@@ -68,7 +68,9 @@ int argus__dir_make(const char *dir, struct err *err);
 int argus__dir_lock(const char *dir, struct err *err);
 /* 0; -ENOENT "argus.unregistered"; -EPERM (mode, owner); -EBADMSG "argus.cache"; -errno. @ret is to be released after 0 only. */
 int argus__cache_read(const char *dir, struct argus_cache *ret, struct err *err);
-int argus__cache_write(const char *dir, const struct argus_cache *c, struct err *err);
+/* Room for the cache of a registration that is about to be asked for, then the cache in it: 0 or -errno and @err. */
+int argus__cache_room(const char *dir, struct secret_room *ret, struct err *err);
+int argus__cache_write(struct secret_room *room, const struct argus_cache *c, struct err *err);
 /* True if both URLs name the same scheme, host and port. */
 bool argus__same_origin(const char *a, const char *b);
 /* Letters, digits, '-', '_' and '.', not beginning with '.', shorter than ARGUS_ID_MAX: good for a path of a URL and of a file. */

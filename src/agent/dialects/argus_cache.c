@@ -101,9 +101,15 @@ int argus__cache_read(const char *dir, struct argus_cache *ret, struct err *err)
     return 0;
 }
 
-int argus__cache_write(const char *dir, const struct argus_cache *c, struct err *err)
+int argus__cache_room(const char *dir, struct secret_room *ret, struct err *err)
 {
     AUTO_FREE char *path = xasprintf("%s/token.json", dir);
+
+    return secret_room_take(path, CACHE_BYTES, ret, err);
+}
+
+int argus__cache_write(struct secret_room *room, const struct argus_cache *c, struct err *err)
+{
     AUTO(buf_done_secret) struct buf text = BUF(CACHE_BYTES);
     struct cache_row row = { str_of(c->url), str_of(c->agent_id), str_of(c->token), c->poll_s };
     struct jw w = JW(&text);
@@ -123,8 +129,8 @@ int argus__cache_write(const char *dir, const struct argus_cache *c, struct err 
     r = jw_done(&w);
     if (r == 0)
         r = buf_char(&text, '\n');
-    return r < 0 ? err_set(err, r, "argus.cache", "the registration does not fit into %s", path)
-                 : secret_file_write(path, buf_as_str(&text), err);
+    return r < 0 ? err_set(err, r, "argus.cache", "the registration does not fit into %s", room->path)
+                 : secret_room_fill(room, buf_as_str(&text), err);
 }
 
 bool argus__same_origin(const char *a, const char *b)

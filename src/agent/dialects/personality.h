@@ -72,6 +72,19 @@ int outbound_call(struct outbound *o, const struct outbound_req *rq, struct buf 
 
 /* A file with a secret: made 0600 from the start (O_EXCL temporary, fsync, rename, fsync of the directory). 0 or -errno and @err. */
 int secret_file_write(const char *path, struct str text, struct err *err);
+/* Room on the disk for what is about to become a file with a secret: taken before a server is asked for one it says only once. */
+struct secret_room {
+    int fd;
+    char *path, *tmp;
+    size_t bytes;
+};
+/* Writes @bytes beside @path. 0; or -errno and @err, as secret_file_write(), and there is nothing to release. */
+int secret_room_take(const char *path, size_t bytes, struct secret_room *ret, struct err *err);
+/* As secret_file_write(), into the room, which is used up. -ENOBUFS: it is too small. */
+int secret_room_fill(struct secret_room *room, struct str text, struct err *err);
+/* Gives back what was not used; all zero is none. */
+void secret_room_done(struct secret_room *room);
+DEFINE_AUTO_VALUE(struct secret_room, secret_room_done)
 /* Reads it; refused when group or others may read or it is not ours ("file.mode", "file.owner"). 0 or -errno. Text trimmed. */
 int secret_file_read(const char *path, size_t max, struct buf *out, struct err *err);
 

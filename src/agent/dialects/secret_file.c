@@ -6,10 +6,65 @@
 
 #include "agent/dialects/personality.h"
 #include "base/fd.h"
+#include "base/mem.h"
 
 int secret_file_write(const char *path, struct str text, struct err *err)
 {
     return fd_replace_file(path, text, 0600, err); /* its temporary is made 0600 with O_EXCL */
+}
+
+int secret_room_take(const char *path, size_t bytes, struct secret_room *ret, struct err *err)
+{
+    AUTO(secret_room_done) struct secret_room room = { .fd = -1, .path = xstrdup(path), .tmp = xasprintf("%s.new~", path), .bytes = bytes };
+    AUTO_FREE char *zeros = xcalloc(bytes, 1); /* written: not every file system keeps what fallocate() was promised */
+    int r;
+
+    if (unlink(room.tmp) < 0 && errno != ENOENT) /* of a crash; O_EXCL, so that a planted link is never followed */
+        return err_set(err, -errno, "file.write", "cannot write %s: %m", path);
+    room.fd = open(room.tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    r = room.fd < 0 ? -errno : fd_write_all(room.fd, zeros, bytes);
+    if (r == 0 && fsync(room.fd) < 0)
+        r = -errno;
+    if (r < 0)
+        return err_set(err, r, "file.write", "cannot write %s: %m", path);
+    *ret = room;
+    room = (struct secret_room){ 0 };
+    return 0;
+}
+
+static int fill(const struct secret_room *room, struct str text)
+{
+    if (text.len > room->bytes)
+        return -ENOBUFS;
+    if (lseek(room->fd, 0, SEEK_SET) < 0)
+        return -errno;
+    int r = fd_write_all(room->fd, text.ptr, text.len);
+    if (r < 0)
+        return r;
+    if (ftruncate(room->fd, (off_t)text.len) < 0 || fchmod(room->fd, 0600) < 0 || fsync(room->fd) < 0 || rename(room->tmp, room->path) < 0)
+        return -errno;
+    return fd_sync_parent(room->path);
+}
+
+int secret_room_fill(struct secret_room *room, struct str text, struct err *err)
+{
+    int r = fill(room, text);
+
+    if (r < 0)
+        (void)err_set(err, r, "file.write", "cannot write %s: %m", room->path);
+    secret_room_done(room);
+    return r;
+}
+
+void secret_room_done(struct secret_room *room)
+{
+    if (room->tmp && room->fd >= 0)
+        (void)unlink(room->tmp); /* not there any more once it was filled */
+    if (room->tmp)
+        fd_close(&room->fd);
+    free(room->tmp);
+    free(room->path);
+    *room = (struct secret_room){ 0 };
 }
 
 int secret_file_read(const char *path, size_t max, struct buf *out, struct err *err)

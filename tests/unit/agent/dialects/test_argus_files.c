@@ -101,13 +101,16 @@ static void a_registration_is_read_back_and_private(void **state)
     struct argus_cache c = { .url = (char *)(uintptr_t) "https://a.example/x", .agent_id = (char *)(uintptr_t) "agent-0123456789ab",
                              .token = (char *)(uintptr_t) "ag_live_\"\\x", .poll_s = 7 };
     AUTO(argus__cache_done) struct argus_cache got = { 0 };
+    AUTO(secret_room_done) struct secret_room room = { 0 };
     struct err err = { 0 };
 
     (void)state;
     assert_int_equal(argus__dir_make(dir, NULL), 0);
     assert_int_equal(argus__cache_read(dir, &got, &err), -ENOENT);
     assert_string_equal(err.slug, "argus.unregistered");
-    assert_int_equal(argus__cache_write(dir, &c, NULL), 0);
+    assert_int_equal(argus__cache_room(dir, &room, NULL), 0);
+    assert_int_equal(argus__cache_read(dir, &got, &err), -ENOENT); /* nothing there yet */
+    assert_int_equal(argus__cache_write(&room, &c, NULL), 0);
     assert_int_equal(mode_of(in_dir("token.json")), 0600);
     assert_int_equal(argus__cache_read(dir, &got, NULL), 0);
     assert_string_equal(got.url, c.url);

@@ -118,6 +118,46 @@ static void a_planted_link_is_not_written_through(void **state)
     assert_int_equal(mode_of(path), 0600);
 }
 
+static void room_is_taken_first_and_used_or_given_back(void **state)
+{
+    AUTO(secret_room_done) struct secret_room room = { 0 };
+    AUTO_FREE char *tmp = xasprintf("%s.new~", path), *victim = xasprintf("%s/victim", dir);
+    AUTO(buf_done) struct buf b = BUF(64);
+    struct err err = { 0 };
+    struct stat st;
+
+    (void)state;
+    (void)umask(0);
+    assert_int_equal(secret_file_write(path, STR("old"), &err), 0);
+    assert_int_equal(mkdir(tmp, 0700), 0); /* stands for a disk without room */
+    assert_true(secret_room_take(path, 4096, &room, &err) < 0);
+    assert_string_equal(err.slug, "file.write");
+    assert_null(room.path);
+    assert_int_equal(rmdir(tmp), 0);
+    assert_int_equal(fd_replace_file(victim, STR("theirs"), 0644, &err), 0);
+    assert_int_equal(symlink(victim, tmp), 0);
+    assert_int_equal(secret_room_take(path, 4096, &room, &err), 0);
+    assert_int_equal(mode_of(tmp), 0600);
+    assert_int_equal(stat(tmp, &st), 0);
+    assert_int_equal(st.st_size, 4096);
+    secret_room_done(&room);
+    assert_int_equal(access(tmp, F_OK), -1);
+    assert_int_equal(secret_room_take(path, 4, &room, &err), 0);
+    assert_int_equal(secret_room_fill(&room, STR("12345"), &err), -ENOBUFS);
+    assert_int_equal(secret_room_take(path, 4, &room, &err), 0);
+    assert_int_equal(secret_file_read(path, 64, &b, &err), 0);
+    assert_string_equal(buf_as_cstr(&b), "old");
+    assert_int_equal(secret_room_fill(&room, STR("new"), &err), 0);
+    assert_int_equal(access(tmp, F_OK), -1);
+    buf_reset(&b);
+    assert_int_equal(secret_file_read(path, 64, &b, &err), 0);
+    assert_string_equal(buf_as_cstr(&b), "new");
+    assert_int_equal(mode_of(path), 0600);
+    buf_reset(&b);
+    assert_int_equal(fd_read_file(victim, &b), 0);
+    assert_string_equal(buf_as_cstr(&b), "theirs");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
@@ -127,6 +167,7 @@ int main(void)
         T(a_file_of_another_user_is_refused),
         T(missing_too_large_and_not_a_file_are_told_apart),
         T(a_planted_link_is_not_written_through),
+        T(room_is_taken_first_and_used_or_given_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
