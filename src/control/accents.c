@@ -378,7 +378,7 @@ int accent_seen(struct control *c, uint64_t host_id, const char *peer, const str
     take_peer(h, peer);
     presence__seen(c, h);
     if (beat) {
-        h->beat = *beat;
+        h->beat = heartbeat_checked(beat);
         h->has_beat = true;
         h->last_beat = h->last_seen;
         c->stats.heartbeats++;

@@ -374,7 +374,7 @@ void checkin_beat(struct control *c, struct link_id link, const struct heartbeat
     struct link *l = link__find(c, link);
     if (!l)
         return;
-    l->host->beat = *b;
+    l->host->beat = heartbeat_checked(b);
     if (b->ports != OFFER_UNSAID)
         l->ports = b->ports;
     l->host->has_beat = true;

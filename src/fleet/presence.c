@@ -122,3 +122,35 @@ usec_t presence_reconnect_slot(uint64_t i, uint64_t n, uint32_t per_s)
         return 0;
     return times(i % n, USEC_PER_SEC) / per_s;
 }
+
+/* -- samples */
+
+static bool is_load(double v)
+{
+    return v >= 0 && v < 1e7; /* false for NaN */
+}
+
+static bool is_count(uint64_t v)
+{
+    return v <= UINT64_C(1) << 53;
+}
+
+static bool is_believable(const struct heartbeat *b)
+{
+    return is_load(b->load1) && is_load(b->load5) && is_load(b->load15) && is_load(b->cpu_pct) &&
+           is_count(b->memory_used_bytes) && is_count(b->memory_total_bytes) && is_count(b->disk_used_bytes) &&
+           is_count(b->disk_total_bytes) && is_count(b->uptime_s);
+}
+
+struct heartbeat heartbeat_checked(const struct heartbeat *b)
+{
+    if (is_believable(b))
+        return *b;
+    return (struct heartbeat){
+        .running_tasks = b->running_tasks,
+        .queued_tasks = b->queued_tasks,
+        .roles_failed = b->roles_failed,
+        .ports = b->ports,
+        .metrics = OFFER_NO,
+    };
+}

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/names.h"
 #include "base/str.h"
+#include "wire/checkin.h"
 
 enum presence { PRESENCE_NEVER, PRESENCE_ONLINE, PRESENCE_LATE, PRESENCE_LOST };
 extern const struct name presence_names[]; /* never online late lost */
@@ -40,5 +41,9 @@ bool presence_is_status(struct str word);
 usec_t presence_interval(usec_t base, uint64_t n_hosts, uint32_t beats_per_s);
 /* Reconnect slot for host number @i of @n before a planned stop: spread so that @per_s come back a second. */
 usec_t presence_reconnect_slot(uint64_t i, uint64_t n, uint32_t per_s);
+
+/* A sample as it is kept. One with a number that no machine has (not finite, negative, beyond what JSON's readers hold exactly) says
+ * nothing: its numbers are 0 and its metrics OFFER_NO, the rest of it stands. */
+struct heartbeat heartbeat_checked(const struct heartbeat *b);
 
 #endif

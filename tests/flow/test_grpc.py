@@ -107,6 +107,8 @@ def test_an_independent_agent_enrols_links_and_runs_a_task(fleet, pb):
     assert w.host_id == p.id and w.config.heartbeat_ms > 0
     link.send(pb.AgentMessage(heartbeat=pb.Heartbeat(load1=1.5, memory_total_bytes=100, uptime_seconds=5)))
     until(lambda: s.get(f"/api/v1/agents/{p.id}")["metrics"]["uptime_seconds"] == 5, what="the heartbeat")
+    link.send(pb.AgentMessage(heartbeat=pb.Heartbeat(load1=float("nan"), load5=float("inf"), memory_total_bytes=2**64 - 1)))
+    until(lambda: s.get(f"/api/v1/agents/{p.id}")["metrics"] is None, what="the numbers of no machine to be dropped")
     j = s.api("POST", "/api/v1/jobs", {"targets": {"hosts": [p.id]}, "argv": ["ignored"]}, expect=201).json()["id"]
     offer = link.next("offer")
     tid = offer.task_id

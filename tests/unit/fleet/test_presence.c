@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "fleet/presence.h"
 
 #define S USEC_PER_SEC
@@ -117,6 +119,35 @@ static void reconnect_slots_bring_so_many_a_second(void **state)
     assert_int_equal(presence_reconnect_slot(5, 0, 10), 0);
 }
 
+static void a_sample_with_a_number_of_no_machine_measures_nothing(void **state)
+{
+    (void)state;
+    const struct heartbeat good = { .load1 = 0.5, .load5 = 3000, .cpu_pct = 100, .memory_used_bytes = UINT64_C(1) << 53,
+                                    .uptime_s = 7, .running_tasks = 3, .ports = OFFER_YES, .metrics = OFFER_YES };
+    struct heartbeat bad[9], is = heartbeat_checked(&good);
+
+    assert_memory_equal(&is, &good, sizeof(is));
+    for (size_t i = 0; i < 9; i++)
+        bad[i] = good;
+    bad[0].load1 = NAN;
+    bad[1].load5 = INFINITY;
+    bad[2].load15 = -0.01;
+    bad[3].cpu_pct = 1e300;
+    bad[4].memory_used_bytes++;
+    bad[5].memory_total_bytes = UINT64_MAX;
+    bad[6].disk_used_bytes = UINT64_MAX;
+    bad[7].disk_total_bytes = UINT64_MAX;
+    bad[8].uptime_s = UINT64_MAX;
+    for (size_t i = 0; i < 9; i++) {
+        is = heartbeat_checked(&bad[i]);
+        assert_true(is.load1 == 0 && is.load5 == 0 && is.load15 == 0 && is.cpu_pct == 0);
+        assert_true(is.memory_used_bytes + is.memory_total_bytes + is.disk_used_bytes + is.disk_total_bytes + is.uptime_s == 0);
+        assert_int_equal(is.metrics, OFFER_NO);
+        assert_int_equal(is.running_tasks, 3);
+        assert_int_equal(is.ports, OFFER_YES);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +157,7 @@ int main(void)
         cmocka_unit_test(over_a_restart_only_what_a_server_could_hear_counts),
         cmocka_unit_test(the_guides_words),
         cmocka_unit_test(the_interval_stretches_only_above_the_rate),
+        cmocka_unit_test(a_sample_with_a_number_of_no_machine_measures_nothing),
         cmocka_unit_test(reconnect_slots_bring_so_many_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
