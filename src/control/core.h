@@ -88,7 +88,7 @@ struct host {
     uint64_t id;
     char uuid[37];
     uint8_t state, presence; /* enum host_state, enum presence */
-    bool has_beat, is_seen_dirty;
+    bool has_beat : 1, is_seen_dirty : 1; /* one byte more here is 16 of each host */
     bool has_left; /* its agent took leave, and nothing was heard since; see has_left() */
     bool is_lost_kept; /* it is lost, and a restart of the server is to know */
     uint8_t n_sections;
