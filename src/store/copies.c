@@ -80,12 +80,16 @@ static const struct {
 /* Raises row @i: 0, 1 when the clock is behind what was given out, or -errno. */
 static int raise_ids(struct db *db, size_t i, usec_t now)
 {
-    int64_t max = 0, high = 0;
+    int64_t max = 0, high = 0, is_there = 0;
     usec_t since = now > STORE_RESTORE_EPOCH ? now - STORE_RESTORE_EPOCH : 0;
     uint64_t used, base = since / going_on[i].unit;
     bool is_behind;
-    int e = db_number(db, going_on[i].max_sql, NULL, 0, &max);
+    int e = db_number(db, "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", VALS(V_TEXT(str_of(going_on[i].noun))), &is_there);
 
+    if (e >= 0 && !is_there) /* a backup of a version that had no such noun; migration makes it */
+        return 0;
+    if (e >= 0)
+        e = db_number(db, going_on[i].max_sql, NULL, 0, &max);
     if (e >= 0)
         e = db_number(db, "SELECT COALESCE(MAX(id), 0) FROM high WHERE noun = ?", VALS(V_TEXT(str_of(going_on[i].noun))), &high);
     if (e < 0)
