@@ -105,8 +105,9 @@ int argus__policy_check(struct str text, struct err *err);
 /* argus_work.c: the file @path, checked, appended to @text. 0; or "argus.policy" and -errno, -ENOBUFS (too large), -EPERM (not root's or
  * ours, or others may write it), -EINVAL as above. */
 int argus__policy_read(const char *path, struct buf *text, struct err *err);
-/* True if a line permits the whole of @command. A prefix ends at a word, and what follows it must be free of the shell's operators.
- * False too for a text that is not well formed. */
+/* True if a line permits the whole of @command. A prefix ends at a word, and what follows it must be free of the shell's operators;
+ * an expression never permits a command with a line break or another control character, save the tab. False too for a text that is not
+ * well formed. */
 bool argus__policy_allows(struct str text, struct str command);
 /* The next directory that @text, which goes on behind it, names; false: no more. */
 bool argus__policy_next_dir(struct str *text, struct str *ret);

@@ -57,7 +57,7 @@ static const struct conf_row rows[] = {
       .max = 3600 * USEC_PER_SEC, .arg = "TIME", .help = "Between SIGTERM and SIGKILL of a stop that does not say.", .group = "Reruns" },
     { .name = "policy", .type = CONF_STR, .offset = AT(policy), .env = "ARGUS_AGENT_POLICY", .arg = "FILE",
       .help = "Only commands that a line of FILE permits are run: `prefix: TEXT` (further words may follow, but no operator of the shell) or "
-              "`regex: PATTERN` (extended, of the whole command); with lines `cwd: DIR` only in or below those directories. Read anew for each. Of a recorded environment only variables that are known "
+              "`regex: PATTERN` (extended, of the whole command; never of several lines); with lines `cwd: DIR` only in or below those directories. Read anew for each. Of a recorded environment only variables that are known "
               "to be data (CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, WANDB_PROJECT and the like) are set then, and what --allow-env names.",
       .group = "Reruns" },
     { .name = "allow-env", .type = CONF_LIST, .offset = AT(allow_env), .env = "ARGUS_AGENT_ALLOW_ENV", .arg = "NAME",

@@ -258,6 +258,14 @@ static void a_policy_permits_whole_commands_only(void **state)
     assert_false(argus__policy_allows(policy, (struct str){ "python train.py \0x", 18 }));
     assert_false(argus__policy_allows(STR(""), STR("id")));
     assert_true(argus__policy_allows(STR("regex: a\\++b*[+]"), STR("a+++")));
+    /* found: a second command, which no pattern of one line can keep out */
+    static const char *const patterns[] = { "regex: echo .*", "regex: echo [^;|&]*", "regex: echo a[[:space:]]id" };
+    for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+        assert_false(argus__policy_allows(str_of(patterns[i]), STR("echo a\nid")));
+        assert_false(argus__policy_allows(str_of(patterns[i]), STR("echo a\rid")));
+        assert_false(argus__policy_allows(str_of(patterns[i]), STR("echo a\033id")));
+        assert_true(argus__policy_allows(str_of(patterns[i]), STR("echo a\tid")));
+    }
 }
 
 static void a_policy_names_directories_too(void **state)
