@@ -192,9 +192,10 @@ void *argus_body(struct call *c, const struct record *rec, size_t cap)
 {
     struct record_errors errs = { 0 };
     struct err err = { 0 };
+    struct str text;
 
     c->body = arena_alloc(c->arena, rec->size);
-    if (c->body && record_decode_json(rec, c->arena, c->req->body, cap, c->body, &errs, &err) == 0)
+    if (c->body && call_json_text(c, &text, &err) == 0 && record_decode_json(rec, c->arena, text, cap, c->body, &errs, &err) == 0)
         return c->body;
     if (!c->body)
         (void)err_set(&err, -ENOBUFS, "request.too_large", "the request is too large");
