@@ -184,6 +184,24 @@ void accent__part(struct control *c, struct host *h, const char *dialect, struct
     host__timer(c, h);
 }
 
+int accent__let_go(struct control *c, const struct principal *p, struct host *h, const char *dialect, struct str external_id,
+                   const char *why, struct err *err)
+{
+    struct details d = { 0 };
+    int r = enroll__may_leave(c, p, h, err);
+    if (r < 0)
+        return r;
+    if (!accent__is_all(h, dialect, external_id)) { /* linked: it stays, under its other names */
+        accent__part(c, h, dialect, external_id);
+        return 0;
+    }
+    details_str(details_str(&d, "name", str_of(h->name)), "by", str_of(p->name));
+    event__host(c, "host.forgotten", h, details_str(&d, "why", str_of(why)));
+    audit__ok(c, p, VERB_HOST_FORGET, str_of(h->uuid), &d);
+    host__remove(c, h, "host.unknown", why);
+    return ACCENT_HOST_GONE;
+}
+
 void accent__move(struct control *c, struct host *to, struct host *from)
 {
     usec_t every = from->accent->every;

@@ -229,6 +229,7 @@ int asset_change(struct control *c, const struct principal *p, struct str uuid, 
     AUTO(room_done) struct room room = { 0 };
     struct asset_entry *e;
     struct asset next;
+    const struct host *h;
     int r = begin(c, p, uuid, err);
 
     if (r < 0)
@@ -238,6 +239,9 @@ int asset_change(struct control *c, const struct principal *p, struct str uuid, 
         next = *e->asset;
         r = apply(c, e, &next, w, x, &room, err);
     }
+    /* Agents go by the host name: under its old one the machine would be a newcomer. */
+    if (r == 0 && !str_eq(next.hostname, e->asset->hostname) && (h = host__by_id(c, asset__host(c, e))))
+        r = enroll__may_leave(c, p, h, err);
     if (r < 0)
         return refused(c, p, uuid, r, err);
     commit(c, p, e, &next, "asset.change");
@@ -276,7 +280,6 @@ int asset_retire(struct control *c, const struct principal *p, struct str uuid, 
 int asset_delete(struct control *c, const struct principal *p, struct str uuid, struct err *err)
 {
     struct asset_entry *e;
-    struct details d = { 0 };
     struct asset next;
     struct host *h;
     int r = begin(c, p, uuid, err);
@@ -290,14 +293,10 @@ int asset_delete(struct control *c, const struct principal *p, struct str uuid, 
         return refused(c, p, uuid, r, err);
 
     h = host__by_id(c, asset__host(c, e));
-    if (h && !accent__is_all(h, "sigma", str_of(e->uuid))) {
-        accent__part(c, h, "sigma", str_of(e->uuid)); /* a linked host is not the table's to forget */
-    } else if (h) {
-        details_str(details_str(&d, "name", str_of(h->name)), "by", str_of(p->name));
-        event__host(c, "host.forgotten", h, details_str(&d, "why", STR("its VPS was deleted")));
-        audit__ok(c, p, VERB_HOST_FORGET, str_of(h->uuid), &d);
-        host__remove(c, h, "host.unknown", "its VPS was deleted");
-    }
+    if (h)
+        r = accent__let_go(c, p, h, "sigma", str_of(e->uuid), "its VPS was deleted", err);
+    if (r < 0)
+        return refused(c, p, uuid, r, err);
     e->host_id = 0;
     next = *e->asset;
     next.status = ASSET_DELETED;

@@ -5,6 +5,7 @@
  * that got lost costs nothing. */
 #include "base/pki.h"
 
+#include "control/accent.h"
 #include "control/noun.h"
 
 enum { RETRY_FIRST_S = 5, RETRY_MAX_S = 60, REASON_MAX = 256 };
@@ -293,6 +294,19 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
         return h;
     audit__refused(c, p, v, name, *ret_r, err);
     return NULL;
+}
+
+/* A reporter's token may lie on the very host that was revoked: whoever it is of, it forgets nothing, and is nobody's word that a decision was
+ * his. */
+int enroll__may_leave(struct control *c, const struct principal *p, const struct host *h, struct err *err)
+{
+    const struct credential *cr = p->kind == PRINCIPAL_KEY ? credential_by_id(c, p->token_id) : NULL;
+    struct principal as = *p;
+    if (cr)
+        principal_of_credential(cr, p->name, &as);
+    bool may_forget = (cr || p->kind != PRINCIPAL_KEY) && policy_allows(as.role, VERB_HOST_FORGET);
+    bool is_own = p->kind == PRINCIPAL_SESSION && h->decided_by && strcmp(h->decided_by, p->name) == 0;
+    return enroll_let_go((enum host_state)h->state, may_forget, is_own, h->name, err);
 }
 
 /* What @h claims, under what operators gave it, on the token or since. A claim that could never be a label is left out. */

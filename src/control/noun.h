@@ -44,6 +44,12 @@ bool accent__can(const struct host *h, enum capability what);
 bool accent__is_all(const struct host *h, const char *dialect, struct str external_id);
 /* Takes the name off @h, which stays: the next sighting under it makes a new host. No such name: no-op. */
 void accent__part(struct control *c, struct host *h, const char *dialect, struct str external_id);
+/* What an accent's user may delete there goes: the host, when that name is all there is of it (ACCENT_HOST_GONE, and every noun has
+ * heard so; @why for its events), else the name only (0). Or nothing goes: as enroll__may_leave(). The one way for accents to take
+ * a name off a host because somebody asked for it. */
+enum { ACCENT_HOST_GONE = 1 };
+int accent__let_go(struct control *c, const struct principal *p, struct host *h, const char *dialect, struct str external_id,
+                   const char *why, struct err *err);
 /* Every name of @from, which has an accent, is @to's from now on. */
 void accent__move(struct control *c, struct host *to, struct host *from);
 /* What a host that has an accent is judged by; false: it has none. */
@@ -74,6 +80,9 @@ const struct section_mark *inventory__mark(const struct host *h, uint8_t section
 void inventory__move(struct control *c, struct host *to, struct host *from, bool is_newer);
 /* -- enroll.c */
 void enroll__decide(struct control *c, struct host *h, enum host_state to, const char *by);
+/* enroll_let_go() for @p: the right to forget is a role of his own (of an accent's key: what its scope says); a decision is his own where he
+ * has logged in. 0 or -EACCES; not audited, the verb knows what it was about. */
+int enroll__may_leave(struct control *c, const struct principal *p, const struct host *h, struct err *err);
 /* -- output.c: of one of our streams, and not too long. What is new in @f is kept; false: a gap before it. */
 bool output__is_sound(const struct output_frame *f);
 bool output__take(struct control *c, struct task *t, const struct output_frame *f);

@@ -195,10 +195,12 @@ int reporter_forget(struct control *c, const struct principal *p, uint64_t id, s
     if (e < 0)
         return e;
     struct host *h = host__by_id(c, r->row.host_id);
+    e = enroll__may_leave(c, p, h, err);
+    if (e < 0)
+        return audit__refused(c, p, VERB_FOREIGN_AGENT, str_of(target), e, err);
     tell(c, p, r, "forget", STR_NONE);
-    if (accent__is_all(h, REPORT_DIALECT, r->row.uuid))
-        return host_forget(c, p, str_of(h->uuid), err); /* and we hear of it */
-    reporter__part(c, r); /* linked: it stays, under its other names */
+    if (accent__let_go(c, p, h, REPORT_DIALECT, r->row.uuid, "its agent was forgotten", err) != ACCENT_HOST_GONE) /* else we have heard of it */
+        reporter__part(c, r);
     return 0;
 }
 

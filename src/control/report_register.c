@@ -147,9 +147,15 @@ static int make(struct control *c, const struct register_ask *ask, struct key_en
         .approved_by = key->k.auto_approve ? by : NULL,
     };
     /* A name without a reporter, on a host whose reporter goes by another name: it is not that one. */
-    if (accent_find(c, REPORT_DIALECT, ask->uuid, &host_id, NULL) == 0 && reporter__by_host(c, host_id))
-        accent__part(c, host__by_id(c, host_id), REPORT_DIALECT, ask->uuid);
-    int r = accent_meet(c, &s, &host_id, &is_new, err);
+    int r = 0;
+    if (accent_find(c, REPORT_DIALECT, ask->uuid, &host_id, NULL) == 0 && reporter__by_host(c, host_id)) {
+        struct host *h = host__by_id(c, host_id);
+        r = h->state == HOST_PENDING ? 0 : host__may_speak(h, err); /* one that was turned away stays so by that name, too */
+        if (r == 0)
+            accent__part(c, h, REPORT_DIALECT, ask->uuid);
+    }
+    if (r == 0)
+        r = accent_meet(c, &s, &host_id, &is_new, err);
     if (r < 0)
         return refuse(c, ask, r, err);
     struct reporter *rp = reporter__new(c, host_id, ask->uuid);

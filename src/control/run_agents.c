@@ -495,14 +495,14 @@ int run_agent_delete(struct control *c, const struct principal *p, struct str ag
     int r = changeable(c, p, agent_id, "run_agent.delete", &a, err);
     if (r < 0)
         return r;
-    struct principal q = as_admin(p);
     struct host *h = host__by_id(c, a->row.host_id);
+    if (h)
+        r = accent__let_go(c, p, h, dialect, a->row.agent_id, "its agent was deleted", err);
+    if (r < 0)
+        return run__refused(c, p, "run_agent.delete", agent_id, err);
     run__audit(c, p, "run_agent.delete", agent_id, NULL);
-    if (h && accent__is_all(h, dialect, a->row.agent_id))
-        return host_forget(c, &q, str_of(h->uuid), err); /* and we hear of it */
-    if (h) /* linked: it stays, under its other names */
-        accent__part(c, h, dialect, a->row.agent_id);
-    forget(c, a);
+    if (r != ACCENT_HOST_GONE) /* else we have heard of it */
+        forget(c, a);
     return 0;
 }
 

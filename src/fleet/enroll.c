@@ -43,6 +43,15 @@ int enroll_step(enum host_state from, enum enroll_verb verb, enum host_state *re
     return 0;
 }
 
+int enroll_let_go(enum host_state state, bool may_forget, bool is_own, const char *name, struct err *err)
+{
+    if ((state != HOST_REVOKED && state != HOST_REJECTED) || may_forget || is_own)
+        return 0;
+    return err_set(err, -EACCES, state == HOST_REVOKED ? "host.revoked" : "host.rejected",
+                   "%s was %s: it stays so until an administrator forgets it (muster forget %s)", name,
+                   name_of(host_state_names, (int)state), name);
+}
+
 enum token_verdict token_check(const struct install_token *t, usec_t now)
 {
     if (t->is_revoked)

@@ -18,6 +18,11 @@ enum enroll_verb { ENROLL_APPROVE, ENROLL_REJECT, ENROLL_REVOKE, ENROLL_ASK_AGAI
  * be forgotten and enrol with a new key. */
 int enroll_step(enum host_state from, enum enroll_verb verb, enum host_state *ret_to, struct err *err);
 
+/* May somebody make the fleet let go of a host in @state, so that it comes back as a newcomer? @may_forget: he has the right to forget
+ * hosts. Without it (an accent's own rule lets him delete what is his there) not where the host was turned away, unless @is_own: the
+ * decision was his. 0; -EACCES host.revoked or host.rejected, and the sentence says of @name who can. */
+int enroll_let_go(enum host_state state, bool may_forget, bool is_own, const char *name, struct err *err);
+
 /* An install token as stored. */
 struct install_token {
     uint64_t id;

@@ -58,6 +58,22 @@ static void a_revoked_host_is_told_to_be_forgotten(void **state)
     assert_non_null(strstr(err.text, "forget"));
 }
 
+static void who_was_turned_away_is_let_go_by_whom_may_forget_or_decided_it(void **state)
+{
+    (void)state;
+    for (int from = HOST_PENDING; from <= HOST_REVOKED; from++)
+        for (int who = 0; who < 4; who++) {
+            struct err err = { 0 };
+            bool is_away = from == HOST_REJECTED || from == HOST_REVOKED;
+            int r = enroll_let_go(from, who & 1, who & 2, "web-1", &err);
+            assert_int_equal(r, is_away && who == 0 ? -EACCES : 0);
+            if (r < 0) {
+                assert_string_equal(err.slug, from == HOST_REVOKED ? "host.revoked" : "host.rejected");
+                assert_non_null(strstr(err.text, "muster forget web-1"));
+            }
+        }
+}
+
 static void a_token_counts_its_uses_and_its_time(void **state)
 {
     (void)state;
@@ -168,6 +184,7 @@ int main(void)
         cmocka_unit_test(the_transition_table_is_this),
         cmocka_unit_test(what_is_outside_the_enums_is_refused),
         cmocka_unit_test(a_revoked_host_is_told_to_be_forgotten),
+        cmocka_unit_test(who_was_turned_away_is_let_go_by_whom_may_forget_or_decided_it),
         cmocka_unit_test(a_token_counts_its_uses_and_its_time),
         cmocka_unit_test(a_request_expires_exactly_at_its_age),
         cmocka_unit_test(a_clone_needs_two_known_machines),
