@@ -129,13 +129,13 @@ static const struct conf_row rows[] = {
 
     { "retention", 0, CONF_DURATION, AT(keep), "MUSTER_RETENTION", .value = "30d", .min = 60 * SEC,
       .max = 36500 * DAY, .flags = CONF_RELOAD, .group = "Retention",
-      .help = "Job output, events and inventory history older than this go." },
+      .help = "Job output, events and inventory history older than this go; looked at each minute." },
     { "audit-retention", 0, CONF_DURATION, AT(keep_audit), "MUSTER_AUDIT_RETENTION", .value = "400d",
       .min = 60 * SEC, .max = 36500 * DAY, .flags = CONF_RELOAD, .group = "Retention",
       .help = "Audit rows older than this go." },
     { "quota", 0, CONF_SIZE, AT(quota), "MUSTER_QUOTA", .value = "10GiB", .min = 1 << 20, .max = 1ULL << 50,
       .flags = CONF_RELOAD, .group = "Retention",
-      .help = "Output, events and history together; the oldest go first." },
+      .help = "Output, events and history together; the oldest go first. Looked at each minute." },
 
     { "limit-refusals", 0, CONF_U32, AT(refusals_per_s), "MUSTER_LIMIT_REFUSALS", .value = "20", .min = 1,
       .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",

@@ -52,7 +52,7 @@ static int old_jobs(struct writer *w, int64_t before)
 {
     int64_t id;
     int e =
-        db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND finished_at < ? ORDER BY id LIMIT 1",
+        db_number(w->db, "SELECT id FROM job WHERE finished_at > 0 AND finished_at < ? ORDER BY finished_at LIMIT 1",
                   VALS(V_INT(before)), &id);
 
     if (e != 1)

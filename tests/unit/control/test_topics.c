@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "base/text.h"
+#include "control/core.h"
 
 struct ear {
     struct fixture *f;
@@ -115,6 +116,29 @@ static void what_a_peer_said_is_mended_in_events(void **state)
     assert_null(strchr(x.last_value, 0x1b));
 }
 
+/* As pass(), and the store, on a thread of its own, has looked for what is old. */
+static void pass_looked(struct fixture *f, usec_t by)
+{
+    pass(f, by);
+    while (f->c->is_retaining)
+        fixture_wait(f);
+}
+
+/* Not an hour later: the limit may be one of minutes, and the output of an hour more than the disk. */
+static void what_is_too_old_goes_within_minutes(void **state)
+{
+    struct fixture *f = *state;
+
+    f->conf.retention = (struct retention){ .keep = 10 * USEC_PER_MIN, .keep_audit = USEC_PER_DAY, .quota_bytes = 1 << 30 };
+    restart(f);
+    emit(f, "one", STR("v"));
+    pass_looked(f, 9 * USEC_PER_MIN);
+    assert_int_equal(n_events(f, "one"), 1);
+    for (int i = 0; i < 3; i++)
+        pass_looked(f, USEC_PER_MIN);
+    assert_int_equal(n_events(f, "one"), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -124,6 +148,7 @@ int main(void)
         T(who_joins_while_others_hear_starts_with_the_next),
         T(a_subscriber_in_another_job_or_log_hears_nothing_of_this_one),
         T(what_a_peer_said_is_mended_in_events),
+        T(what_is_too_old_goes_within_minutes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
