@@ -80,8 +80,8 @@ struct asset_dial {
 /* 0; or -EINVAL "asset.no_metrics" (the last beat named no port), "asset.no_address", "asset.port" (below 1024). */
 int asset_dial(const struct asset *a, const struct asset_state *st, const struct asset_dial_rules *rules, struct asset_dial *ret,
                struct err *err);
-/* May this numeric address be dialled? Loopback, link-local, unspecified, multicast, broadcast and our own may not; an IPv4 address in
- * IPv6 clothes is what it is. False for text that is no address. */
+/* May this numeric address be dialled? Loopback, link-local, unspecified, multicast, broadcast and our own may not; nor may an
+ * IPv6 address that carries such an IPv4 one (mapped, compatible, NAT64, 6to4). False for text that is no address. */
 bool asset_may_dial(struct str addr, const struct asset_dial_rules *rules);
 
 /* -- what a list shows */

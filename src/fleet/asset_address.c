@@ -132,23 +132,52 @@ static bool is_loopback(const struct parsed *p)
     return p->family == AF_INET ? p->b[0] == 127 : memcmp(p->b, one, 16) == 0;
 }
 
-bool asset_may_dial(struct str addr, const struct asset_dial_rules *rules)
-{
-    struct parsed p = parse(addr);
+/* IPv6 addresses that a gateway, or we, may take to the IPv4 address inside: IPv4-compatible, NAT64 (RFC 6052, 8215), 6to4. */
+static const struct {
+    uint8_t prefix[12];
+    uint8_t n_bits, at; /* of the prefix; where the IPv4 address begins */
+} carriers[] = {
+    { { 0 }, 96, 12 },
+    { { 0x00, 0x64, 0xff, 0x9b }, 96, 12 },
+    { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48, 12 },
+    { { 0x20, 0x02 }, 16, 2 },
+};
 
-    if (!p.family || is_special(&p))
+/* The IPv4 address that @p carries; family 0: none. */
+static struct parsed inside(const struct parsed *p)
+{
+    struct parsed in = { 0 };
+
+    for (size_t i = 0; p->family == AF_INET6 && !is_loopback(p) && i < ARRAY_SIZE(carriers) && !in.family; i++)
+        if (memcmp(p->b, carriers[i].prefix, carriers[i].n_bits / 8) == 0) {
+            in.family = AF_INET;
+            memcpy(in.b, p->b + carriers[i].at, 4);
+        }
+    return in;
+}
+
+static bool may_dial(const struct parsed *p, const struct asset_dial_rules *rules)
+{
+    if (!p->family || is_special(p))
         return false;
     if (rules->allow_loopback)
         return true;
-    if (is_loopback(&p))
+    if (is_loopback(p))
         return false;
     for (size_t i = 0; i < rules->n_own; i++) {
         struct parsed own = parse(rules->own[i]);
 
-        if (own.family == p.family && memcmp(own.b, p.b, 16) == 0)
+        if (own.family == p->family && memcmp(own.b, p->b, 16) == 0)
             return false;
     }
     return true;
+}
+
+bool asset_may_dial(struct str addr, const struct asset_dial_rules *rules)
+{
+    const struct parsed p = parse(addr), in = inside(&p);
+
+    return may_dial(&p, rules) && (!in.family || may_dial(&in, rules));
 }
 
 /* An alias may be any words; a name to resolve has a dot and nothing a URL would stumble over. */
