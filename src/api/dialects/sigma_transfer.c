@@ -84,12 +84,10 @@ static void put_cell(struct call *c, const struct field *f, const void *obj, boo
     csv_field(&c->out, buf_as_str(&cell), is_first);
 }
 
-static void put_header(struct call *c, const struct record *rec, const char *more)
+static void put_header(struct call *c, const struct record *rec)
 {
     for (size_t i = 0; i < rec->n_fields; i++)
         csv_field(&c->out, str_of(rec->fields[i].name), i == 0);
-    if (more)
-        csv_field(&c->out, str_of(more), false);
     csv_end(&c->out);
 }
 
@@ -97,19 +95,17 @@ static bool on_vps_out(void *ctx, const struct asset_view *v)
 {
     struct exporting *e = ctx;
     struct call *c = e->c;
-    struct str provider = v->provider ? v->provider->name : STR("");
-
-    if (!e->is_csv) {
-        sigma_view(c, v);
-        return true;
-    }
     AUTO(buf_done) struct buf extra = BUF(4 * ASSET_EXTRA_BYTES);
     struct sigma_vps vps;
 
     sigma_vps_of(v, &extra, &vps);
+    vps.provider_name = v->provider ? v->provider->name : STR_NONE;
+    if (!e->is_csv) {
+        record_write(&sigma_vps_record, &vps, call_json(c));
+        return true;
+    }
     for (size_t i = 0; i < sigma_vps_record.n_fields; i++)
         put_cell(c, &sigma_vps_record.fields[i], &vps, i == 0);
-    csv_field(&c->out, provider, false);
     csv_end(&c->out);
     return true;
 }
@@ -130,7 +126,7 @@ static bool on_provider_out(void *ctx, const struct provider_view *v)
 }
 
 /* Json or csv? False: answered. */
-static bool begin_export(struct call *c, const struct record *rec, const char *more, struct exporting *ret)
+static bool begin_export(struct call *c, const struct record *rec, struct exporting *ret)
 {
     const struct export_query *q = c->query;
     struct err err = { 0 };
@@ -143,7 +139,7 @@ static bool begin_export(struct call *c, const struct record *rec, const char *m
     }
     if (ret->is_csv) {
         c->content_type = "text/csv; charset=utf-8";
-        put_header(c, rec, more);
+        put_header(c, rec);
     } else {
         jw_list(call_json(c));
     }
@@ -161,7 +157,7 @@ static void on_vps_export(struct call *c)
 {
     struct exporting e;
 
-    if (!begin_export(c, &sigma_vps_record, "provider_name", &e))
+    if (!begin_export(c, &sigma_vps_record, &e))
         return;
     (void)asset_list(c->control, &(struct asset_filter){ 0 }, ASSET_BY_NAME, on_vps_out, &e);
     end_export(&e);
@@ -171,7 +167,7 @@ static void on_provider_export(struct call *c)
 {
     struct exporting e;
 
-    if (!begin_export(c, &sigma_provider_record, NULL, &e))
+    if (!begin_export(c, &sigma_provider_record, &e))
         return;
     (void)provider_list(c->control, on_provider_out, &e);
     end_export(&e);
@@ -291,7 +287,7 @@ static struct node *value_of(struct arena *a, struct str column, struct str cell
     struct node *n = NULL;
 
     if (str_is(column, "tags"))
-        return tags_of(a, cell);
+        return tags_of(a, csv_plain(cell));
     if (str_is(column, "ip_addresses") || str_is(column, "extra"))
         return json_parse(a, cell, cell.len, &n, err) < 0 ? NULL : n;
     n = arena_new0(a, struct node);

@@ -67,6 +67,7 @@ static const struct field vps_fields[] = {
     F_BOOL(struct sigma_vps, has_metrics_token, "has_metrics_token", .flags = FIELD_OMIT, .help = "One was set, and is sent when the agent is dialled."),
     F_TIME(struct sigma_vps, a.created_at, "created_at"),
     F_TIME(struct sigma_vps, updated_at, "updated_at"),
+    F_STR(struct sigma_vps, provider_name, "provider_name", LIMIT_NAME, .flags = FIELD_OMIT, .help = "In exports only: what an import finds the provider by."),
 };
 const struct record sigma_vps_record = RECORD(sigma_vps, vps_fields);
 

@@ -52,6 +52,7 @@ struct sigma_vps {
     struct json_text extra;
     usec_t updated_at;
     bool online, has_metrics_token;
+    struct str provider_name; /* in exports: ids are this server's own */
 };
 extern const struct record sigma_vps_record;
 /* A list of them: records for documents. */
