@@ -46,6 +46,7 @@ class MockArgus:
         self.stall = None     # (regex, threading.Event): the answer waits for it
         self.raw = None       # bytes of the next poll's answer
         self.skew_s = 0
+        self.registered = {}  # over the members of the next answers to a registration
         self.port = port
         self.start()
 
@@ -203,7 +204,7 @@ class MockArgus:
         answer = {"agent_id": agent, "agent_token": fresh, "poll_interval_s": 10, "server_time_utc": self.now()}
         if self.extension:
             answer["features"] = ["exit"]
-        return 201, answer, {}
+        return 201, {**answer, **self.registered}, {}
 
     def agent(self, method, what, cmd, verb, body):
         if (method, what) == ("GET", "jobs"):

@@ -138,6 +138,7 @@ def test_a_registration_is_kept_unless_reregistered(mocks, agents):
     assert r.returncode != 0 and "token.json" in r.stderr
     assert a.cache == before and before["agent_token"] in m.agents and len(m.registers) == 1
     blocked.rmdir()
+    m.registered = {"server_time_utc": "2026-11-22T05:56:45", "label": 7}  # nothing the agent needs: the old token is dead already
     assert a.call("--reregister").returncode == 0
     assert a.cache["agent_id"] == before["agent_id"] and a.cache["agent_token"] != before["agent_token"]
     assert before["agent_token"] not in m.agents

@@ -100,7 +100,7 @@ static int keep(struct registration *x, struct str body)
     struct record_errors errs;
     struct argus_registered reg;
     struct err why = { 0 };
-    int r = record_decode_json(&argus_registered_record, a, body, ARGUS_REPLY_BYTES, &reg, &errs, &why);
+    int r = record_decode_json(&argus_token_record, a, body, ARGUS_REPLY_BYTES, &reg, &errs, &why);
 
     if (r < 0 || !argus__id_is_safe(reg.agent_id))
         return err_set(x->err, -EBADMSG, "argus.reply", "the server's answer to the registration is not understood: %s",

@@ -20,6 +20,15 @@ static const struct field registered_fields[] = {
 };
 const struct record argus_registered_record = RECORD(argus_registered, registered_fields);
 
+static const struct field token_fields[] = {
+    F_STR(struct argus_registered, agent_id, "agent_id", 64, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_registered, agent_token, "agent_token", 128, .flags = FIELD_REQUIRED),
+    F_U32(struct argus_registered, poll_interval_s, "poll_interval_s"),
+    F_U32(struct argus_registered, heartbeat_interval_s, "heartbeat_interval_s"),
+    F_STR_LIST(struct argus_registered, features, "features", 16, 32),
+};
+const struct record argus_token_record = RECORD(argus_registered, token_fields);
+
 static const struct field payload_fields[] = {
     F_STR(struct argus_payload, source_batch_id, "source_batch_id", 128, .flags = FIELD_NULLABLE),
     F_STR(struct argus_payload, command, "command", 256 << 10, .flags = FIELD_NULLABLE),

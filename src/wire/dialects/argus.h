@@ -31,6 +31,8 @@ struct argus_registered {
     struct str_list features;      /* "exit", "wait", "shared" */
 };
 extern const struct record argus_registered_record;
+/* What an agent needs of it: nothing else in the answer is a reason to throw a token away that the server has given already. */
+extern const struct record argus_token_record;
 
 /* GET .../jobs */
 struct argus_payload { /* of both kinds: what a kind does not have is absent */
