@@ -157,6 +157,14 @@ static inline void put_users(const char *passwd)
     assert_int_equal(fd_replace_file(path, STR("a:x:1:\n"), 0644, NULL), 0);
 }
 
+/* An agent with these users, linked, and the digest of what it told of them. */
+static inline void first_told(const char *passwd, uint8_t digest[SHA256_LEN])
+{
+    put_users(passwd);
+    welcome(NULL);
+    memcpy(digest, delta_of("users")->digest.data, SHA256_LEN);
+}
+
 static inline void resync(const char *section)
 {
     Muster__V1__Resync r = MUSTER__V1__RESYNC__INIT;

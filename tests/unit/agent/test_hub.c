@@ -76,10 +76,7 @@ static void what_was_told_stays_and_a_difference_follows_when_the_role_is_on_aga
     uint8_t before[SHA256_LEN];
 
     (void)state;
-    put_users(PASSWD_ONE PASSWD_TWO);
-    welcome(NULL);
-    d = delta_of("users");
-    memcpy(before, d->digest.data, SHA256_LEN);
+    first_told(PASSWD_ONE PASSWD_TWO, before);
     allow(only_command);
     d = delta_of("users");
     is_off(d);
@@ -100,10 +97,7 @@ static void asked_in_full_a_role_that_is_off_gives_no_row_away(void **state)
     uint8_t before[SHA256_LEN];
 
     (void)state;
-    put_users(PASSWD_ONE);
-    welcome(NULL);
-    d = delta_of("users");
-    memcpy(before, d->digest.data, SHA256_LEN);
+    first_told(PASSWD_ONE, before);
     allow(only_command);
     is_off(delta_of("users"));
     resync("users");

@@ -38,10 +38,7 @@ static void after_a_restart_only_the_difference_is_told_with_what_went(void **st
     uint8_t before[SHA256_LEN];
 
     (void)state;
-    put_users(PASSWD_ONE PASSWD_TWO);
-    welcome(NULL);
-    d = delta_of("users");
-    memcpy(before, d->digest.data, SHA256_LEN);
+    first_told(PASSWD_ONE PASSWD_TWO, before);
     hub_free(T.hub);
     put_users(PASSWD_TWO);
     open_hub();

@@ -1,34 +1,10 @@
 /* tests/unit/codec/test_json_mend.c - the promises of codec/json_mend.h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/json_mend.h"
-
-static struct arena *a;
-static struct err err;
-
-static int setup(void **state)
-{
-    (void)state;
-    a = arena_new(1 << 20);
-    err_reset(&err);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(a);
-    return 0;
-}
+#include "arena_fixture.h"
 
 static void assert_text(struct str got, const char *want)
 {

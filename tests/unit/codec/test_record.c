@@ -1,17 +1,11 @@
 /* tests/unit/codec/test_record.c - the promises of codec/record.h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/record.h"
 #include "codec/yaml.h"
+#include "arena_fixture.h"
 
 struct port {
     struct str name;
@@ -71,25 +65,8 @@ static const struct field all_fields[] = {
 };
 static const struct record all_record = RECORD_SEEN(all, all_fields);
 
-static struct arena *a;
 static struct all o;
 static struct record_errors errs;
-static struct err err;
-
-static int setup(void **state)
-{
-    (void)state;
-    a = arena_new(1 << 20);
-    err_reset(&err);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(a);
-    return 0;
-}
 
 static int decode(const char *text)
 {

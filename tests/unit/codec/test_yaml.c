@@ -1,11 +1,4 @@
 /* tests/unit/codec/test_yaml.c - the promises of codec/yaml.h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 
 #include "base/conf.h"
@@ -13,25 +6,9 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/yaml.h"
+#include "arena_fixture.h"
 
-static struct arena *a;
-static struct err err;
 static struct node *root;
-
-static int setup(void **state)
-{
-    (void)state;
-    a = arena_new(8 << 20);
-    err_reset(&err);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(a);
-    return 0;
-}
 
 static int parse(struct str s)
 {
