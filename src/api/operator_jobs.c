@@ -55,7 +55,7 @@ static const struct field job_body_fields[] = {
     F_STR(struct job_body, user, "user", LIMIT_NAME, .help = "User on the host; default: the agent's own."),
     F_STR(struct job_body, cwd, "cwd", 4096),
     F_MAP(struct job_body, env, "env", 1024, LIMIT_ARG_BYTES, .help = "Added to the environment."),
-    F_DURATION(struct job_body, timeout, "timeout", .help = "From the start on the host."),
+    F_DURATION(struct job_body, timeout, "timeout", .help = "From the start on the host; 0: none."),
     F_DURATION(struct job_body, deadline, "deadline",
                .help = "How long it waits for hosts that are away; default 1h."),
     F_DURATION(struct job_body, grace, "grace", .help = "Between SIGTERM and SIGKILL; default 10s, 0s: none."),
@@ -74,26 +74,28 @@ static const struct field job_create_query_fields[] = {
 };
 static const struct record job_create_query_record = RECORD(job_create_query, job_create_query_fields);
 
+static int bad_member(struct err *err, const char *path, const char *slug, const char *text)
+{
+    (void)err_set(err, -EINVAL, slug, "%s", text);
+    err_path(err, path);
+    return -EINVAL;
+}
+
 static int check_job(const struct job_body *b, struct err *err)
 {
     int n_targets = b->targets.all + (b->targets.hosts.n > 0) + (b->targets.selector.len > 0);
 
-    if (n_targets != 1) {
-        (void)err_set(err, -EINVAL, "job.no_targets",
-                      "targets: exactly one of all, hosts and selector is wanted");
-        err_path(err, "targets");
-        return -EINVAL;
-    }
-    if ((b->argv.n > 0) == (b->shell.len > 0)) {
-        (void)err_set(err, -EINVAL, "field.invalid", "argv: exactly one of argv and shell is wanted");
-        err_path(err, "argv");
-        return -EINVAL;
-    }
-    if (b->argv.n > 0 && b->argv.v[0].len == 0) {
-        (void)err_set(err, -EINVAL, "field.invalid", "argv[0] is empty");
-        err_path(err, "argv[0]");
-        return -EINVAL;
-    }
+    if (n_targets != 1)
+        return bad_member(err, "targets", "job.no_targets", "targets: exactly one of all, hosts and selector is wanted");
+    if ((b->argv.n > 0) == (b->shell.len > 0))
+        return bad_member(err, "argv", "field.invalid", "argv: exactly one of argv and shell is wanted");
+    if (b->argv.n > 0 && b->argv.v[0].len == 0)
+        return bad_member(err, "argv[0]", "field.invalid", "argv[0] is empty");
+    /* Below the API 0 means "not given"; who gives it does not mean the default. */
+    if (b->deadline == 0 && field_is_present(&job_body_record, b, "deadline"))
+        return bad_member(err, "deadline", "field.range", "deadline: with 0 nothing could run; without it hosts have an hour");
+    if (b->output_cap == 0 && field_is_present(&job_body_record, b, "output_cap"))
+        return bad_member(err, "output_cap", "field.range", "output_cap: at least 1 byte; without it as much as the server keeps of a stream");
     return 0;
 }
 

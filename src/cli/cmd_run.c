@@ -28,7 +28,7 @@ static const struct conf_row run_rows[] = {
       .help = "hosts with this label; several must all hold" },
     { "all", 'a', CONF_BOOL, O(all), .help = "every host" },
     { "timeout", 0, CONF_DURATION, O(timeout),
-      .help = "end it this long after its start on the host (exit code 6)" },
+      .help = "end it this long after its start on the host (exit code 6); 0: never" },
     { "user", 'u', CONF_STR, O(user), .arg = "USER", .help = "run as this user of the host" },
     { "cwd", 0, CONF_STR, O(cwd), .arg = "DIR", .help = "run in this directory of the host" },
     { "env", 'e', CONF_MAP, O(env), .arg = "K=V", .help = "set a variable; may be repeated" },
@@ -171,7 +171,7 @@ static int build(struct cli *cli, const struct run_opts *o, const struct args *a
         jw_key(&w, "max_parallel");
         jw_u64(&w, o->max_parallel);
     }
-    if (o->output_cap) {
+    if (conf_is_given(cli->conf, "output-cap")) {
         jw_key(&w, "output_cap");
         jw_u64(&w, o->output_cap);
     }

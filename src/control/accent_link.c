@@ -25,6 +25,9 @@ static int may_link(struct control *c, const struct principal *p, struct str hos
     else if (h->state != HOST_APPROVED)
         r = err_set(err, -EINVAL, "host.state", "%s is %s: only an approved host takes another in", h->name,
                     name_of(host_state_names, h->state));
+    else if (o->state == HOST_REVOKED || o->state == HOST_REJECTED) /* linking would let it in again, unsaid */
+        r = err_set(err, -EINVAL, "host.state", "%s is %s: what it was refused for would be forgotten (muster forget it, if that is meant)",
+                    o->name, name_of(host_state_names, o->state));
     return r < 0 ? audit__refused(c, p, VERB_HOST_LINK, host, r, err) : 0;
 }
 
