@@ -258,7 +258,9 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
     const struct fact_digest recorded = recorded_for(m, d), digest = digest_after(d, is_blind);
     enum delta_verdict verdict = is_blind ? DELTA_TAKE : delta_judge(d, m != NULL, &recorded);
     c->stats.inventory_deltas++;
-    if (verdict != DELTA_TAKE)
+    /* The same rows, and told again: after a report that was mute they may have another status. */
+    bool is_status = verdict == DELTA_TAKE_SAME ? m->status != (uint8_t)d->status : !is_blind && is_mute(d, m);
+    if (verdict == DELTA_RESYNC || (verdict == DELTA_TAKE_SAME && !is_status))
         return (int)verdict;
     arena_reset(c->scratch);
     struct fact_head head = {
@@ -270,7 +272,7 @@ int inventory__take(struct control *c, struct host *h, const struct section_delt
         .taken_at = d->taken_at,
         .received_at = control__wall(c),
     };
-    if (!is_blind && is_mute(d, m))
+    if (is_status)
         return take_status(c, h, &head, m);
     r = d->full ? take_full(c, &head, d) : take_delta(c, &head, d, is_blind);
     if (r < 0)

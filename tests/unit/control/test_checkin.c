@@ -257,17 +257,30 @@ static void count_rows(void *ctx, const struct fact_head *h, struct str body)
     w->n = body_count(body);
 }
 
-static size_t n_rows(struct fixture *f, const struct sim *m)
+static void note_status(void *ctx, const struct fact_head *h, struct str body)
+{
+    struct read_wait *w = ctx;
+    (void)body;
+    w->n = h->status;
+}
+
+/* Section packages, by what @fn makes of it. */
+static size_t of_packages(struct fixture *f, const struct sim *m, void (*fn)(void *ctx, const struct fact_head *h, struct str body))
 {
     struct host_view v;
     struct read_wait *w = xnew0(struct read_wait);
     w->f = f;
     host_of(f, m, &v);
-    read_facts(f->c, v.id.v, STR("packages"), count_rows, read_finish, w);
+    read_facts(f->c, v.id.v, STR("packages"), fn, read_finish, w);
     read_wait_for(w);
     size_t n = w->n;
     free(w);
     return n;
+}
+
+static size_t n_rows(struct fixture *f, const struct sim *m)
+{
+    return of_packages(f, m, count_rows);
 }
 
 static void deltas_fold_and_what_does_not_fit_is_asked_in_full_once(void **state)
@@ -335,7 +348,19 @@ static void a_section_that_fails_keeps_its_rows_even_asked_in_full(void **state)
     assert_int_equal(n_events(f, "inventory.changed"), 1);
     assert_int_equal(n_sent_like(f, "resync"), 0);
 
-    /* Its agent believes us to have nothing: what it tells then does not fit, and all is asked for. */
+    /* Its agent believes us to have nothing. It is mended with the rows as they were: that is all they are, but no longer failed. */
+    struct section_delta mended = good;
+    mended.full = false;
+    mended.base = failed.digest;
+    checkin_inventory(f->c, link_of(m), &mended, 1);
+    settle(f);
+    assert_int_equal(n_rows(f, m), 2);
+    assert_int_equal(of_packages(f, m, note_status), SECTION_OK);
+    assert_int_equal(n_events(f, "inventory.changed"), 1);
+    assert_int_equal(n_sent_like(f, "resync"), 0);
+    checkin_inventory(f->c, link_of(m), &failed, 1);
+
+    /* What it tells then does not fit, and all is asked for. */
     struct section_delta d = one;
     d.full = false;
     d.base = failed.digest;
