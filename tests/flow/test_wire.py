@@ -12,7 +12,8 @@ A case is exchanges, one after another:
     {"id": "@id"}               a subset of the JSON answer; or `~ regex` / `= text` for other bodies
 
 In expected JSON "*" is anything, "@x" stores the value as $x, "~re" matches text, null is null; a list must match in order and
-length, [..., "..."] may go on. A named group of a regex, (?P<x>...), is stored as $x too. `$x` in requests and expectations is what was stored; `{{pad:N}}` is N letters x, `{{nul}}` a NUL;
+length, [..., "..."] may go on. A named group of a regex, (?P<x>...), is stored as $x too. `$x` in requests and expectations is what was stored; `{{pad:N}}` is N letters x, `{{nul}}` a NUL,
+`{{many:N:text}}` the text N times;
 `@ times N` sends the next request N times and looks at the last answer; `@ until N` sends it until the status is the wanted one, at
 most N times (a bucket refills while a slow machine empties it)."""
 import http.client
@@ -80,6 +81,7 @@ class Case:
     # -- text
     def fill(self, text):
         text = re.sub(r"\{\{pad:(\d+)\}\}", lambda m: "x" * int(m[1]), text).replace("{{nul}}", "\0")
+        text = re.sub(r"\{\{many:(\d+):([^}]*)\}\}", lambda m: m[2] * int(m[1]), text)
         return re.sub(r"\$(\w+)", lambda m: str(self.vars[m[1]]) if m[1] in self.vars else m[0], text)
 
     def fail(self, line, why):

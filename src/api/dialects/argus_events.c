@@ -8,7 +8,11 @@
 #include "base/mem.h"
 #include "codec/json_mend.h"
 
-enum { ONE_MAX = 1 << 20, MANY_MAX = LIMIT_JSON_BYTES };
+enum {
+    ONE_MAX = 1 << 20,
+    MANY_MAX = LIMIT_JSON_BYTES,
+    ROW_ARENA_BYTES = 32 << 20, /* what reading one event of many may take: all that a request may */
+};
 
 /* -- out of the data: what is there and of the right type; nothing in it can be wrong */
 static struct str text_in(const struct node *data, const char *key)
@@ -263,12 +267,13 @@ struct one {
 struct many {
     struct call *c; /* held */
     size_t n, n_open;
+    bool is_over;     /* control ends: nobody is told anything */
+    struct err fault; /* ours: "rejected" is a last word, and a good event would be dropped for it */
     struct one v[];
 };
 
-static void many_answer(struct many *m)
+static void many_write(struct call *c, const struct many *m)
 {
-    AUTO(call_unref) struct call *c = m->c;
     struct jw *w = call_json(c);
     uint64_t n_rejected = 0;
 
@@ -292,6 +297,19 @@ static void many_answer(struct many *m)
     jw_end_list(w);
     jw_end_map(w);
     reply_now(c, 200);
+}
+
+/* Where one was not taken by our fault, all of them are to be told again: by its id each counts once. */
+static void many_answer(struct many *m)
+{
+    AUTO(call_unref) struct call *c = m->c;
+
+    if (!call_is_gone(c) && !m->is_over) {
+        if (m->fault.code)
+            reply_error(c, &m->fault);
+        else
+            many_write(c, m);
+    }
     free(m);
 }
 
@@ -303,23 +321,29 @@ static void on_one_taken(void *ctx, int result, const struct err *err, uint64_t 
     o->number = number;
     o->is_repeat = is_repeat;
     o->is_rejected = result < 0;
+    m->is_over |= result == -ECANCELED;
+    if (result == -EAGAIN)
+        m->fault = *err;
     if (result < 0)
         (void)snprintf(o->why, sizeof(o->why), "%.*s", (int)sizeof(o->why) - 1, err->text);
     if (--m->n_open == 0)
         many_answer(m);
 }
 
-static void take_one(struct call *c, struct str row, struct one *o)
+/* Each has all of @a, however many values those before it had. */
+static void take_one(struct call *c, struct arena *a, struct str row, struct one *o)
 {
     struct record_errors errs = { 0 };
     struct err err = { 0 };
     struct node *n = NULL;
     struct run_event e;
-    int r = json_parse_python(c->arena, row, MANY_MAX, &n, &err);
+
+    arena_reset(a); /* run_ingest() copied what it keeps */
+    int r = json_parse_python(a, row, MANY_MAX, &n, &err);
     struct str id = r < 0 ? json_row_text(row, "event_id") : n->type == NODE_MAP ? text_in(n, "event_id") : STR_NONE;
 
     (void)str_copy(str_sub(id, 0, 36), o->event_id, sizeof(o->event_id));
-    if (r == 0 && argus_read_event(c->arena, n, &e, &errs, &err) == 0)
+    if (r == 0 && argus_read_event(a, n, &e, &errs, &err) == 0)
         run_ingest(c->control, &c->who, &e, on_one_taken, o);
     else
         on_one_taken(o, -EINVAL, &err, 0, false);
@@ -350,9 +374,10 @@ static void on_events(struct call *c)
     m->c = call_ref(c);
     m->n = events.n;
     m->n_open = events.n + 1; /* ours: none of them answers before the last was handed in */
+    AUTO(arena_free) struct arena *a = arena_new(ROW_ARENA_BYTES);
     while (json_rows_next(&events, &row)) {
         m->v[at].many = m;
-        take_one(c, row, &m->v[at++]);
+        take_one(c, a, row, &m->v[at++]);
     }
     if (--m->n_open == 0)
         many_answer(m);
