@@ -500,6 +500,11 @@ void inventory__free(struct control *c);
 int user__load(struct control *c, struct err *err);
 void user__free_all(struct control *c);
 struct user *user__by_name(const struct control *c, struct str name);
+struct user *user__by_name_nocase(const struct control *c, struct str name);
+/* Whose verified address it is, in any case of letters; run_access.c keeps them. */
+struct user *user__by_email(const struct control *c, struct str email);
+/* Who is called so or has that address; where these are two, see user_name_wins(). NULL: nobody. */
+struct user *user__meant_by(const struct control *c, struct str name_or_email);
 struct user *user__by_id(const struct control *c, uint64_t id);
 int api_token__load(struct control *c, struct err *err);
 void api_token__free_all(struct control *c);

@@ -187,12 +187,23 @@ struct run *run__for(struct control *c, const struct principal *p, struct str ba
 }
 
 /* -- shares */
-static const struct user *grantee(struct control *c, struct str name, struct err *err)
+/* Who is called so, and nobody else. */
+static const struct user *called(struct control *c, struct str name, struct err *err)
 {
     const struct user *u = user__by_name(c, name);
     if (!u)
         err_set(err, -ENOENT, "user.unknown", "there is no user %.*s", STR_FMT(str_sub(name, 0, 64)));
     return u;
+}
+
+/* To be given something: not who is called as an older user's address. */
+static const struct user *grantee(struct control *c, struct str name, struct err *err)
+{
+    const struct user *u = called(c, name, err);
+    if (!u || user__meant_by(c, name) == u)
+        return u;
+    err_set(err, -ENOENT, "user.unknown", "there is no user %s", u->name); /* whose address it is, is not the caller's to know */
+    return NULL;
 }
 
 /* Is there a run of @p's in @project? Then *@ret_owner is the caller; for an admin without one, the owner of the oldest. */
@@ -295,7 +306,7 @@ static int unshare(struct control *c, const struct principal *p, struct str targ
                    struct str project, struct str grantee_name, struct err *err)
 {
     struct details d = { 0 };
-    const struct user *u = grantee(c, grantee_name, err);
+    const struct user *u = called(c, grantee_name, err);
     struct run_share_entry *s = u ? find_share(c, run_id, owner, project, u->id) : NULL;
     if (!s) {
         if (u)
@@ -497,10 +508,15 @@ static const struct person_email *by_email(const struct control *c, struct str e
     return NULL;
 }
 
+struct user *user__by_email(const struct control *c, struct str email)
+{
+    const struct person_email *e = email.len && c->noun[NOUN_RUNS] ? by_email(c, email) : NULL;
+    return e ? user__by_id(c, e->user_id) : NULL;
+}
+
 void run_person_name(struct control *c, struct str who, char ret[LIMIT_NAME + 1])
 {
-    const struct person_email *e = user__by_name(c, who) ? NULL : by_email(c, who);
-    const struct user *u = e ? user__by_id(c, e->user_id) : NULL;
+    const struct user *u = user__meant_by(c, who);
     (void)str_copy(u ? str_of(u->name) : str_sub(who, 0, LIMIT_NAME), ret, LIMIT_NAME + 1);
 }
 
@@ -512,7 +528,7 @@ int person_email_set(struct control *c, const struct principal *p, struct str us
         return r;
     if (control_refuses_writes(c, err))
         return -EAGAIN;
-    const struct user *u = grantee(c, user, err);
+    const struct user *u = called(c, user, err); /* whoever it is: an admin mends what was before the rule */
     if (!u)
         return audit__refused(c, p, VERB_USER_ADMIN, user, -ENOENT, err);
     if (email.len && !run_email_is_acceptable(email)) {
@@ -521,8 +537,9 @@ int person_email_set(struct control *c, const struct principal *p, struct str us
         return audit__refused(c, p, VERB_USER_ADMIN, user, -EINVAL, err);
     }
     const struct person_email *other = email.len ? by_email(c, email) : NULL;
-    if (other && other->user_id != u->id) {
-        err_set(err, -EEXIST, "email.taken", "this address is another user's");
+    const struct user *namesake = email.len ? user__by_name_nocase(c, email) : NULL;
+    if ((other && other->user_id != u->id) || (namesake && namesake != u)) {
+        err_set(err, -EEXIST, "email.taken", namesake && namesake != u ? "another user is called so" : "this address is another user's");
         return audit__refused(c, p, VERB_USER_ADMIN, user, -EEXIST, err);
     }
     struct person_email *e = email_of(c, u->id);

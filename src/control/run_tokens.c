@@ -249,6 +249,11 @@ int run_sign_up(struct control *c, bool is_open, struct str name, struct str pas
                 (unsigned long long)((*ret_wait + USEC_PER_SEC - 1) / USEC_PER_SEC));
         return authn_refused(c, peer, err);
     }
+    if (user_name_is_acceptable(name) && !user_name_may_sign_up(name)) {
+        err_set(err, -EINVAL, "user.bad_name", "who signs up has a name without '@': it may be somebody's address");
+        err_path(err, "username");
+        return authn_refused(c, peer, err);
+    }
     user_create(c, &who, name, ROLE_VIEWER, password, done, ctx);
     return 0;
 }

@@ -34,12 +34,14 @@ int run_token_list(struct control *c, const struct principal *p, struct str scop
 int run_login_allowed(struct control *c, struct str who, usec_t *ret_wait, struct err *err);
 void run_login_told(struct control *c, struct str who, bool is_good);
 /* Somebody without a credential makes himself a user, a viewer, where @is_open: 0 and @done as of user_create(), or without it -EACCES
- * auth.closed, -EBUSY rate.limited (as logins of one address) and how long. */
+ * auth.closed, -EINVAL user.bad_name (an @ in it), -EBUSY rate.limited (as logins of one address) and how long. */
 int run_sign_up(struct control *c, bool is_open, struct str name, struct str password, const char *peer, verb_fn done, void *ctx,
                 usec_t *ret_wait, struct err *err);
-/* The user's name for a name or a verified address, copied; what is neither is copied as it is (and will not log in). */
+/* The user's name for a name or a verified address (two users': see user_name_wins()), copied; what is neither is copied as it is (and
+ * will not log in). */
 void run_person_name(struct control *c, struct str who, char ret[LIMIT_NAME + 1]);
-/* A user's address, set by an admin; empty removes it. -ENOENT user.unknown, -EINVAL field.invalid, -EEXIST email.taken. */
+/* A user's address, set by an admin; empty removes it. -ENOENT user.unknown, -EINVAL field.invalid, -EEXIST email.taken:
+ * another has it, or is called so. */
 int person_email_set(struct control *c, const struct principal *p, struct str user, struct str email, struct err *err);
 struct str person_email_of(struct control *c, uint64_t user_id); /* lent; empty: none */
 

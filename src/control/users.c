@@ -65,6 +65,20 @@ struct user *user__by_name(const struct control *c, struct str name)
     return u;
 }
 
+struct user *user__by_name_nocase(const struct control *c, struct str name)
+{
+    for (struct user *u = c->users; u; u = u->hh.next)
+        if (str_eq_nocase(str_of(u->name), name))
+            return u;
+    return NULL;
+}
+
+struct user *user__meant_by(const struct control *c, struct str name_or_email)
+{
+    struct user *named = user__by_name(c, name_or_email), *addressed = user__by_email(c, name_or_email);
+    return named && (!addressed || user_name_wins(named->id, addressed->id)) ? named : addressed;
+}
+
 /* People are few. */
 struct user *user__by_id(const struct control *c, uint64_t id)
 {
@@ -192,6 +206,8 @@ static int check_create(struct user_call *x)
                                       "%s is who acts without being a user: the audit log could not tell them apart", x->name));
     if (user__by_name(x->c, str_of(x->name)))
         return bad(x, "name", err_set(&x->err, -EEXIST, "user.exists", "there is a user %s already", x->name));
+    if (user__by_email(x->c, str_of(x->name)))
+        return bad(x, "name", err_set(&x->err, -EEXIST, "user.exists", "%s is the address of another user", x->name));
     if (x->ch.role < ROLE_VIEWER || x->ch.role > ROLE_ADMIN)
         return bad(x, "role", err_set(&x->err, -EINVAL, "field.enum", "a role is viewer, operator or admin"));
     return 0;

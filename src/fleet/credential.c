@@ -57,3 +57,13 @@ bool user_name_is_acceptable(struct str name)
     }
     return true;
 }
+
+bool user_name_may_sign_up(struct str name)
+{
+    return user_name_is_acceptable(name) && !memchr(name.ptr, '@', name.len);
+}
+
+bool user_name_wins(uint64_t named_id, uint64_t addressed_id)
+{
+    return named_id <= addressed_id;
+}

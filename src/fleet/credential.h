@@ -21,5 +21,10 @@ usec_t certificate_renew_at(usec_t not_before, usec_t not_after);
 bool password_is_acceptable(struct str password);
 /* [a-z0-9][a-z0-9._@-]{0,63} */
 bool user_name_is_acceptable(struct str name);
+/* The same without an '@': what somebody nobody knows may call himself, as it can be nobody's address. */
+bool user_name_may_sign_up(struct str name);
+/* Somebody is called as another's verified address is written. Does the text mean the one of that name? Only where he was there before the
+ * other: who came later may have taken the name to be taken for him. Ids grow with time. */
+bool user_name_wins(uint64_t named_id, uint64_t addressed_id);
 
 #endif

@@ -537,6 +537,48 @@ static void an_address_is_one_user_s_and_finds_him(void **state)
     assert_string_equal(name, "al@x.example");
 }
 
+static void a_name_is_nobody_else_s_address(void **state)
+{
+    struct fixture *f = *state;
+    struct principal ada = person(f, "ada");
+    usec_t wait = 0;
+    int result = 1;
+    assert_int_equal(person_email_set(f->c, &ada, STR("alice"), STR("Al@x.example"), &f->err), 0);
+    user_create(f->c, &f->admin, STR("al@x.example"), ROLE_VIEWER, STR("correct horse"), on_user_made, &result);
+    settle(f);
+    assert_int_equal(result, -EEXIST);
+    user_make(f, "bob@x.example", ROLE_VIEWER); /* his name, and nobody's address: let him, then it stays his */
+    assert_refused(f, person_email_set(f->c, &ada, STR("eve"), STR("BOB@x.example"), &f->err), -EEXIST, "email.taken");
+    assert_int_equal(person_email_set(f->c, &ada, STR("bob@x.example"), STR("Bob@x.example"), &f->err), 0);
+    assert_refused(f, run_sign_up(f->c, true, STR("ev@y.example"), STR("correct horse"), "192.0.2.5", on_user_made, &result, &wait, &f->err),
+                   -EINVAL, "user.bad_name");
+}
+
+/* Made before the rule was. */
+static void an_impostor_of_before_is_not_who_has_the_address(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL), alice = person(f, "alice"), ada = person(f, "ada");
+    char hash[PASSWORD_HASH_MAX], name[LIMIT_NAME + 1];
+    struct run_event e = event_of("b1", RUN_EVENT_BATCH_DONE);
+    assert_int_equal(tell_event(f, &p, &e).result, 0);
+    assert_int_equal(person_email_set(f->c, &ada, STR("eve"), STR("eve@x.example"), &f->err), 0);
+    assert_int_equal(person_email_set(f->c, &ada, STR("ada"), STR("old@x.example"), &f->err), 0);
+    assert_int_equal(password_hash(STR("correct horse"), hash), 0);
+    struct user_row u = { .id = 900, .name = STR("eve@x.example"), .password_hash = str_of(hash), .role = ROLE_VIEWER, .created_at = 1 };
+    store_put_user(f->s, &u);
+    settle(f);
+    restart(f);
+    run_person_name(f->c, STR("eve@x.example"), name);
+    assert_string_equal(name, "eve");
+    assert_refused(f, run_share_run(f->c, &alice, STR("b1"), STR("eve@x.example"), RUN_SHARE_EDITOR, &f->err), -ENOENT, "user.unknown");
+    assert_int_equal(run_share_run(f->c, &alice, STR("b1"), STR("eve"), RUN_SHARE_EDITOR, &f->err), 0);
+    assert_int_equal(person_email_set(f->c, &ada, STR("eve"), STR_NONE, &f->err), 0); /* whose name alone it is, is found by it as ever */
+    run_person_name(f->c, STR("eve@x.example"), name);
+    assert_string_equal(name, "eve@x.example");
+    assert_int_equal(run_share_run(f->c, &alice, STR("b1"), STR("eve@x.example"), RUN_SHARE_VIEWER, &f->err), 0);
+}
+
 /* One under, exact, one over; and another person has room all the same. */
 static void one_person_s_shares_and_lists_are_bounded(void **state)
 {
@@ -590,6 +632,8 @@ int main(void)
         T(tokens_are_made_by_people_and_checked),
         T(five_wrong_passwords_lock_a_name_for_ten_minutes),
         T(an_address_is_one_user_s_and_finds_him),
+        T(a_name_is_nobody_else_s_address),
+        T(an_impostor_of_before_is_not_who_has_the_address),
         T(one_person_s_shares_and_lists_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

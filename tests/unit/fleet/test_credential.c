@@ -111,6 +111,11 @@ static void user_names(void **state)
     assert_false(user_name_is_acceptable(STR(".alice")));
     assert_false(user_name_is_acceptable(STR("-x")));
     assert_false(user_name_is_acceptable(STR("a b")));
+    assert_true(user_name_may_sign_up(STR("0a.b_c-d")));
+    assert_false(user_name_may_sign_up(STR("a@b")));
+    assert_false(user_name_may_sign_up(STR("A")));
+    assert_true(user_name_wins(1, 2) && user_name_wins(2, 2));
+    assert_false(user_name_wins(3, 2));
     assert_false(user_name_is_acceptable(str_bytes("a\0b", 3)));
 }
 
