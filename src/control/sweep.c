@@ -3,7 +3,7 @@
  * One heap orders everything that is due, so a tick costs what changed and not what exists. */
 #include "control/noun.h"
 
-enum { SAVE_EVERY_S = 30, TELL_CHANGES_S = 60, RETAIN_EVERY_S = 60, RETAIN_STEP_MS = 200, DUE_MAX = 5000 };
+enum { SAVE_EVERY_S = 30, TELL_CHANGES_S = 60, RETAIN_EVERY_S = 60, RETAIN_STEP_MS = 80, DUE_MAX = 5000 };
 
 static void host_due(struct control *c, struct host *h)
 {

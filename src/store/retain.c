@@ -47,8 +47,9 @@ static int drop_tasks(struct writer *w, uint64_t job_id)
     return e < 0 ? e : (int)n;
 }
 
-/* A finished job that is too old, with all that is its own. 1: something went, 0: nothing (left), -errno. */
-static int old_jobs(struct writer *w, int64_t before)
+/* A finished job that is too old, with all that is its own, a few hundred rows at a time; those are counted in @spent. 1: something went,
+ * 0: nothing (left), -errno. */
+static int old_job(struct writer *w, int64_t before, int *spent)
 {
     int64_t id;
     int e =
@@ -57,16 +58,27 @@ static int old_jobs(struct writer *w, int64_t before)
 
     if (e != 1)
         return e;
-    if ((e = drop_output(w, (uint64_t)id)) != 0)
+    if ((e = drop_output(w, (uint64_t)id)) != 0 || (e = drop_tasks(w, (uint64_t)id)) != 0) {
+        *spent += e > 0 ? e : 0;
         return e < 0 ? e : 1;
-    if ((e = drop_tasks(w, (uint64_t)id)) != 0)
-        return e < 0 ? e : 1;
+    }
+    ++*spent;
     e = high__raise(w, "job", (uint64_t)id);
     if (e == 0)
         e = db_run(w->db, "DELETE FROM job_input WHERE job_id = ?", VALS(V_INT(id)));
     if (e == 0)
         e = db_run(w->db, "DELETE FROM job WHERE id = ?", VALS(V_INT(id)));
     return e < 0 ? e : 1;
+}
+
+/* As old_job(): as many as a step has rows for. */
+static int old_jobs(struct writer *w, int64_t before)
+{
+    int spent = 0, e;
+
+    while ((e = old_job(w, before, &spent)) == 1 && spent < STEP_ROWS)
+        ;
+    return e;
 }
 
 /* The oldest events, at most a step, those before @before. As old_jobs. */
@@ -182,8 +194,8 @@ static int old_audit(struct writer *w, int64_t before)
     return e < 0 ? e : n == STEP_ROWS;
 }
 
-/* Output of the oldest finished job that has some; the job itself stays. */
-static int over_quota_output(struct writer *w)
+/* Output of the oldest finished job that has some; the job itself stays. As old_job(). */
+static int drop_oldest_output(struct writer *w, int *spent)
 {
     int64_t id;
     int e =
@@ -192,8 +204,11 @@ static int over_quota_output(struct writer *w)
 
     if (e != 1)
         return e;
-    if ((e = drop_output(w, (uint64_t)id)) != 0)
+    if ((e = drop_output(w, (uint64_t)id)) != 0) {
+        *spent += e > 0 ? e : 0;
         return e < 0 ? e : 1;
+    }
+    ++*spent;
     e = db_run(w->db, "UPDATE job SET has_output = 0 WHERE id = ?", VALS(V_INT(id)));
     return e < 0 ? e : 1;
 }
@@ -203,6 +218,15 @@ static bool is_over(const struct tally *t, uint64_t quota)
     return t->output + t->events + t->history + t->trails > (int64_t)quota;
 }
 
+static int over_quota_output(struct writer *w, uint64_t quota)
+{
+    int spent = 0, e;
+
+    while ((e = drop_oldest_output(w, &spent)) == 1 && spent < STEP_ROWS && is_over(&w->now, quota))
+        ;
+    return e;
+}
+
 static int over_quota(struct writer *w, uint64_t quota)
 {
     const struct tally *t = &w->now;
@@ -210,7 +234,7 @@ static int over_quota(struct writer *w, uint64_t quota)
 
     if (!is_over(t, quota))
         return 0;
-    if ((e = over_quota_output(w)) != 0)
+    if ((e = over_quota_output(w, quota)) != 0)
         return e;
     if (t->events + t->history + t->trails == 0)
         return 0; /* only output of running jobs is left */

@@ -125,6 +125,19 @@ static void age_is_exact_and_zero_keeps_for_ever(void **state)
     assert_int_equal(next.event, 7);
 }
 
+/* Scripts make several jobs a second: a step each would never keep up. */
+static void many_small_jobs_go_in_a_step(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t id = 1; id <= 300; id++)
+        put_job(f, id, 100, 1, 1);
+    fixture_commit(f);
+    retain(f, &(struct retention){ .quota_bytes = 1 }, 1000);
+    assert_int_equal(number(f, "SELECT count(*) FROM task_output"), 0);
+    assert_true(retain(f, &(struct retention){ .keep = 1 }, 1000) <= 4);
+    assert_int_equal(number(f, "SELECT count(*) FROM job"), 0);
+}
+
 static void steps_are_small(void **state)
 {
     struct fixture *f = *state;
@@ -274,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(old_finished_jobs_go_with_all_that_is_theirs),
         T(age_is_exact_and_zero_keeps_for_ever),
+        T(many_small_jobs_go_in_a_step),
         T(steps_are_small),
         T(old_history_is_folded_before_it_goes),
         T(the_audit_log_keeps_its_newest_row),
