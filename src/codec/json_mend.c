@@ -244,6 +244,11 @@ int json_split(struct arena *a, struct str text, size_t max_bytes, const char *k
     return is_split ? JSON_SPLIT : JSON_NO_LIST;
 }
 
+bool json_is_mended(struct str s)
+{
+    return str_find(s, STR("\xef\xbf\xbd")) >= 0;
+}
+
 static bool is_plain(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)

@@ -23,6 +23,8 @@ int json_mend_text(struct arena *a, struct str text, struct str *ret);
 int json_mend_python(struct arena *a, struct str text, struct str *ret);
 /* json_mend_python() and json_parse(): @max_bytes is of @text as it came. */
 int json_parse_python(struct arena *a, struct str text, size_t max_bytes, struct node **ret, struct err *err);
+/* May @s, as it was read, have been mended? U+FFFD is in it, and others may read as the same: nothing to find anybody by. */
+bool json_is_mended(struct str s);
 
 struct json_rows {
     struct node *root; /* the document, that list empty */

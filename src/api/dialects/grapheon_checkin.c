@@ -10,6 +10,7 @@
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json_mend.h"
 
 enum { ANSWER_BYTES = 12 << 10 };
 
@@ -65,6 +66,8 @@ static bool register_is_valid(struct call *c, const struct grapheon_register *b)
         return grapheon_refuse_field(c, "claim_sha256", "value_error", "must be 64 lower-case hex digits"), false;
     if (b->claim.len && b->claim.len < GRAPHEON_CLAIM_MIN)
         return grapheon_refuse_field(c, "claim", "string_too_short", "has at least 16 characters"), false;
+    if (json_is_mended(b->agent_uuid)) /* an agent is found by it */
+        return grapheon_refuse_field(c, "agent_uuid", "string_unicode", "is not valid text"), false;
     if (field_is_null(rec, b, "addresses"))
         return grapheon_refuse_field(c, "addresses", "list_type", "must be a list"), false;
     if (b->metadata.text.len && b->metadata.text.ptr[0] != '{' && !str_is(b->metadata.text, "null"))

@@ -8,6 +8,7 @@
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/json_mend.h"
 
 /* -- register and heartbeat */
 
@@ -18,7 +19,7 @@ static bool require_hostname(struct call *c, const struct record *rec, const voi
 
     if (!field_is_present(rec, body, "hostname"))
         (void)err_set(&err, -EINVAL, "field.required", "hostname: must be there");
-    else if (str_find(hostname, STR("\xef\xbf\xbd")) >= 0)
+    else if (json_is_mended(hostname))
         (void)err_set(&err, -EINVAL, "json.utf8", "hostname: is not valid text");
     else
         return true;
