@@ -324,13 +324,13 @@ uint64_t run__history(struct control *c, const struct run *r, enum run_event_typ
     return row.id;
 }
 
+/* Every viewer of the fleet reads this: no word of why, which quotes what the run printed. The batch has it. */
 static void tell_state(struct control *c, const struct run *r)
 {
     struct details d = { 0 };
     details_str(details_str(&d, "run", r->row.batch_id), "project", r->row.project);
     details_str(details_str(&d, "state", str_of(name_of(run_state_names, (int)r->row.state))), "owner",
                 run_person(c, r->row.owner_id));
-    details_str(&d, "reason", r->row.failure_reason);
     event_emit(c, "run.changed", NULL, &d.list);
 }
 

@@ -576,6 +576,33 @@ static void an_exit_ends_a_run_whose_script_said_nothing(void **state)
     }
 }
 
+/* What every viewer of the fleet reads. */
+static void count_words(void *ctx, const struct event *e)
+{
+    struct read_wait *w = ctx;
+    for (size_t i = 0; i < e->details.n; i++)
+        w->n += str_find(e->details.v[i].value, STR("last words")) >= 0;
+    w->job.id += str_is(e->type, "run.changed");
+}
+
+static void what_a_run_printed_is_in_no_event(void **state)
+{
+    struct fixture *f = *state;
+    struct principal p = script(f, "alice", "reporter", NULL);
+    struct agent a = agent_make(f, &p, "web-1");
+    char child[RUN_ID_MAX + 1];
+    struct order o = begun(f, &p, &a, child);
+    assert_int_equal(ended(f, &a, o.uuid, 3, 0, "last words"), 0);
+    assert_int_equal(state_of(f, child), RUN_FAILED);
+    struct read_wait *w = xnew0(struct read_wait);
+    w->f = f;
+    read_events(f->c, 0, false, 10000, STR_NONE, STR_NONE, count_words, read_finish, w);
+    read_wait_for(w);
+    assert_true(w->job.id > 0);
+    assert_int_equal(w->n, 0);
+    free(w);
+}
+
 static void what_the_script_said_wins_over_the_exit(void **state)
 {
     struct fixture *f = *state;
@@ -1050,6 +1077,7 @@ int main(void)
         T(a_name_taken_by_another_user_s_agent_gets_nothing),
         T(the_label_that_is_the_os_user_is_chosen),
         T(an_exit_ends_a_run_whose_script_said_nothing),
+        T(what_a_run_printed_is_in_no_event),
         T(what_the_script_said_wins_over_the_exit),
         T(a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped),
         T(a_stop_cancels_the_rerun_that_nobody_fetched),
