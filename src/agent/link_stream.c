@@ -235,8 +235,10 @@ static void link_on_goodbye(struct link *l, const Muster__V1__Goodbye *g)
 
     (void)err_set(&err, -ESHUTDOWN, g->reason[0] ? g->reason : "server.goodbye", "%s",
                   g->message[0] ? g->message : "the server ended the link");
-    if (g->forever)
+    if (g->forever) {
+        hub_tell(l->conf.hub, &(struct role_msg){ .kind = ROLE_MSG_DISOWNED });
         l->over_code = 5;
+    }
     l->slot = g->reconnect_after_ms * USEC_PER_MS;
     if (!l->slot && getenv("MUSTER_TEST_BACKOFF_MS") == NULL && strcmp(err.slug, "link.replaced") == 0)
         l->slot = link_backoff(5, rand_u64()); /* somebody else with our key is there: no tug of war */

@@ -49,6 +49,7 @@ enum role_msg_kind {
     ROLE_MSG_DRAINED, /* there is room to send again */
     ROLE_MSG_BEAT,    /* a heartbeat is being made: add to @beat */
     ROLE_MSG_POLICY,  /* env->policy was read anew */
+    ROLE_MSG_DISOWNED, /* the server wants nothing of this host any more, for good: the last message */
 };
 struct role_msg {
     enum role_msg_kind kind;

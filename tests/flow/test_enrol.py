@@ -106,13 +106,19 @@ def test_one_that_nobody_approved_in_time_says_so(fleet):
     assert "nobody approved this host in time" in a.log and "used up" in a.log
 
 
-def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pair):
+def test_revoke_cuts_the_link_at_once_and_refuses_the_certificate_afterwards(pair, tmp_path):
     s, a = pair
+    mark = tmp_path / "pid"
+    s.cli("run", a.host["id"], "--detach", "--", "sh", "-c", f"echo $$ >{mark}; exec sleep 600", check=0)
+    until(lambda: mark.exists() and mark.read_text().strip(), what="a running command")
+    running = mark.read_text().strip()
     s.cli("revoke", a.host["id"], "--reason", "sold", check=0)
     until(lambda: s.get(f"/api/v1/agents/{a.host['id']}")["status"] == "disconnected", 5, "the link to be cut")
     code = a.proc.wait(20)
     told = a.log.count("an operator revoked this host: sold")
     assert code != 0 and told
+    # What was begun for this server does not go on where nobody can stop it.
+    until(lambda: not os.path.exists(f"/proc/{running}"), 20, "the command to be stopped")
     a.start()
     a.proc.wait(20)
     assert a.log.count("an operator revoked this host: sold") > told

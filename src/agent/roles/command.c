@@ -370,6 +370,19 @@ static void on_welcome(struct commands *c, const Muster__V1__Welcome *w)
     push_all(c);
 }
 
+/* What an operator ran here must not go on where none can see or stop it any more. */
+static void on_disowned(struct commands *c)
+{
+    for (size_t i = 0; i < c->shares.n; i++) {
+        const struct share *s = &c->shares.v[i];
+
+        if (s->is_finished)
+            continue;
+        log_warn("task.disowned", "the server turned this host away: stopping its command", LOG_U64("task", s->task_id), LOG_U64("pid", s->pid));
+        exec_cancel(c->exec, s->task_id, DEFAULT_GRACE_MS * USEC_PER_MS);
+    }
+}
+
 static void on_down(struct commands *c)
 {
     for (size_t i = 0; i < c->shares.n; i++)
@@ -532,6 +545,9 @@ static void command_message(void *self, const struct role_msg *m)
         break;
     case ROLE_MSG_POLICY:
         apply_policy(c);
+        break;
+    case ROLE_MSG_DISOWNED:
+        on_disowned(c);
         break;
     case ROLE_MSG_ACKED:
     case ROLE_MSG_UNKEPT:

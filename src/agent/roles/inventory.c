@@ -556,6 +556,7 @@ static void inventory_message(void *self, const struct role_msg *m)
     case ROLE_MSG_DOWN:
     case ROLE_MSG_DRAINED:
     case ROLE_MSG_BEAT:
+    case ROLE_MSG_DISOWNED:
         break;
     }
 }
