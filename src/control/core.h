@@ -449,6 +449,7 @@ int cert__issue(struct control *c, struct host *h, struct str csr_pem, char **re
 void enroll__pending_due(struct control *c, struct host *h);
 struct token *token__by_code(struct control *c, struct str code);
 void token__use(struct control *c, struct token *t);
+bool token__may_approve(const struct control *c, const struct token *t);
 int token__load(struct control *c, struct err *err);
 void token__free_all(struct control *c);
 

@@ -109,7 +109,7 @@ static void take_token(struct control *c, struct host *h, struct token *t, const
     h->token_id = t->t.id;
     if (t->labels->n)
         set_labels(c, h, t->labels);
-    if (!t->t.auto_approve)
+    if (!token__may_approve(c, t))
         return;
     snprintf(by, sizeof(by), "token:%llu", (unsigned long long)t->t.id);
     enroll__decide(c, h, HOST_APPROVED, by);
@@ -129,7 +129,7 @@ static int make_host(struct control *c, const struct enroll_request *rq, const u
                             control__mono(c), &wait))
             return limited(c, rq, ret, wait, err);
     }
-    if (c->n_pending >= LIMIT_PENDING_HOSTS && !(t && t->t.auto_approve)) {
+    if (c->n_pending >= LIMIT_PENDING_HOSTS && !(t && token__may_approve(c, t))) {
         ret->retry_after = USEC_PER_MIN;
         err_set(err, -EBUSY, "enroll.full", "%d requests wait for an operator already", LIMIT_PENDING_HOSTS);
         return refuse(c, rq, -EBUSY, err);
@@ -285,6 +285,10 @@ static struct host *begin(struct control *c, const struct principal *p, enum ver
         return NULL;
     }
     struct host *h = host__find(c, name, err);
+    if (h && h->state == HOST_PENDING && enroll_is_expired(accent__asked_at(h), c->conf.pending_ttl, control__wall(c))) {
+        enroll__pending_due(c, h); /* the wall clock was set: its timer goes by another */
+        h = host__find(c, name, err);
+    }
     if (h && ev != ENROLL_REVOKE && is_ambiguous(c, h, name))
         *ret_r = err_set(err, -EEXIST, "host.ambiguous", "several hosts could be meant by %.*s, and one of them waits: say its id",
                          STR_FMT(str_sub(name, 0, 200)));

@@ -39,6 +39,13 @@ static struct token *by_id(struct control *c, uint64_t id)
     return t;
 }
 
+/* A token decides in the stead of who made it, and no longer than he might himself. Who is no user (the local socket) always may. */
+bool token__may_approve(const struct control *c, const struct token *t)
+{
+    const struct user *u = user__by_name(c, str_of(t->created_by));
+    return t->t.auto_approve && (!u || (!u->is_disabled && policy_allows(u->role, VERB_HOST_APPROVE)));
+}
+
 void token__use(struct control *c, struct token *t)
 {
     t->t.n_uses++;

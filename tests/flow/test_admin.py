@@ -79,6 +79,17 @@ def test_an_open_stream_ends_when_its_token_is_revoked(pair):
             pass
 
 
+def test_an_install_token_approves_no_longer_than_its_maker_might(fleet):
+    s = fleet.server()
+    tokens = {n: s.api("POST", "/api/v1/tokens", {"uses": 0, "auto_approve": True}, headers=bearer(mk_user(s, n, "operator")),
+                       expect=201).json()["token"] for n in ("gone", "less", "stays")}
+    s.api("PATCH", "/api/v1/users/gone", {"disabled": True}, expect=200)
+    s.api("PATCH", "/api/v1/users/less", {"role": "viewer"}, expect=200)
+    for name, t in tokens.items():
+        fleet.agent(s, name, token=t, start=False).start(token=t)
+    until(lambda: len(s.get("/api/v1/enrollments")["enrollments"]) == 2 and len(s.agents()) == 1, what="one host in, two that wait")
+
+
 def test_a_disabled_user_is_out_at_once_and_the_last_admin_stays(pair):
     s, _ = pair
     tok = mk_user(s, "olga", "operator")

@@ -397,6 +397,11 @@ static void a_request_nobody_decides_expires_exactly_then(void **state)
     settle(f);
     restart(f);
     assert_int_equal(host_find(f->c, STR("web"), &v, &f->err), -ENOENT);
+    /* A clock that is set forward brings no second chance: only the wall's hand moves. */
+    assert_int_equal(sim_enroll(f, m, NULL), 0);
+    settle(f);
+    f->clock.hand_wall += 8 * USEC_PER_DAY;
+    assert_int_equal(enroll_approve(f->c, &f->admin, STR("web"), false, STR_NONE, &f->err), -ENOENT);
     sim_free(m);
 }
 
