@@ -493,16 +493,13 @@ static void note_exit(struct control *c, const struct run_command *cmd, const st
     run__history(c, cmd->run, RUN_EVENT_EXIT, "", str_of(json));
 }
 
-static void keep_tail(struct control *c, struct run_command *cmd, struct str tail)
+/* With the batch, and not as output of the job too: that is every viewer's of the fleet to read. */
+static void keep_tail(struct run_command *cmd, struct str tail)
 {
-    struct err err = { 0 };
     struct str kept = tail.len > TAIL_KEPT ? str_sub(tail, tail.len - TAIL_KEPT, TAIL_KEPT) : tail;
     while (kept.len && ((unsigned char)kept.ptr[0] & 0xc0) == 0x80) /* not in the middle of a character */
         kept = str_sub(kept, 1, kept.len);
     run__set_raw(&cmd->row.log_tail, utf8_is_valid(kept) ? kept : STR_NONE);
-    const struct output_frame f = { .task_id = cmd->row.task_id, .stream = STREAM_STDOUT, .data = tail };
-    if (tail.len && is_awaited(c, cmd) && poll_output(c, cmd->row.host_id, &f, &err) < 0)
-        log_debug("run.task", "output of a command was not taken", LOG_ERR(&err));
 }
 
 /* How its task ended: cancelled, if a stop is why. Its batch says `stopped` then, whatever the exit was. */
@@ -531,7 +528,7 @@ int run_exited(struct control *c, const struct run_agent_ref *a, struct str uuid
     if ((cmd->row.state == RUN_COMMAND_EXITED && (is_told || is_unknown)) || (was_cancelled && is_told))
         return 0; /* but of one that was given up the end is still news */
     reason_of(e, why, sizeof(why));
-    keep_tail(c, cmd, e->log_tail);
+    keep_tail(cmd, e->log_tail);
     cmd->row.state = was_cancelled ? RUN_COMMAND_CANCELLED : RUN_COMMAND_EXITED;
     cmd->row.ended_at = control__wall(c);
     cmd->row.exit_code = e->code;

@@ -585,7 +585,7 @@ static void count_words(void *ctx, const struct event *e)
     w->job.id += str_is(e->type, "run.changed");
 }
 
-static void what_a_run_printed_is_in_no_event(void **state)
+static void what_a_run_printed_is_its_owner_s(void **state)
 {
     struct fixture *f = *state;
     struct principal p = script(f, "alice", "reporter", NULL);
@@ -600,6 +600,10 @@ static void what_a_run_printed_is_in_no_event(void **state)
     read_wait_for(w);
     assert_true(w->job.id > 0);
     assert_int_equal(w->n, 0);
+    *w = (struct read_wait){ .f = f }; /* nor is it output of the rerun's job */
+    read_output(f->c, 1, STREAM_STDOUT, 0, 1 << 20, read_keep_output, read_finish, w);
+    read_wait_for(w);
+    assert_string_equal(w->text, "");
     free(w);
 }
 
@@ -1077,7 +1081,7 @@ int main(void)
         T(a_name_taken_by_another_user_s_agent_gets_nothing),
         T(the_label_that_is_the_os_user_is_chosen),
         T(an_exit_ends_a_run_whose_script_said_nothing),
-        T(what_a_run_printed_is_in_no_event),
+        T(what_a_run_printed_is_its_owner_s),
         T(what_the_script_said_wins_over_the_exit),
         T(a_stop_goes_to_the_agent_with_the_pid_and_every_end_is_stopped),
         T(a_stop_cancels_the_rerun_that_nobody_fetched),
