@@ -247,13 +247,15 @@ static void on_host_patch(struct call *c)
     char uuid[UUID_TEXT_MAX];
     struct err err = { 0 };
     int named, r = 0;
+    bool has_name;
 
     if (!find_host(c, &h))
         return;
     memcpy(uuid, h.uuid, sizeof(uuid));
 
     /* All is looked at before any is set: every bad field is named, and a change is whole or none. */
-    named = p->name.len ? host_check_name(c->control, str_of(uuid), p->name, &err) : 0;
+    has_name = field_is_present(&host_patch_record, p, "name") && !field_is_null(&host_patch_record, p, "name");
+    named = has_name ? host_check_name(c->control, str_of(uuid), p->name, &err) : 0;
     if (named == -EINVAL)
         note_fault(&bad, &err);
     err_reset(&err);
@@ -268,7 +270,7 @@ static void on_host_patch(struct call *c)
     /* A name that is taken is refused by the verb, before the labels; too many labels are, before the name is set. */
     if (named == 0 && labels.n)
         r = host_label(c->control, &c->who, str_of(uuid), &labels, &err);
-    if (r == 0 && p->name.len)
+    if (r == 0 && has_name)
         r = host_rename(c->control, &c->who, str_of(uuid), p->name, &err);
     if (r < 0) {
         reply_error_parked(c, &err);

@@ -48,12 +48,19 @@ int memory__line(void *ctx, struct str line)
     };
     struct str key, value, number, unit = STR_NONE;
     uint64_t v;
-    if (!src__pair(line, ':', &key, &value) || !str_word(&value, &number) || str_to_u64(number, &v) < 0 || v > UINT64_MAX / 1024)
+    size_t i = 0;
+    if (!src__pair(line, ':', &key, &value))
         return 0;
+    while (i < sizeof(keys) / sizeof(keys[0]) && !str_is(key, keys[i].key))
+        i++;
+    if (i == sizeof(keys) / sizeof(keys[0]))
+        return 0;
+    if (!str_word(&value, &number) || str_to_u64(number, &v) < 0 || v > UINT64_MAX / 1024)
+        return -EBADMSG;
     (void)str_word(&value, &unit); /* a number cut short has lost it */
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (str_is(key, keys[i].key) && (keys[i].unit == 1 || str_is(unit, "kB")))
-            *keys[i].dst = v * keys[i].unit;
+    if (keys[i].unit != 1 && !str_is(unit, "kB"))
+        return -EBADMSG;
+    *keys[i].dst = v * keys[i].unit;
     m->has_available = m->has_available || str_is(key, "MemAvailable");
     return 0;
 }
@@ -82,14 +89,17 @@ static int on_swap(void *ctx, struct str line)
 {
     struct swaps *s = ctx;
     struct collect_out *out = s->out;
-    s->has_heading = s->has_heading || str_starts(line, STR("Filename"));
+    if (str_starts(line, STR("Filename"))) {
+        s->has_heading = true;
+        return 0;
+    }
     struct str name, kind, size, used, priority;
     struct swap_facts f = { 0 };
     int64_t pr = 0;
     if (!str_word(&line, &name) || !str_word(&line, &kind) || !str_word(&line, &size) || !str_word(&line, &used) ||
         !str_word(&line, &priority) || str_to_u64(size, &f.bytes) < 0 || f.bytes > UINT64_MAX / 1024 ||
         str_to_i64(priority, &pr) < 0)
-        return 0; /* the heading, or nothing we know */
+        return -EBADMSG;
     f.name = name;
     f.kind = kind;
     f.bytes *= 1024;
@@ -103,7 +113,7 @@ int memory__run(struct collect_out *out, const char *root)
     struct meminfo m;
     int r = memory__read(root, &m);
     if (r == -EBADMSG)
-        return collect__garbled(out, "/proc/meminfo", "does not say how much memory there is");
+        return collect__garbled(out, "/proc/meminfo", "does not say in numbers how much memory there is");
     if (r < 0)
         return collect__failed(out, r, "/proc/meminfo");
 
@@ -118,7 +128,7 @@ int memory__run(struct collect_out *out, const char *root)
         return r;
     struct swaps s = { .out = out };
     r = src__file_lines(root, "/proc/swaps", on_swap, &s);
-    if (r < 0)
-        return r == -ENOENT ? 0 : collect__failed(out, r, "/proc/swaps");
-    return s.has_heading ? 0 : collect__garbled(out, "/proc/swaps", "is no list of swap areas");
+    if (r == -EBADMSG || (r == 0 && !s.has_heading))
+        return collect__garbled(out, "/proc/swaps", "is no list of swap areas");
+    return r < 0 && r != -ENOENT ? collect__failed(out, r, "/proc/swaps") : 0;
 }

@@ -34,6 +34,24 @@ static void each_swap_area_is_a_row(void **state)
     assert_string_equal(tree_row(t, "swap /swap"), "{\"name\":\"/swap\",\"kind\":\"file\",\"size_bytes\":8192,\"priority\":-2}");
 }
 
+static void a_number_that_is_none_is_a_failure_not_zero(void **state)
+{
+    struct tree *t = *state;
+    static const char *const bad[][2] = {
+        { "/proc/meminfo", "MemTotal: 1024 kB\nSwapTotal: zz kB\n" },
+        { "/proc/meminfo", "MemTotal: 1024 kB\nHugePages_Total: \n" },
+        { "/proc/meminfo", "MemTotal: 1024 kB\nHugepagesize: 2048\n" },
+        { "/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition xx 0 -2\n" },
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        tree_file(t, "/proc/meminfo", "MemTotal: 1024 kB\n");
+        tree_file(t, "/proc/swaps", "Filename Type Size Used Priority\n");
+        tree_file(t, bad[i][0], bad[i][1]);
+        (void)tree_run(t, SECTION_MEMORY);
+        assert_int_equal(t->status, SECTION_FAILED);
+    }
+}
+
 static void no_meminfo_is_a_failure(void **state)
 {
     struct tree *t = *state;
@@ -46,6 +64,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(free_memory_is_not_a_fact, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(each_swap_area_is_a_row, tree_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_number_that_is_none_is_a_failure_not_zero, tree_setup, tree_teardown),
         cmocka_unit_test_setup_teardown(no_meminfo_is_a_failure, tree_setup, tree_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
