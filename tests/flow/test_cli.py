@@ -833,14 +833,14 @@ def event(i, **kw):
 def test_events_are_oldest_first_and_follow_resumes_after_a_break(mock, home, cli):
     mock.routes[("GET", "/api/v1/events")] = lambda h, r: (
         h.reply(200, {"events": [event(3), event(2)], "total_count": 2, "last_event_id": 3}) if "follow" not in r["query"] else
-        h.stream(200, [(None, event(3)), (None, event(4)), Break]) if not any("after=4" in x["query"] for x in mock.requests) else
-        h.stream(200, [(None, event(5)), mock.hold]))
+        h.stream(200, [(None, event(4)), Break]) if not any("after=4" in x["query"] for x in mock.requests) else
+        h.stream(200, [(None, event(5)), (None, event(1)), mock.hold]))  # the last: a server that was restored counts on from before
     assert [re.search(r"h\d", x).group() for x in cli("events").stdout.splitlines()] == ["h2", "h3"]
     assert json.loads(cli("events", "--json").stdout)["last_event_id"] == 3
     p = start(mock, home, "events", "--follow")
-    got = [p.stdout.readline().decode() for _ in range(4)]
+    got = [p.stdout.readline().decode() for _ in range(5)]
     p.send_signal(signal.SIGINT)
-    assert p.wait(10) == 0 and [re.search(r"h\d", x).group() for x in got] == ["h2", "h3", "h4", "h5"]
+    assert p.wait(10) == 0 and [re.search(r"h\d", x).group() for x in got] == ["h2", "h3", "h4", "h5", "h1"]
 
 
 def test_audit_verify_tells_by_exit_code(mock, cli):
