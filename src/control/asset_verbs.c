@@ -196,8 +196,10 @@ int asset_create(struct control *c, const struct principal *p, const struct asse
         return refused(c, p, w->hostname, r, err);
 
     next.created_at = next.updated_at = control__wall(c);
-    if (st.last_heartbeat > next.created_at) /* nobody was seen in the future */
-        st.last_heartbeat = next.created_at;
+    /* What an import says of a sighting is history: it makes nobody online whom we never heard. */
+    usec_t newest = next.created_at - ASSET_ONLINE_S * USEC_PER_SEC;
+    if (st.last_heartbeat > newest)
+        st.last_heartbeat = newest;
     e = asset__add(c, &next, &st);
     asset__put_history(c, e, &none, &e->asset->addresses, true);
     details_str(details_str(&d, "did", STR("asset.create")), "hostname", e->asset->hostname);
