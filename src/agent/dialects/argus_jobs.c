@@ -102,7 +102,7 @@ static void read_job(struct arena *a, struct str row, argus_job_fn fn, void *ctx
     n_left_out = r == 0 ? strings_only(n) : 0;
     if (n_left_out > 0)
         log_debug("job.env", "variables that are no text are left out", LOG_STR("command", bare.id), LOG_U64("n", n_left_out));
-    if (r == 0 && record_decode(&argus_job_record, a, n, &job, &errs) == 0) {
+    if (r == 0 && record_decode(&argus_command_record, a, n, &job, &errs) == 0) {
         fn(ctx, &job, NULL);
         return;
     }

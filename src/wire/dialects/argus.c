@@ -52,6 +52,14 @@ static const struct field job_fields[] = {
 };
 const struct record argus_job_record = RECORD(argus_job, job_fields);
 
+static const struct field command_fields[] = {
+    F_STR(struct argus_job, id, "id", 64, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_job, kind, "kind", 32, .flags = FIELD_REQUIRED),
+    F_STR(struct argus_job, batch_id, "batch_id", 128, .flags = FIELD_REQUIRED),
+    F_SUB(struct argus_job, payload, "payload", &argus_payload_record),
+};
+const struct record argus_command_record = RECORD(argus_job, command_fields);
+
 static const struct field jobs_fields[] = {
     F_LIST(struct argus_jobs, jobs, "jobs", 1000, &argus_job_record, .flags = FIELD_QUARANTINE),
 };

@@ -51,6 +51,8 @@ struct argus_job {
     usec_t created_at;
 };
 extern const struct record argus_job_record;
+/* What an agent needs of it: a time that nobody reads is no reason to refuse what is asked. */
+extern const struct record argus_command_record;
 struct argus_jobs {
     LIST(struct argus_job) jobs;
 };

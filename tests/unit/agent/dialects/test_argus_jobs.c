@@ -59,7 +59,8 @@ static void a_job_that_cannot_be_read_costs_no_other(void **state)
     struct str body = STR("{\"jobs\":[5,null,{},{\"id\":7},{\"id\":\"../x\",\"kind\":\"rerun\",\"batch_id\":\"b\"},{\"id\":\"no-kind\",\"batch_id\":\"b\"},"
                           "{\"id\":\"bad\",\"kind\":\"rerun\",\"batch_id\":\"b\",\"payload\":{\"command\":[]}},"
                           "{\"id\":\"env\",\"kind\":\"rerun\",\"batch_id\":\"b\",\"payload\":{\"env\":7}},"
-                          "{\"id\":\"good\",\"kind\":\"rerun\",\"batch_id\":\"b\",\"payload\":{\"command\":\"c\",\"env\":null}}]}");
+                          "{\"id\":\"good\",\"kind\":\"rerun\",\"batch_id\":\"b\",\"payload\":{\"command\":\"c\",\"env\":null},"
+                          "\"created_at\":\"2026-11-23T00:00:00\"}]}"); /* a time without a zone, which nobody reads */
 
     (void)state;
     assert_int_equal(argus__jobs_each(body, on_job, NULL, NULL), 9);
