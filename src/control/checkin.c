@@ -246,10 +246,25 @@ static void load_lost(void *ctx, uint64_t id, uint64_t parent, const void *obj)
         h->is_lost_kept = true;
 }
 
+#define STOPPED_AT "stopped_at" /* wall, of the last clean stop */
+
 int presence__load(struct control *c, struct err *err)
 {
+    AUTO(buf_done) struct buf text = BUF(32);
     int r = store_load_objects(c->store, OBJECT_HOST_LEFT, &host_away_record, load_left, c, err);
-    return r < 0 ? r : store_load_objects(c->store, OBJECT_HOST_LOST, &host_away_record, load_lost, c, err);
+    if (r == 0)
+        r = store_load_objects(c->store, OBJECT_HOST_LOST, &host_away_record, load_lost, c, err);
+    if (r == 0 && (r = store_load_meta(c->store, STOPPED_AT, &text, err)) > 0)
+        (void)str_to_u64(buf_as_str(&text), &c->woke.newest);
+    return r < 0 ? r : 0;
+}
+
+/* A fleet of one or two hosts that went silent long before does not say when the server stopped. */
+void presence__stopping(struct control *c)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)control__wall(c));
+    store_put_meta(c->store, STOPPED_AT, str_of(text));
 }
 
 /* Its agent's leave counts only for a host that nobody else speaks for. */
@@ -313,7 +328,7 @@ void host__timer(struct control *c, struct host *h)
     timers_set(&c->timers, &h->timer, at);
 }
 
-/* -- at start. When the last server stopped is told by the newest sighting of all: time that there was none counts for nobody. Who was lost
+/* -- at start. When the last server stopped is told by its last clean stop or the newest sighting of all: time that there was none counts for nobody. Who was lost
  * is lost, and no event says so again.
  *
  * Who came by a link has to come back in: it is late meanwhile, but lost if it was then. Who has an accent goes on where it stood, as it

@@ -253,7 +253,7 @@ struct control {
     usec_t beat_every; /* told to agents */
     struct presence_rules rules;
     struct {
-        usec_t newest, at; /* wall: the newest sighting there was at this start, and when it was */
+        usec_t newest, at; /* wall: what is the last known of the server before, at this start, and when that was */
     } woke;
 
     VEC(struct job *) jobs; /* open ones, ascending ids and task ids */
@@ -437,6 +437,7 @@ void presence__back(struct control *c, struct host *h);
 int presence__load(struct control *c, struct err *err);
 /* Start-up, when hosts and their aliases are there: what every host is. */
 void presence__wake(struct control *c);
+void presence__stopping(struct control *c); /* of the server, cleanly: kept for the next start */
 /* From when a sighting at @last_seen counts, of which up to @unsaved may be missing in the store: fleet/presence.h, over this start. */
 usec_t presence__heard(const struct control *c, usec_t last_seen, usec_t unsaved);
 void presence__retune(struct control *c);

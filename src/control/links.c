@@ -116,6 +116,7 @@ void control_drain(struct control *c)
         return;
     c->is_stopping = true;
     event_emit(c, "server.stopping", NULL, NULL);
+    presence__stopping(c);
     HASH_ITER(hh, c->all_links, l, next)
     {
         uint64_t id = l->id;

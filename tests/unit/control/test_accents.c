@@ -297,6 +297,22 @@ static void who_is_lost_stays_lost_over_a_restart(void **state)
     assert_int_equal(view(f, a).presence, PRESENCE_ONLINE);
 }
 
+/* Nobody else was heard who could tell when the server stopped. */
+static void silence_before_a_clean_stop_counts_after_it(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t a = meet(f, "a", "key");
+    assert_int_equal(seen(f, a), 0);
+    settle(f);
+    pass(f, 100 * USEC_PER_SEC);
+    control_drain(f->c);
+    settle(f);
+    restart(f);
+    assert_int_equal(view(f, a).presence, PRESENCE_ONLINE);
+    pass(f, 85 * USEC_PER_SEC); /* and the 40 s of the 100 that are sure: late after 120 */
+    assert_int_equal(view(f, a).presence, PRESENCE_LATE);
+}
+
 static void last_seen_is_durable_within_a_minute(void **state)
 {
     struct fixture *f = *state;
@@ -577,6 +593,7 @@ int main(void)
         T(a_short_interval_still_gives_half_a_minute),
         T(a_daily_host_is_not_lost_over_a_restart),
         T(who_is_lost_stays_lost_over_a_restart),
+        T(silence_before_a_clean_stop_counts_after_it),
         T(last_seen_is_durable_within_a_minute),
         T(a_sample_and_the_address_are_shown),
         T(blind_deltas_are_taken_as_they_come),
