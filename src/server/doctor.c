@@ -1,17 +1,14 @@
-/* server/doctor.c - musterd doctor: looks at everything a server needs, says what is wrong and the fix.
- * Changes nothing. */
-#include <arpa/inet.h>
+/* server/doctor.c - musterd doctor: looks at everything a server needs, says what is wrong and the fix. It asks in the
+ * way the start does: opens the listeners, loads the certificate, tries to write where a file will be. Changes nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
@@ -19,15 +16,57 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "net/listen.h"
 #include "server/offline.h"
 #include "server/statedir.h"
+#include "server/tls_people.h"
 #include "store/store.h"
+
+#define UNIT_CONFIG "/etc/muster/musterd.yaml" /* what the installed unit starts with */
 
 struct doctor {
     int n_wrong;
 };
+
+/* What mends an error; the last row, of code 0, is for all others. */
+struct fix {
+    int code;
+    const char *text;
+};
+
+static const struct fix fix_reading[] = {
+    { ENOENT, "correct the path, or put the file there" },
+    { ENOTDIR, "correct the path: a part of it is no directory" },
+    { EACCES, "give it to that user, whose the state directory is, or to its group (chgrp, chmod 640), and let them into its directory (chmod g+x)" },
+    { 0, "look at the file and the file system that it is on" },
+};
+static const struct fix fix_making[] = {
+    { ENOENT, "make the directory it is to be in, or correct the path" },
+    { ENOTDIR, "correct the path: a part of it is no directory" },
+    { EISDIR, "correct the path: it is a directory" },
+    { EACCES, "make it as root and give it to that user (chown), or give a path where that user may write" },
+    { EROFS, "mount it read-write, or give a path elsewhere" },
+    { ENOSPC, "free some space there, or give a path elsewhere" },
+    { EDQUOT, "raise the quota, or give a path elsewhere" },
+    { 0, "give a path elsewhere" },
+};
+static const struct fix fix_listening[] = {
+    { EADDRINUSE, "stop what uses it (ss -ltnp), or give another port (--listen, --http-listen)" },
+    { EADDRNOTAVAIL, "give an address that this machine has (ip address), or 0.0.0.0 for all of them" },
+    { EAFNOSUPPORT, "IPv6 is switched off here: give an IPv4 address" },
+    { EACCES, "give a port from 1024 on, or the right to take it (AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit)" },
+    { 0, "give another address or port with --listen or --http-listen" },
+};
+
+static const char *fix_of(const struct fix *list, int r)
+{
+    while (list->code && list->code != -r)
+        list++;
+    return list->text;
+}
 
 static void good(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void good(const char *fmt, ...)
@@ -55,15 +94,70 @@ static void bad(struct doctor *d, const char *fix, const char *fmt, ...)
     (void)printf("\n       fix: %s\n", fix);
 }
 
-static void look_at_directory(struct doctor *d, const struct statedir *dir)
+/* A file without a name: nothing is left behind, and nobody sees it. A file system that has none of these is not asked. */
+static int try_to_write(const char *dir)
+{
+    static const char page[4096];
+    AUTO_FD int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    return pwrite(fd, page, sizeof(page), 0) < 0 ? -errno : 0;
+}
+
+/* Could a file be made in the directory @dir? 0 or -errno. */
+static int may_make_in(const char *dir)
 {
     struct stat st;
 
-    if (stat(dir->path, &st) < 0) {
-        if (errno == ENOENT)
-            good("state directory %s: not there yet, the first start makes it", dir->path);
-        else
-            bad(d, "make it readable for this user", "state directory %s: %s", dir->path, strerror(errno));
+    if (stat(dir, &st) < 0)
+        return -errno;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    return access(dir, W_OK | X_OK) < 0 ? -errno : try_to_write(dir);
+}
+
+/* Cuts the last name off @path: "a/b/" becomes "a", "a" ".", "/a" "/". */
+static void cut_name(char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    path[n] = '\0';
+    if (n == 0)
+        memcpy(path, ".", 2);
+}
+
+/* A state directory that is missing is made at the start, with all that leads to it: 0 or -errno. */
+static int may_make_directory(const struct statedir *dir)
+{
+    char at[sizeof(dir->path)];
+    int r = -ENOENT;
+
+    memcpy(at, dir->path, sizeof(at));
+    while (r == -ENOENT && strcmp(at, ".") != 0 && strcmp(at, "/") != 0) {
+        cut_name(at);
+        r = may_make_in(at);
+    }
+    return r;
+}
+
+static void look_at_directory(struct doctor *d, const struct statedir *dir)
+{
+    struct stat st;
+    int r = stat(dir->path, &st) < 0 ? -errno : 0;
+
+    if (r == -ENOENT && (r = may_make_directory(dir)) == 0) {
+        good("state directory %s: not there yet, the first start makes it", dir->path);
+        return;
+    }
+    if (r < 0) {
+        bad(d, fix_of(fix_making, r), "state directory %s cannot be made or entered by user %u: %s", dir->path, geteuid(), strerror(-r));
         return;
     }
     if (!S_ISDIR(st.st_mode))
@@ -78,17 +172,6 @@ static void look_at_directory(struct doctor *d, const struct statedir *dir)
         good("state directory %s belongs to user %u: musterd must run as that user", dir->path, st.st_uid);
     else
         good("state directory %s", dir->path);
-}
-
-/* A file without a name: nothing is left behind, and nobody sees it. A file system that has none of these is not asked. */
-static int try_to_write(const char *dir)
-{
-    static const char page[4096];
-    AUTO_FD int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-    return pwrite(fd, page, sizeof(page), 0) < 0 ? -errno : 0;
 }
 
 /* False when nothing can be written there: the database may not even be opened then, which says nothing of the database. */
@@ -148,42 +231,77 @@ static void look_at_files(struct doctor *d, const struct statedir *dir)
     (void)closedir(list);
 }
 
-/* 0 or -errno, as the user @uid sees it: with his groups, and every directory on the way. Not root: as ourselves. */
-static int may_read(uid_t uid, const char *path)
+/* 0 or -errno of @look, as the user @uid sees it: with his groups, and every directory on the way. Not root: as ourselves. */
+static int as_user(uid_t uid, int (*look)(const char *path), const char *path)
 {
     int status = 0;
     pid_t pid;
 
     if (geteuid() != 0 || uid == 0)
-        return access(path, R_OK) < 0 ? -errno : 0;
+        return look(path);
+    (void)fflush(stdout);
     pid = fork();
     if (pid == 0) {
         const struct passwd *pw = getpwuid(uid);
 
         if (!pw || initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(uid) < 0)
             _exit(0); /* nobody we can become: nothing is known */
-        _exit(access(path, R_OK) < 0 ? errno : 0);
+        _exit(-look(path));
     }
     if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
         return 0;
     return -WEXITSTATUS(status);
 }
 
-/* Root reads everything; the user the server runs as, who has its directory, need not. */
-static void look_at_readers(struct doctor *d, const struct options *o, const struct statedir *dir)
+static int may_read(const char *path)
+{
+    return access(path, R_OK) < 0 ? -errno : 0;
+}
+
+/* As the log opens it, but nothing is made: where it is missing, its directory is asked. */
+static int may_log(const char *path)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_FREE char *dir = NULL;
+
+    if (fd >= 0)
+        return 0;
+    if (errno != ENOENT)
+        return -errno;
+    dir = xmalloc(strlen(path) + 2); /* "" becomes "." */
+    memcpy(dir, path, strlen(path) + 1);
+    cut_name(dir);
+    return may_make_in(dir);
+}
+
+/* Root may do everything; the user the server runs as, who has its directory, need not. */
+static void look_at_other_files(struct doctor *d, const struct options *o, const struct statedir *dir)
 {
     const char *const files[] = { o->config, o->tls_cert, o->tls_key };
     struct stat st;
+    uid_t uid = stat(dir->path, &st) == 0 ? st.st_uid : geteuid();
+    struct err err = { 0 };
+    int r, n_unread = 0;
 
-    if (stat(dir->path, &st) < 0)
-        return;
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        int r = files[i] ? may_read(st.st_uid, files[i]) : 0;
-
+        r = files[i] ? as_user(uid, may_read, files[i]) : 0;
         if (r < 0)
-            bad(d, "give it to that user or its group (chgrp, chmod 640), and let them into its directory (chmod g+x)",
-                "%s cannot be read by user %u, whose the state directory is: %s", files[i], st.st_uid, strerror(-r));
+            bad(d, fix_of(fix_reading, r), "%s cannot be read by user %u: %s", files[i], uid, strerror(-r));
+        n_unread += r < 0;
     }
+    if (o->tls_cert && n_unread == 0) {
+        AUTO(tls_ctx_free) struct tls_ctx *t = tls_people_new(o, &(struct tls_server_conf){ .allow_tls12 = true }, &err);
+
+        if (t)
+            good("certificate %s, with its key", o->tls_cert);
+        else
+            bad(d, "give --tls-cert a certificate in PEM, its own first, and --tls-key the key that belongs to it", "%s", err.text);
+    }
+    r = o->log_file ? as_user(uid, may_log, o->log_file) : 0;
+    if (r < 0)
+        bad(d, fix_of(fix_making, r), "log file %s cannot be written by user %u: %s", o->log_file, uid, strerror(-r));
+    else if (o->log_file)
+        good("log file %s", o->log_file);
 }
 
 static void look_at_database(struct doctor *d, const struct statedir *dir)
@@ -209,47 +327,47 @@ static void look_at_database(struct doctor *d, const struct statedir *dir)
         good("database: whole, %lld KiB", (long long)st.st_size / 1024);
 }
 
-static bool port_is_free(const struct listen_at *at, uint16_t port, int *ret_errno)
+/* Opened as the start opens it, and kept open: two of ours on one port are in each other's way, too. */
+static struct listener *look_at_port(struct doctor *d, struct loop *l, const struct listen_at *at, uint16_t port, const char *what, long running)
 {
-    struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-    struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-    bool is_v6 = inet_pton(AF_INET6, at->addr, &a6.sin6_addr) == 1;
-    AUTO_FD int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int on = 1;
+    const struct listen_conf conf = { .addr = at->addr, .port = port, .allow_plain = true };
+    const struct http_server_ops nobody = { 0 }; /* the loop does not run */
+    struct listener *li = NULL;
+    struct err err = { 0 };
+    int r = listen_http(l, &conf, &nobody, &li, &err);
 
-    (void)inet_pton(AF_INET, at->addr, &a4.sin_addr);
-    if (fd < 0)
-        return true;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, is_v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4, is_v6 ? sizeof(a6) : sizeof(a4)) ==
-        0)
-        return true;
-    *ret_errno = errno;
-    return false;
+    if (r == 0)
+        good("port %u (%s) is free", port, what);
+    else if (running && r == -EADDRINUSE)
+        good("port %u (%s) is in use, as it should: musterd runs (pid %ld)", port, what, running);
+    else
+        bad(d, fix_of(fix_listening, r), "%s (%s)", err.text, what);
+    return li;
 }
 
 static void look_at_ports(struct doctor *d, const struct options *o, long running)
 {
     static const char *const what[] = { "gRPC", "WebSocket", "HTTP" };
+    struct listener *open[3 + API_LISTEN_MORE] = { 0 };
+    AUTO(loop_free) struct loop *l = loop_new();
     struct listen_at at;
     struct err err = { 0 };
+    size_t n = 0;
 
-    if (options_listen(o, &at, &err) < 0) {
+    if (options_listen(o, &at, &err) < 0)
         bad(d, "correct the option listen", "%s", err.text);
-        return;
+    for (uint16_t i = 0; i < 3 && at.port; i++)
+        open[n++] = look_at_port(d, l, &at, (uint16_t)(at.port + i), what[i], running);
+    if (o->http_listen.n > API_LISTEN_MORE)
+        bad(d, "leave some out", "http-listen: more than %d ports", API_LISTEN_MORE);
+    for (size_t i = 0; i < o->http_listen.n && i < API_LISTEN_MORE; i++) {
+        if (options_http_listen(o, i, &at, &err) < 0)
+            bad(d, "correct the option http-listen", "%s", err.text);
+        else if (at.port)
+            open[n++] = look_at_port(d, l, &at, at.port, "HTTP of --http-listen", running);
     }
-    for (uint16_t i = 0; i < 3 && at.port; i++) {
-        uint16_t port = (uint16_t)(at.port + i);
-        int e = 0;
-
-        if (port_is_free(&at, port, &e))
-            good("port %u (%s) is free", port, what[i]);
-        else if (running)
-            good("port %u (%s) is in use, as it should: musterd runs (pid %ld)", port, what[i], running);
-        else
-            bad(d, "stop what uses it (ss -ltnp), or give another base port with --listen",
-                "port %u (%s): %s", port, what[i], strerror(e));
-    }
+    while (n > 0)
+        listener_free(open[--n]);
 }
 
 static void look_at_clock(struct doctor *d)
@@ -287,7 +405,12 @@ int offline_doctor(const struct conf *c, const struct options *o)
     long running;
 
     (void)c;
-    good("configuration%s%s", o->config ? " " : ": no file, defaults", o->config ? o->config : "");
+    if (o->config)
+        good("configuration %s", o->config);
+    else if (!o->dev && access(UNIT_CONFIG, F_OK) == 0)
+        good("configuration: no file, defaults; " UNIT_CONFIG " is there and was not looked at (--config " UNIT_CONFIG ")");
+    else
+        good("configuration: no file, defaults");
     if (statedir_paths(options_state_dir(o), &dir, &err) < 0) {
         bad(&d, "give a shorter one", "%s", err.text);
         return 1;
@@ -295,7 +418,7 @@ int offline_doctor(const struct conf *c, const struct options *o)
     running = statedir_holder(&dir);
     look_at_directory(&d, &dir);
     look_at_files(&d, &dir);
-    look_at_readers(&d, o, &dir);
+    look_at_other_files(&d, o, &dir);
     if (look_at_disk(&d, &dir))
         look_at_database(&d, &dir);
     look_at_ports(&d, o, running);

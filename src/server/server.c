@@ -17,13 +17,13 @@
 #include "net/listen.h"
 #include "server/health.h"
 #include "server/statedir.h"
+#include "server/tls_people.h"
 #include "server/turn.h"
 
 enum {
     TICK_US = 250 * 1000,
     DRAIN_US = 4 * 1000 * 1000, /* for agents and requests to leave; the database gets five more */
     HANG_UP_US = 1000 * 1000,   /* of that, for connections to be closed by the other side */
-    PEM_MAX = 1 << 20,
     HTTP_LISTEN_MAX = API_LISTEN_MORE,
 };
 
@@ -179,35 +179,20 @@ static int build(struct server *s, struct err *err)
 
 /* -- wire: who listens where */
 
-static int read_pem(const char *path, struct buf *b, struct err *err)
-{
-    int r = fd_read_file(path, b);
-
-    return r < 0 ? err_set(err, r, "tls.read", "%s: %m", path) : 0;
-}
-
 /* Certificates for people: the fleet's own, or those of the options. @asks: clients for theirs, whoever they are. */
 static struct tls_ctx *make_tls_people(const struct server *s, const struct options *o, bool asks, struct err *err)
 {
     static const char *const alpn[] = { "http/1.1", NULL };
     const struct control_identity *id = control_identity(s->control);
-    AUTO(buf_done) struct buf cert = BUF(PEM_MAX);
-    AUTO(buf_done_secret) struct buf key = BUF(PEM_MAX);
-    struct tls_server_conf conf = { .cert_pem = id->server_cert_pem,
-                                    .key_pem = id->server_key_pem,
-                                    .ca_pem = id->ca_pem,
-                                    .ask_client_cert = asks,
-                                    .any_client_cert = asks,
-                                    .alpn = alpn,
-                                    .allow_tls12 = true };
+    const struct tls_server_conf conf = { .cert_pem = id->server_cert_pem,
+                                          .key_pem = id->server_key_pem,
+                                          .ca_pem = id->ca_pem,
+                                          .ask_client_cert = asks,
+                                          .any_client_cert = asks,
+                                          .alpn = alpn,
+                                          .allow_tls12 = true };
 
-    if (o->tls_cert) {
-        if (read_pem(o->tls_cert, &cert, err) < 0 || read_pem(o->tls_key, &key, err) < 0)
-            return NULL;
-        conf.cert_pem = buf_as_cstr(&cert);
-        conf.key_pem = buf_as_cstr(&key);
-    }
-    return tls_server_new(&conf, err);
+    return tls_people_new(o, &conf, err);
 }
 
 static struct tls_ctx *make_tls_agents(const struct server *s, struct err *err)

@@ -1,5 +1,7 @@
 """Disk full, read-only state, corrupt database: refuse, say so, recover, lose nothing."""
 import os
+import shutil
+import socket
 import sqlite3
 import subprocess
 
@@ -140,6 +142,50 @@ def test_the_doctor_sees_files_that_the_servers_user_cannot_use(tmp):
     rc, wrong, _ = doctor(state, "--config", conf, "--listen", "127.0.0.1:0")
     assert rc == 1 and len(wrong) == 2
     assert "musterd.lock belongs to user 0, the directory to user 65534" in wrong[0] and f"{conf} cannot be read by user 65534" in wrong[1]
+
+
+def test_the_doctor_finds_what_a_start_would_stumble_over(tmp):
+    state, junk = tmp / "s", tmp / "junk"
+    junk.write_text("junk")
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    at = ("--listen", "127.0.0.1:0")
+    for args, want, fix in (
+            (at + ("--http-listen", f"127.0.0.1:{port}"), f"port {port} on 127.0.0.1 is in use", "stop what uses it"),
+            (("--listen", "192.0.2.77:8120"), "Cannot assign requested address", "an address that this machine has"),
+            (at + ("--tls-cert", junk, "--tls-key", junk), f"{junk}: the certificate: ", "in PEM"),
+            (at + ("--tls-cert", tmp / "none", "--tls-key", junk), f"{tmp}/none cannot be read", "put the file there"),
+            (at + ("--log-file", tmp / "no" / "log"), f"log file {tmp}/no/log cannot be written", "make the directory"),
+            (at + ("--log-file", tmp), f"log file {tmp} cannot be written", "it is a directory"),
+            (at + ("--state-dir", junk / "s"), f"state directory {junk}/s cannot be made", "is no directory")):
+        rc, wrong, text = doctor(state, *args)
+        assert rc == 1 and wrong and all(want in x for x in wrong) and fix in text, text
+        p = Proc([BUILD / "musterd", "--state-dir", state, *args], tmp / "log")  # and so does a start
+        assert p.wait(10) == 1 and "ready" not in p.log, p.log
+    shutil.rmtree(state, ignore_errors=True)
+    rc, wrong, text = doctor(state, *at, "--log-file", tmp / "log.new", "--http-listen", "127.0.0.1:0")
+    assert rc == 0 and not wrong, text
+    assert not state.exists() and not (tmp / "log.new").exists()  # nothing was changed
+    taken.close()
+
+
+@needs_root
+def test_the_doctor_asks_as_who_the_server_will_be(tmp):
+    shut, log = tmp / "shut", tmp / "musterd.log"
+    shut.mkdir(mode=0o700)
+    log.write_text("")
+    log.chmod(0o600)
+    mine = tmp / "mine"
+    mine.mkdir(mode=0o700)
+    os.chown(mine, 65534, 65534)
+    _, wrong, text = doctor(mine, "--listen", "127.0.0.1:0", "--log-file", log)  # root may write it, the directory's owner may not
+    assert len(wrong) == 1 and f"log file {log} cannot be written by user 65534" in wrong[0], text
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", BUILD / "musterd"]
+    if subprocess.run([*nobody, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("that user cannot run what was built here")
+    r = subprocess.run([*nobody, "--dev", "--listen", "127.0.0.1:0", "--state-dir", f"/proc/1/muster/{tmp.name}", "doctor"],
+                       stdout=subprocess.PIPE, text=True, timeout=60)  # no directory is made there
+    assert r.returncode == 1 and "cannot be made or entered by user 65534" in r.stdout, r.stdout
 
 
 def test_a_broken_state_directory_is_one_clear_sentence(tmp):
