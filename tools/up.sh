@@ -5,12 +5,9 @@ set -u
 # A shell cannot trap what it inherited as ignored (a job started with & by a script, nohup), and then nothing would stop us.
 if [ "${MUSTER_UP_AGAIN:-}" != "$$" ]; then
     export MUSTER_UP_AGAIN=$$
-    exec env --default-signal=INT,TERM,QUIT bash "$0" "$@"
+    exec env --default-signal=INT,TERM,QUIT,HUP bash "$0" "$@"
 fi
 unset MUSTER_UP_AGAIN
-# Job control: each program in a process group of its own, so that Ctrl-C comes here only and both are stopped in order. (In one
-# group the programs may be gone before bash has run its trap, and a wish to stop looks like a program that ended.)
-set -m
 build=$1
 port=${2:-}
 state=${MUSTER_VAR:-./var}
@@ -26,7 +23,7 @@ drop_token() {
     token_id=
 }
 stop() {
-    trap '' INT TERM
+    trap '' INT TERM HUP
     [ -n "$agent_pid" ] && kill -TERM "$agent_pid" 2>/dev/null
     [ -n "$agent_pid" ] && wait "$agent_pid" 2>/dev/null
     drop_token
@@ -34,7 +31,11 @@ stop() {
     [ -n "$server_pid" ] && wait "$server_pid" 2>/dev/null
 }
 on_signal() { say; say 'stopping'; stop; say 'stopped'; exit 0; }
-trap on_signal INT TERM
+trap on_signal INT TERM HUP
+# Starts a program in a process group of its own, so that Ctrl-C comes here only and both are stopped in order. (In one group the programs
+# may be gone before bash has run its trap, and a wish to stop looks like a program that ended.) Not so the commands that are waited for:
+# with a group of its own such a one would take the terminal, and Ctrl-C with it.
+start() { set -m; "$@" & set +m; }
 
 case $port in
     '' | *[!0-9]*) die "PORT must be a number, not '$port'" ;;
@@ -62,7 +63,7 @@ if cli status >/dev/null 2>&1; then
     die "a musterd already runs on $state; stop it first, or set MUSTER_VAR to another directory (and PORT to another port)"
 fi
 
-"$build/musterd" --dev --state-dir "$state/server" --listen "127.0.0.1:$port" &
+start "$build/musterd" --dev --state-dir "$state/server" --listen "127.0.0.1:$port"
 server_pid=$!
 # The server removes a stale socket and makes its own when it is ready to answer.
 SECONDS=0
@@ -82,9 +83,9 @@ if [ -z "$(host_id)" ]; then # never enrolled, or with a certificate that cannot
     token=$(printf '%s' "$made" | sed -n 's/.*"token" *: *"\([^"]*\)".*/\1/p')
     token_id=$(printf '%s' "$made" | sed -n 's/.*"id" *: *\([0-9]*\).*/\1/p')
     [ -n "$token" ] || { stop; die "no install token could be made"; }
-    MUSTER_TOKEN=$token "${agent[@]}" &
+    MUSTER_TOKEN=$token start "${agent[@]}"
 else
-    "${agent[@]}" &
+    start "${agent[@]}"
 fi
 agent_pid=$!
 is_up() {
