@@ -78,7 +78,8 @@ struct secret_room {
     char *path, *tmp;
     size_t bytes;
 };
-/* Writes @bytes beside @path. 0; or -errno and @err, as secret_file_write(), and there is nothing to release. */
+/* Writes @bytes beside @path. 0; or -errno and @err, as secret_file_write(), and there is nothing to release. -EBUSY ("file.busy"): another
+ * process has taken it and is not done. */
 int secret_room_take(const char *path, size_t bytes, struct secret_room *ret, struct err *err);
 /* As secret_file_write(), into the room, which is used up. -ENOBUFS: it is too small. */
 int secret_room_fill(struct secret_room *room, struct str text, struct err *err);

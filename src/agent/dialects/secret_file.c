@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "agent/dialects/personality.h"
@@ -13,16 +14,40 @@ int secret_file_write(const char *path, struct str text, struct err *err)
     return fd_replace_file(path, text, 0600, err); /* its temporary is made 0600 with O_EXCL */
 }
 
+/* The temporary at @tmp, empty and ours alone while it is open. What lies there may be of a crash, or a planted link, which is never
+ * followed. -EBUSY: another process of ours is at it. */
+static int open_room(const char *tmp)
+{
+    AUTO_FD int fd = open(tmp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    struct stat st, named;
+
+    if (fd < 0 && errno == ELOOP && unlink(tmp) == 0)
+        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || lstat(tmp, &named) < 0)
+        return errno == EWOULDBLOCK || errno == ENOENT ? -EBUSY : -errno;
+    if (st.st_ino != named.st_ino || st.st_dev != named.st_dev) /* it got its name between our open and our lock */
+        return -EBUSY;
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid != geteuid())
+        return -EEXIST;
+    if (fchmod(fd, 0600) < 0 || ftruncate(fd, 0) < 0)
+        return -errno;
+    int ours = fd;
+    fd = -1;
+    return ours;
+}
+
 int secret_room_take(const char *path, size_t bytes, struct secret_room *ret, struct err *err)
 {
     AUTO(secret_room_done) struct secret_room room = { .fd = -1, .path = xstrdup(path), .tmp = xasprintf("%s.new~", path), .bytes = bytes };
     AUTO_FREE char *zeros = xcalloc(bytes, 1); /* written: not every file system keeps what fallocate() was promised */
     int r;
 
-    if (unlink(room.tmp) < 0 && errno != ENOENT) /* of a crash; O_EXCL, so that a planted link is never followed */
-        return err_set(err, -errno, "file.write", "cannot write %s: %m", path);
-    room.fd = open(room.tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    r = room.fd < 0 ? -errno : fd_write_all(room.fd, zeros, bytes);
+    room.fd = open_room(room.tmp);
+    if (room.fd == -EBUSY)
+        return err_set(err, -EBUSY, "file.busy", "another registration is writing %s just now", path);
+    r = room.fd < 0 ? room.fd : fd_write_all(room.fd, zeros, bytes);
     if (r == 0 && fsync(room.fd) < 0)
         r = -errno;
     if (r < 0)
@@ -50,6 +75,8 @@ int secret_room_fill(struct secret_room *room, struct str text, struct err *err)
 {
     int r = fill(room, text);
 
+    if (r == 0)
+        fd_close(&room->fd); /* nothing to take back: the name may be another's by now */
     if (r < 0)
         (void)err_set(err, r, "file.write", "cannot write %s: %m", room->path);
     secret_room_done(room);

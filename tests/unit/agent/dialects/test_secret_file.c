@@ -140,6 +140,9 @@ static void room_is_taken_first_and_used_or_given_back(void **state)
     assert_int_equal(mode_of(tmp), 0600);
     assert_int_equal(stat(tmp, &st), 0);
     assert_int_equal(st.st_size, 4096);
+    struct secret_room other = { 0 };
+    assert_int_equal(secret_room_take(path, 4, &other, &err), -EBUSY); /* a second registration at the same time */
+    assert_string_equal(err.slug, "file.busy");
     secret_room_done(&room);
     assert_int_equal(access(tmp, F_OK), -1);
     assert_int_equal(secret_room_take(path, 4, &room, &err), 0);
