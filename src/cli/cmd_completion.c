@@ -184,8 +184,16 @@ static void bash(struct buf *b)
     put_common(b);
     buf_cstr(b, "_muster() {\n"
                 "  local cur=${COMP_WORDS[COMP_CWORD]} verb sub subs flags hosts list i\n"
-                "  for ((i = 1; i < COMP_CWORD; i++)); do [ \"${COMP_WORDS[i]}\" = -- ] && return; done\n"
-                "  _muster_words \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"\n"
+                "  local whole=() n=0 glue=0 # bash cuts words at : and =, URLs too\n"
+                "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                "    case \"${COMP_WORDS[i]}\" in\n"
+                "    --) return ;;\n"
+                "    [:=]*) glue=1 ;;\n"
+                "    *) [ $glue = 1 ] || n=$((n + 1)); glue=0 ;;\n"
+                "    esac\n"
+                "    whole[n]+=${COMP_WORDS[i]}\n"
+                "  done\n"
+                "  _muster_words \"${whole[@]:1}\"\n"
                 "  if [ -z \"$verb\" ]; then list=\"");
     first_words(b, " ");
     buf_cstr(b, "\"\n"

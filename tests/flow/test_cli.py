@@ -888,7 +888,7 @@ def test_help_man_and_completion_know_every_verb(cli, home):
 
 
 def complete(home, mock, line):
-    words = line.split(" ")
+    words = [w for x in line.split(" ") for w in re.findall("[:=]+|[^:=]+", x) or [""]]  # as readline does
     script = f"""source <({MUSTER} completion bash)
 PATH={BUILD}:$PATH
 COMP_WORDS=({' '.join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}; COMPREPLY=(); _muster; printf '%s\\n' "${{COMPREPLY[@]}}" """
@@ -899,6 +899,7 @@ COMP_WORDS=({' '.join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}; CO
 def test_bash_completes_verbs_flags_and_host_names(mock, home):
     mock.routes[("GET", "/api/v1/agents")] = {"agents": [agent("web-1", 1), agent("db-1", 2)]}
     assert complete(home, mock, "muster ho") == ["hosts", "host"]
+    assert complete(home, mock, "muster --server http://127.0.0.1:8122 ho") == complete(home, mock, "muster --server=unix:/x ho") == ["hosts", "host"]
     assert complete(home, mock, "muster token ") == ["create", "list", "revoke"]
     assert complete(home, mock, "muster host w") == ["web-1"]
     assert "--max-parallel" in complete(home, mock, "muster run web-1 --ma")
