@@ -26,8 +26,9 @@ static int on_load(void *ctx, struct str line)
     struct heartbeat *h = ctx;
     double *dst[] = { &h->load1, &h->load5, &h->load15 };
     struct str word;
-    for (size_t i = 0; i < 3 && str_word(&line, &word); i++)
-        (void)str_to_f64(word, dst[i]);
+    for (size_t i = 0; i < 3; i++)
+        if (!str_word(&line, &word) || str_to_f64(word, dst[i]) < 0 || *dst[i] < 0)
+            return -EBADMSG;
     return 1;
 }
 
@@ -36,8 +37,9 @@ static int on_uptime(void *ctx, struct str line)
     struct heartbeat *h = ctx;
     struct str word;
     double seconds;
-    if (str_word(&line, &word) && str_to_f64(word, &seconds) == 0 && seconds >= 0 && seconds < 1e12)
-        h->uptime_s = (uint64_t)seconds;
+    if (!str_word(&line, &word) || str_to_f64(word, &seconds) < 0 || seconds < 0 || seconds >= 1e12)
+        return -EBADMSG;
+    h->uptime_s = (uint64_t)seconds;
     return 1;
 }
 
@@ -59,10 +61,12 @@ int collect_beat(struct beat_state *st, const char *root, struct heartbeat *ret)
     st->cpu_total = now.total;
     st->cpu_idle = now.idle;
 
-    (void)src__file_lines(root, "/proc/loadavg", on_load, ret);
-    (void)src__file_lines(root, "/proc/uptime", on_uptime, ret);
     struct meminfo m;
-    if (memory__read(root, &m) == 0) {
+    int load = src__file_lines(root, "/proc/loadavg", on_load, ret), uptime = src__file_lines(root, "/proc/uptime", on_uptime, ret),
+        memory = memory__read(root, &m);
+    if (load == -EBADMSG || uptime == -EBADMSG || memory == -EBADMSG) /* what is not there is another thing: a container hides some */
+        return -EBADMSG;
+    if (memory == 0) {
         ret->memory_total_bytes = m.total;
         ret->memory_used_bytes = m.total - m.available;
     }

@@ -78,7 +78,8 @@ void collect_ports_off(enum section_status status, const char *why);
 struct arena;
 int collect_claims(struct arena *a, const char *root, struct host_claims *ret);
 /* The cheap sample: two or three small reads; CPU percent is since the previous call with the same @st (0 the first
- * time). @ret is zeroed first; tasks and roles are the caller's to fill. 0, or -errno when /proc/stat cannot be read. */
+ * time). @ret is zeroed first; tasks and roles are the caller's to fill. 0; -errno when /proc/stat cannot be read;
+ * -EBADMSG when one of stat, loadavg, uptime and meminfo cannot be understood. */
 struct beat_state {
     uint64_t cpu_total, cpu_idle;
 };

@@ -17,7 +17,8 @@ static void metrics_sample(struct metrics *m, Muster__V1__Heartbeat *to)
     int r = collect_beat(&m->beat, m->env->root, &b);
 
     if (r < 0) {
-        m->env->set_health(m->env->host, m, ROLE_FAILED, strerror(-r));
+        m->env->set_health(m->env->host, m, ROLE_FAILED,
+                           r == -EBADMSG ? "/proc/stat, loadavg, uptime or meminfo cannot be understood" : strerror(-r));
         m->has_failed = true;
         return;
     }

@@ -53,6 +53,17 @@ static void the_sample_has_load_memory_uptime_and_disk(void **state)
     assert_int_equal(h.memory_used_bytes, 600 * 1024);
     assert_true(h.disk_total_bytes > 0 && h.disk_used_bytes <= h.disk_total_bytes);
     assert_int_equal(h.running_tasks, 0);
+    /* Garbled is not zero. */
+    static const char *const bad[][2] = { { "/proc/loadavg", "junk\n" }, { "/proc/loadavg", "-1 0 0\n" }, { "/proc/uptime", "\x01\n" },
+                                          { "/proc/meminfo", "MemTotal: 0 kB\n" }, { "/proc/meminfo", "MemTotal: 9 kB\nMemAvailable: x\n" } };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        tree_file(t, "/proc/loadavg", "0.50 1.25 2.00 1/100 4711\n");
+        tree_file(t, "/proc/uptime", "12345.67 90000.00\n");
+        tree_file(t, "/proc/meminfo", "MemTotal: 1000 kB\n");
+        assert_int_equal(collect_beat(&st, t->root, &h), 0);
+        tree_file(t, bad[i][0], bad[i][1]);
+        assert_int_equal(collect_beat(&st, t->root, &h), -EBADMSG);
+    }
 }
 
 static void without_proc_stat_it_says_so(void **state)
