@@ -135,7 +135,7 @@ static const struct conf_row rows[] = {
       .help = "Audit rows older than this go." },
     { "quota", 0, CONF_SIZE, AT(quota), "MUSTER_QUOTA", .value = "10GiB", .min = 1 << 20, .max = 1ULL << 50,
       .flags = CONF_RELOAD, .group = "Retention",
-      .help = "Output, events and history together; the oldest go first. Looked at each minute." },
+      .help = "Output, events and history together; the oldest go first, but a tenth of it is for events and history in any case. Looked at each minute." },
 
     { "limit-refusals", 0, CONF_U32, AT(refusals_per_s), "MUSTER_LIMIT_REFUSALS", .value = "20", .min = 1,
       .max = 1000000, .flags = CONF_RELOAD, .arg = "PER_SECOND", .group = "Admission",

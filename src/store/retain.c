@@ -236,8 +236,9 @@ static int over_quota(struct writer *w, uint64_t quota)
         return 0;
     if ((e = over_quota_output(w, quota)) != 0)
         return e;
-    if (t->events + t->history + t->trails == 0)
-        return 0; /* only output of running jobs is left */
+    /* A tenth is for the logs: output of running jobs alone may be more than the quota, and taking all else away would not mend that. */
+    if ((uint64_t)(t->events + t->history + t->trails) <= quota / 10)
+        return 0;
     if (t->events >= t->history && t->events >= t->trails)
         e = old_events(w, INT64_MAX);
     else if (t->history >= t->trails)

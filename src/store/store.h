@@ -317,7 +317,7 @@ struct retention {
 };
 /* One small step (at most a few hundred rows) on the store thread; @done gets 1 if there is more to do. By age: finished jobs with
  * their tasks and output, events, history, trails (by their own time), audit (its newest row always stays). By quota: output of the
- * oldest finished jobs (the job and its tasks stay), then the oldest of what weighs most: events, history or trails. */
+ * oldest finished jobs (the job and its tasks stay), then the oldest of what weighs most: events, history or trails, down to a tenth of the quota. */
 void store_retain(struct store *s, const struct retention *r, usec_t now, store_done_fn done, void *ctx);
 /* Online copy into @path (must not exist: -EEXIST; 0600, one plain file, fsynced before @done), on the reader thread between reads.
  * One at a time: -EBUSY. @progress (may be NULL) in pages, inside store_poll(). */

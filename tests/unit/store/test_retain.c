@@ -125,6 +125,19 @@ static void age_is_exact_and_zero_keeps_for_ever(void **state)
     assert_int_equal(next.event, 7);
 }
 
+/* Nothing brings it under the quota: taking all events away would not, either. */
+static void running_output_alone_does_not_cost_the_logs(void **state)
+{
+    struct fixture *f = *state;
+    put_job(f, 1, 0, 10, 200);
+    put_events(f, 1, 4000, 100);
+    fixture_commit(f);
+    retain(f, &(struct retention){ .quota_bytes = 1000000 }, 1000);
+    assert_int_equal(number(f, "SELECT count(*) FROM task_output"), 2000);
+    int64_t left = number(f, "SELECT count(*) FROM event");
+    assert_true(left > 0 && left < 4000);
+}
+
 /* Scripts make several jobs a second: a step each would never keep up. */
 static void many_small_jobs_go_in_a_step(void **state)
 {
@@ -287,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(old_finished_jobs_go_with_all_that_is_theirs),
         T(age_is_exact_and_zero_keeps_for_ever),
+        T(running_output_alone_does_not_cost_the_logs),
         T(many_small_jobs_go_in_a_step),
         T(steps_are_small),
         T(old_history_is_folded_before_it_goes),
