@@ -277,13 +277,20 @@ static void a_daily_host_is_not_lost_over_a_restart(void **state)
     assert_int_equal(view(f, b).presence, PRESENCE_LOST);
 }
 
-static void who_is_lost_stays_lost_over_a_restart(void **state)
+/* A host that was heard so long ago. */
+static uint64_t heard_last(struct fixture *f, usec_t ago)
 {
-    struct fixture *f = *state;
     uint64_t a = meet(f, "a", "key");
     assert_int_equal(seen(f, a), 0);
     settle(f);
-    pass(f, 241 * USEC_PER_SEC);
+    pass(f, ago);
+    return a;
+}
+
+static void who_is_lost_stays_lost_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t a = heard_last(f, 241 * USEC_PER_SEC);
     assert_int_equal(view(f, a).presence, PRESENCE_LOST);
     restart(f); /* nobody was heard since: its age alone does not say so */
     assert_int_equal(view(f, a).presence, PRESENCE_LOST);
@@ -301,10 +308,7 @@ static void who_is_lost_stays_lost_over_a_restart(void **state)
 static void silence_before_a_clean_stop_counts_after_it(void **state)
 {
     struct fixture *f = *state;
-    uint64_t a = meet(f, "a", "key");
-    assert_int_equal(seen(f, a), 0);
-    settle(f);
-    pass(f, 100 * USEC_PER_SEC);
+    uint64_t a = heard_last(f, 100 * USEC_PER_SEC);
     control_drain(f->c);
     settle(f);
     restart(f);
@@ -316,10 +320,7 @@ static void silence_before_a_clean_stop_counts_after_it(void **state)
 static void last_seen_is_durable_within_a_minute(void **state)
 {
     struct fixture *f = *state;
-    uint64_t a = meet(f, "a", "key");
-    assert_int_equal(seen(f, a), 0);
-    settle(f);
-    pass(f, 10 * USEC_PER_SEC);
+    uint64_t a = heard_last(f, 10 * USEC_PER_SEC);
     assert_int_equal(seen(f, a), 0); /* too soon to be written, and the last we hear */
     usec_t last = view(f, a).last_seen;
     pass(f, 40 * USEC_PER_SEC);
