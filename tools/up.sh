@@ -30,7 +30,8 @@ stop() {
     [ -n "$server_pid" ] && kill -TERM "$server_pid" 2>/dev/null
     [ -n "$server_pid" ] && wait "$server_pid" 2>/dev/null
 }
-on_signal() { say; say 'stopping'; stop; say 'stopped'; exit 0; }
+# Whoever read our words may be gone (a pipe, a terminal): both are stopped all the same.
+on_signal() { trap '' PIPE; say; say 'stopping'; stop; say 'stopped'; exit 0; } 2>/dev/null
 trap on_signal INT TERM HUP
 # Starts a program in a process group of its own, so that Ctrl-C comes here only and both are stopped in order. (In one group the programs
 # may be gone before bash has run its trap, and a wish to stop looks like a program that ended.) Not so the commands that are waited for:

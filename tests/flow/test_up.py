@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -85,6 +86,19 @@ def test_ctrl_c_stops_it_where_interrupts_were_inherited_as_ignored(tmp):
     assert f"http://127.0.0.1:{base + 2} " in p.log, p.log
 
 
+def test_a_hang_up_stops_it_though_nobody_reads_its_words(tmp):
+    base = free_base()
+    with subprocess.Popen(["bash", ROOT / "tools/up.sh", BUILD, str(base)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, "MUSTER_VAR": str(tmp / "var")}, cwd=ROOT, start_new_session=True) as p:
+        assert any(b"Muster is up" in line for line in p.stdout)
+        p.stdout.close()
+        p.send_signal(signal.SIGHUP)
+        assert p.wait(20) == 0
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", base))  # the server is gone with it
+
+
 @pytest.mark.parametrize("victim", ["musterd", "muster-agent"])
 def test_up_ends_when_either_ends(tmp, victim):
     base = free_base()
@@ -97,7 +111,6 @@ def test_up_ends_when_either_ends(tmp, victim):
 
 
 def test_a_taken_port_is_one_sentence_and_exit_1(tmp):
-    import socket
     base = free_base()
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
